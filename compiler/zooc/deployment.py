@@ -1,0 +1,294 @@
+"""The checked description of one deployment: what analysis makes of a `.zoo` file.
+
+These are the plain data types that the parts of the compiler exchange. Paths are absolute here (a `.zoo`
+file's relative paths are relative to the file). Every node ends in the `span` it came from, `None` when a
+default filled it in or a test built it by hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from zooc.diagnostics import Span
+
+__all__ = [
+    "CENTER_CROP_MARGIN",
+    "CalibrationMethod",
+    "CenterCrop",
+    "Deployment",
+    "ECenterCrop",
+    "FileWeights",
+    "ImageSet",
+    "InputShape",
+    "Interpolation",
+    "Labels",
+    "Model",
+    "ModelSource",
+    "Normalize",
+    "Package",
+    "Pad",
+    "PadMode",
+    "Postprocess",
+    "Preprocess",
+    "PretrainedWeights",
+    "Quantize",
+    "RandomWeights",
+    "Resize",
+    "Step",
+    "SwapChannels",
+    "Weights",
+]
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
+PadMode = Literal["constant", "edge", "reflect", "symmetric"]
+
+CENTER_CROP_MARGIN = 32
+"""ResNeSt's `ECenterCrop(n)` keeps `n / (n + 32)` of the shorter side."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where the network comes from: `timm.NAME`, `torchvision.NAME`, `official.NAME`, or an ONNX file.
+
+    `name` is the model's name, or for `kind == "onnx"` the absolute path of the file.
+    """
+
+    kind: Literal["timm", "torchvision", "official", "onnx"]
+    name: str
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FileWeights:
+    """Weights read from a checkpoint file."""
+
+    path: Path
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainedWeights:
+    """The source library's own published weights."""
+
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RandomWeights:
+    """Reproducible random weights, for benchmarks and tests."""
+
+    seed: int = 0
+    span: Span | None = field(default=None, compare=False)
+
+
+Weights = FileWeights | PretrainedWeights | RandomWeights
+
+
+@dataclass(frozen=True, slots=True)
+class InputShape:
+    """The network's own input, NCHW; `batch is None` means any batch size."""
+
+    batch: int | None
+    channels: int
+    height: int
+    width: int
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The `model` block. `weights` is `None` exactly when the source is an ONNX file.
+
+    For an ONNX source `input` may be `None`: the file's own shape holds.
+    """
+
+    source: ModelSource
+    weights: Weights | None
+    input: InputShape | None
+    classes: int | None
+    classes_span: Span | None = field(default=None, compare=False)
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """torchvision's `Resize` on a PIL image.
+
+    `size` an int: the shorter side becomes `size`, the longer `int(size * long / short)`, at most `max_size`.
+    `size` a pair: `(height, width)`.
+    """
+
+    size: int | tuple[int, int]
+    interpolation: Interpolation = "bilinear"
+    max_size: int | None = None
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CenterCrop:
+    """torchvision's `CenterCrop` on a PIL image; a smaller image is first padded with zeros."""
+
+    height: int
+    width: int
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ECenterCrop:
+    """ResNeSt's crop of a centred square, `n / (n + 32)` of the shorter side, resized to `n x n` bicubic."""
+
+    size: int
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pad:
+    """torchvision's `Pad` on a PIL image; `fill` is RGB and matters only in mode `constant`."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    fill: tuple[int, int, int] = (0, 0, 0)
+    mode: PadMode = "constant"
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SwapChannels:
+    """RGB to BGR (and back): reverses the channels."""
+
+    span: Span | None = field(default=None, compare=False)
+
+
+Step = Resize | CenterCrop | ECenterCrop | Pad | SwapChannels
+"""The steps that map `uint8` pixels to `uint8` pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Normalize:
+    """`(pixel / divisor - mean) / std` a channel, in the channel order that the steps leave.
+
+    `ToTensor()` alone is `divisor=255, mean=0, std=1`.
+    """
+
+    divisor: float = 255.0
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """The `preprocess` block: pixel steps in order, then one normalization."""
+
+    steps: tuple[Step, ...]
+    normalize: Normalize
+    span: Span | None = field(default=None, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form kept in `manifest.json`, which `zooc_runtime.reference` executes with Pillow.
+
+        Returns:
+            `{"steps": [{"op": "Resize", "size": 256, ...}, ...], "normalize": {"divisor", "mean", "std"}}`.
+            A step's keys are its fields' names; pairs and triples are lists.
+        """
+        return {"steps": [_to_json(s) for s in self.steps], "normalize": _to_json(self.normalize, op=False)}
+
+
+def _to_json(node: Any, *, op: bool = True) -> dict[str, Any]:
+    values = {name: getattr(node, name) for name in node.__dataclass_fields__ if name != "span"}
+    plain = {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+    return {"op": type(node).__name__, **plain} if op else plain
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationMethod:
+    """How a tensor's range follows from its sketch; `percentile` only for that method (99.99 means 99.99 %)."""
+
+    name: Literal["max", "percentile", "kl_divergence", "mse"]
+    percentile: float | None = None
+    span: Span | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        """As written in the language."""
+        return self.name if self.percentile is None else f"{self.name}({self.percentile:g})"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """`images("folder", suffix="JPEG", count=50, seed=0)`: a reproducible draw from a folder, recursive.
+
+    `suffix` is compared without regard to case and without its dot; `None` takes every image suffix known.
+    `count` `None` takes all. The draw is uniform without replacement over the sorted relative paths.
+    """
+
+    folder: Path
+    suffix: str | None = None
+    count: int | None = None
+    seed: int = 0
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantize:
+    """The `quantize` block; for `fp32` and `fp16` only `dtype` and `keep` matter."""
+
+    dtype: Literal["int8", "fp16", "fp32"] = "fp32"
+    calibrate: CalibrationMethod = CalibrationMethod("percentile", 99.99)
+    data: ImageSet | None = None
+    weights: Literal["per_channel", "per_tensor"] = "per_channel"
+    keep: tuple[str, ...] = ()
+    keep_spans: tuple[Span | None, ...] = field(default=(), compare=False)
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Class names in the order of class ids, and where they came from (`imagenet1k` or a path)."""
+
+    origin: str
+    names: tuple[str, ...]
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Postprocess:
+    """The `postprocess` block."""
+
+    softmax: bool = False
+    topk: int = 5
+    labels: Labels | None = None
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """The `package` block. `name` is a Python identifier, `version` a PEP 440 version."""
+
+    name: str
+    version: str = "0.1.0"
+    engines: tuple[str, ...] = ("onnxruntime",)
+    name_span: Span | None = field(default=None, compare=False)
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One checked deployment.
+
+    `preprocess is None` compiles the tensor form: normalized `float32` in, images refused.
+    `source_text` is the `.zoo` file's text; `variant` and `overrides` what the command line chose.
+    """
+
+    model: Model
+    preprocess: Preprocess | None
+    quantize: Quantize
+    postprocess: Postprocess
+    package: Package
+    path: Path
+    source_text: str
+    variant: str | None = None
+    overrides: tuple[str, ...] = ()
