@@ -108,7 +108,8 @@ class Cache:
             folder.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
         except OSError as problem:
-            return self._give_up(problem)
+            self._give_up(problem)
+            return None
         try:
             fresh = scratch / key
             writer(fresh)
@@ -119,7 +120,8 @@ class Cache:
             fresh.replace(path)
             _sidecar(fresh).replace(_sidecar(path))
         except OSError as problem:
-            return self._give_up(problem)
+            self._give_up(problem)
+            return None
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return path

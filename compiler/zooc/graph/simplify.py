@@ -1,0 +1,97 @@
+"""The network as few plain operators: constants and BatchNorm folded, nothing idle or double left.
+
+graphsurgeon evaluates what is constant; the rest are passes of our own, repeated until none finds anything.
+(ONNX Runtime's offline optimizer would do most of it too, but it splits HardSwish and Gemm into nodes
+without names and declares its own domains in the file.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.logger import G_LOGGER
+
+from zooc.graph.fix_reshapes import fix_reshapes
+from zooc.graph.fold_batchnorm import fold_batchnorm
+from zooc.graph.remove_redundant import merge_duplicates, remove_identities
+
+__all__ = ["simplify"]
+
+_MAX_ROUNDS = 8
+_FOLD_LIMIT = 16 << 20
+
+_PASSES: tuple[Callable[[gs.Graph], bool], ...] = (
+    fix_reshapes,
+    remove_identities,
+    fold_batchnorm,
+    merge_duplicates,
+)
+
+
+def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A smaller graph that computes the same, in the default domain only; `model` is not changed.
+
+    Names of inputs, outputs and the surviving nodes are kept, the opset and IR version too. The result's
+    bytes depend on nothing but `model`; simplifying it again gives it back.
+    """
+    severity, G_LOGGER.severity = G_LOGGER.severity, G_LOGGER.CRITICAL
+    try:
+        graph = gs.import_onnx(_prepared(model))
+        _run_passes(graph)
+        return _export(graph, model)
+    finally:
+        G_LOGGER.severity = severity
+
+
+def _run_passes(graph: gs.Graph) -> None:
+    before = -1
+    for _ in range(_MAX_ROUNDS):
+        # The limit keeps ConstantOfShape and the like from blowing small files up.
+        graph.fold_constants(size_threshold=_FOLD_LIMIT, error_ok=True)
+        graph.cleanup(remove_unused_node_outputs=False).toposort()
+        modified = False
+        for run in _PASSES:
+            modified |= run(graph)
+            graph.cleanup(remove_unused_node_outputs=False)
+        if not modified and len(graph.nodes) == before:
+            break
+        before = len(graph.nodes)
+    graph.toposort()
+
+
+def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy with inferred shapes in place of whatever the file's value_info claims, constants as tensors.
+
+    (graphsurgeon takes a Constant node's plain `value_float` for a double.)
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.value_info[:]
+    for node in copy.graph.node:
+        if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
+            _use_tensor_form(node)
+    return onnx.shape_inference.infer_shapes(copy, data_prop=True)
+
+
+def _use_tensor_form(node: onnx.NodeProto) -> None:
+    (attribute,) = node.attribute
+    dtype = {"value_float": np.float32, "value_floats": np.float32}.get(attribute.name, np.int64)
+    if attribute.name in ("value_float", "value_floats", "value_int", "value_ints"):
+        values = np.array(onnx.helper.get_attribute_value(attribute), dtype=dtype)
+        node.attribute[0].CopyFrom(onnx.helper.make_attribute("value", onnx.numpy_helper.from_array(values)))
+
+
+def _export(graph: gs.Graph, model: onnx.ModelProto) -> onnx.ModelProto:
+    result = gs.export_onnx(graph, do_type_check=False)
+    result.ir_version = model.ir_version
+    result.producer_name = model.producer_name
+    result.producer_version = model.producer_version
+    del result.opset_import[:]
+    version = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    result.opset_import.append(onnx.helper.make_opsetid("", version))
+    result.graph.doc_string = ""
+    del result.graph.value_info[:]
+    return onnx.shape_inference.infer_shapes(result, data_prop=True)
