@@ -1,0 +1,39 @@
+"""The runtime of compiled packages: decoding, the stages of the graph, results, the command line, the
+benchmark.
+
+The compiler copies this folder verbatim into each package as `_runtime`. It needs numpy, ONNX Runtime and
+Pillow, and imports none of them before a package is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from .errors import PackageError
+
+if TYPE_CHECKING:
+    from .model import Model, Prediction, Result
+
+__all__ = ["Model", "PackageError", "Prediction", "Result", "open_package"]
+
+
+def open_package(
+    directory: str | os.PathLike[str],
+    engine: str = "auto",
+    threads: int | None = None,
+    batch_size: int = 8,
+    vdsp_params: str | os.PathLike[str] | None = None,
+) -> Model:
+    """Loads the package in `directory`; see `model.open_package`."""
+    from . import model
+
+    return model.open_package(directory, engine, threads, batch_size, vdsp_params)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Model", "Prediction", "Result"):
+        from . import model
+
+        return getattr(model, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

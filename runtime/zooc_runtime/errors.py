@@ -1,0 +1,9 @@
+"""The one exception that users of a package see for their own mistakes and for damaged files."""
+
+from __future__ import annotations
+
+__all__ = ["PackageError"]
+
+
+class PackageError(Exception):
+    """Something the user can put right; the message names the place and the remedy."""

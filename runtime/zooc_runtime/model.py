@@ -1,0 +1,290 @@
+"""A loaded package: images in, classes out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from PIL import Image
+
+from .arrays import AnyArray, F32Array, U8Array
+from .decode import ImageLike, decode, describe
+from .engines import OnnxRuntimeStage, Stage, choose_engine, open_body
+from .errors import PackageError
+from .labels import parse_labels
+from .machine import available_cores
+from .manifest import Manifest
+from .prelude import CompiledPrelude, Prelude, VdspPrelude
+from .stages import Graph
+from .topk import softmax, top_k
+from .vdsp import check_override, read_vdsp
+
+__all__ = ["Model", "Prediction", "Result", "open_package"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class: its id, its name (the id as text in a package without labels), its probability."""
+
+    index: int
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What the network says of one image: the best classes, best first, and `float32 [classes]`."""
+
+    topk: tuple[Prediction, ...]
+    probabilities: F32Array
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages as loaded; `prelude` is absent in the tensor form, `postlude` without softmax."""
+
+    prelude: Prelude | None
+    body: Stage
+    postlude: Stage | None
+
+
+class Model:
+    """A package, loaded and checked; all methods may be called from several threads.
+
+    Get one with the package's `load()`.
+    """
+
+    def __init__(
+        self, manifest: Manifest, stages: Stages, labels: Sequence[str], engine: str, batch_size: int
+    ) -> None:
+        self.manifest = manifest
+        self.stages = stages
+        self.labels = tuple(labels)
+        self.engine = engine
+        self.classes = int(manifest["model"]["classes"])
+        shape = manifest["model"]["input"]["shape"]
+        self.input_size = int(shape[2]), int(shape[3])
+        self.fixed_batch = shape[0] if isinstance(shape[0], int) else None
+        self.batch_size = self.fixed_batch or _positive("batch_size", batch_size)
+        self.topk = int(manifest["postprocess"]["topk"])
+        self.takes_images = stages.prelude is not None
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What was compiled: the manifest's main entries, and the engine in use."""
+        keys = (
+            "name",
+            "version",
+            "zooc",
+            "form",
+            "model",
+            "preprocess",
+            "quantization",
+            "postprocess",
+            "engines",
+        )
+        return {**{key: self.manifest[key] for key in keys}, "engine": self.engine}
+
+    @overload
+    def __call__(
+        self, images: ImageLike, topk: int | None = None, batch_size: int | None = None
+    ) -> Result: ...
+
+    @overload
+    def __call__(
+        self, images: Iterable[ImageLike], topk: int | None = None, batch_size: int | None = None
+    ) -> list[Result]: ...
+
+    def __call__(
+        self, images: ImageLike | Iterable[ImageLike], topk: int | None = None, batch_size: int | None = None
+    ) -> Result | list[Result]:
+        """Classifies one image, or a list of images of any sizes.
+
+        Args:
+            images: a path, the bytes of an image file, a PIL image or `uint8 [H, W, 3]`; or an iterable of
+            them. topk: how many classes to name; the package's own number by default.
+            batch_size: images that go through the network together; `load`'s by default.
+
+        Raises:
+            PackageError: an image cannot be read; the message names it.
+        """
+        count = self.topk if topk is None else _positive("topk", topk)
+        rows = self.probabilities(images, batch_size)
+        results = [self._result(row, count) for row in rows]
+        return results[0] if _is_single(images) else results
+
+    def probabilities(
+        self, images: ImageLike | Iterable[ImageLike], batch_size: int | None = None
+    ) -> F32Array:
+        """`float32 [N, classes]`, softmax applied whether or not the graph has it."""
+        scores = self.scores(images, batch_size)
+        return scores if self.stages.postlude is not None else softmax(scores)
+
+    def scores(self, images: ImageLike | Iterable[ImageLike], batch_size: int | None = None) -> F32Array:
+        """`float32 [N, classes]`: the graph's own output, probabilities if it has a softmax, else logits."""
+        several: Iterable[ImageLike] = [images] if _is_single(images) else images  # type: ignore[list-item,
+        assignment] size = self.batch_size if batch_size is None else _positive("batch_size", batch_size)
+        parts = []
+        for chunk in _chunks(several, size):
+            logits = self.run_tensor(np.stack([self.pixels(image) for image in chunk]))
+            parts.append(self.finish(logits))
+        return np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
+
+    def pixels(self, image: ImageLike) -> U8Array:
+        """The network's own input for one image: `uint8 [3, h, w]`.
+
+        Raises:
+            PackageError: unreadable or too small; or the package is of the tensor form and takes no images.
+        """
+        if self.stages.prelude is None:
+            raise PackageError(
+                f"{self.manifest['name']} was compiled without a preprocess block and takes no images; "
+                "give run_tensor a normalized float32 tensor, or compile it with a preprocess block"
+            )
+        decoded = decode(image)
+        try:
+            return self.stages.prelude.pixels(decoded)
+        except PackageError as error:
+            raise PackageError(f"{describe(image)}: {error}") from None
+
+    def run_tensor(self, tensor: AnyArray) -> F32Array:
+        """The network alone.
+
+        Args:
+            tensor: `uint8 [N, 3, h, w]` pixels as `pixels` gives them; in the tensor form `float32 [N, 3, h,
+                w]`, normalized.
+
+        Returns:
+            Logits, `float32 [N, classes]`.
+
+        Raises:
+            PackageError: another dtype or shape.
+        """
+        wanted = np.dtype(np.uint8 if self.takes_images else np.float32)
+        height, width = self.input_size
+        if tensor.dtype != wanted or tensor.ndim != 4 or tensor.shape[1:] != (3, height, width):
+            raise PackageError(
+                f"run_tensor takes {wanted} [N, 3, {height}, {width}], not {tensor.dtype} "
+                f"{list(tensor.shape)}"
+            )
+        tensor = np.ascontiguousarray(tensor)
+        if self.fixed_batch is None:
+            return self._body(tensor) if len(tensor) else np.zeros((0, self.classes), np.float32)
+        parts = [
+            self._padded(tensor[i : i + self.fixed_batch]) for i in range(0, len(tensor), self.fixed_batch)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
+
+    def finish(self, logits: F32Array) -> F32Array:
+        """The postlude on `float32 [N, classes]`; the logits themselves without one."""
+        if self.stages.postlude is None:
+            return logits
+        if self.fixed_batch is None:
+            return np.asarray(self.stages.postlude.run(logits), np.float32)
+        step = self.fixed_batch
+        parts = [
+            self._padded(logits[i : i + step], self.stages.postlude) for i in range(0, len(logits), step)
+        ]
+        return np.concatenate(parts)
+
+    def _body(self, tensor: AnyArray) -> F32Array:
+        return np.asarray(self.stages.body.run(tensor), np.float32)
+
+    def _padded(self, part: AnyArray, stage: Stage | None = None) -> F32Array:
+        """Runs a chunk of at most `fixed_batch` rows, filled up with copies of its last row."""
+        missing = (self.fixed_batch or len(part)) - len(part)
+        full = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+        return np.asarray((stage or self.stages.body).run(full), np.float32)[: len(part)]
+
+    def _result(self, probabilities: F32Array, count: int) -> Result:
+        best = top_k(probabilities, count)
+        predictions = (Prediction(i, self.label(i), float(probabilities[i])) for i in best)
+        return Result(tuple(predictions), probabilities)
+
+    def label(self, index: int) -> str:
+        """The class's name, or its id as text in a package without labels."""
+        return self.labels[index] if self.labels else str(index)
+
+
+def open_package(
+    directory: str | os.PathLike[str],
+    engine: str = "auto",
+    threads: int | None = None,
+    batch_size: int = 8,
+    vdsp_params: str | os.PathLike[str] | None = None,
+) -> Model:
+    """Loads the package in `directory` (the folder that holds `manifest.json`).
+
+    Args:
+        directory: the import package's folder.
+        engine: `auto`, `onnxruntime` or `openvino`.
+        threads: threads within an operator; all cores that the process may use by default.
+        batch_size: images that go through the network together, where the network's batch is free.
+        vdsp_params: a vdsp_params file that replaces the compiled preprocessing.
+
+    Raises:
+        PackageError: not a package, changed files, an engine that is missing or was not compiled for.
+    """
+    manifest = Manifest(Path(directory).absolute())
+    chosen = choose_engine(engine, manifest["engines"])
+    cores = available_cores() if threads is None else _positive("threads", threads)
+    manifest.check_files()
+    graph = Graph(manifest.read("model.onnx"))
+    boundaries = manifest["stages"]
+    body = open_body(chosen, _cut(graph, boundaries, "body"), cores)
+    postlude = OnnxRuntimeStage(_cut(graph, boundaries, "postlude"), 1) if boundaries["postlude"] else None
+    prelude = _open_prelude(manifest, graph, cores, vdsp_params)
+    labels: tuple[str, ...] = ()
+    if name := manifest["postprocess"]["labels"]:
+        labels = parse_labels(manifest.read(name).decode("utf-8"), int(manifest["model"]["classes"]), name)
+    return Model(manifest, Stages(prelude, body, postlude), labels, chosen, batch_size)
+
+
+def _open_prelude(
+    manifest: Manifest, graph: Graph, threads: int, vdsp_params: str | os.PathLike[str] | None
+) -> Prelude | None:
+    shape = manifest["model"]["input"]["shape"]
+    size = int(shape[2]), int(shape[3])
+    preprocess = manifest["preprocess"]
+    if manifest["stages"]["prelude"] is None:
+        if vdsp_params is not None:
+            raise PackageError(
+                f"{manifest['name']} was compiled without a preprocess block, so --vdsp_params has "
+                f"nothing to replace"
+            )
+        return None
+    if vdsp_params is not None:
+        params = read_vdsp(vdsp_params)
+        check_override(params, preprocess, *size, os.fspath(vdsp_params))
+        return VdspPrelude(params.steps, size)
+    stage = OnnxRuntimeStage(_cut(graph, manifest["stages"], "prelude"), threads)
+    return CompiledPrelude(stage, preprocess["steps"], size)
+
+
+def _cut(graph: Graph, boundaries: dict[str, Any], stage: Any) -> bytes:
+    return graph.cut(stage, [boundaries[stage]["input"]], [boundaries[stage]["output"]])
+
+
+def _is_single(images: object) -> bool:
+    if isinstance(images, np.ndarray):
+        return images.ndim != 4
+    return isinstance(
+        images, (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)
+    ) or not isinstance(images, Iterable)
+
+
+def _chunks(images: Iterable[ImageLike], size: int) -> Iterator[list[ImageLike]]:
+    source = iter(images)
+    while chunk := list(islice(source, size)):
+        yield chunk
+
+
+def _positive(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise PackageError(f"{name} is {value!r}; a whole number of at least 1 is wanted")
+    return value
