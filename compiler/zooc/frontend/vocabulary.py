@@ -1,0 +1,92 @@
+"""The words of the language: blocks, statements, functions and their parameters, words that stand for values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "BLOCKS",
+    "CALIBRATION_METHODS",
+    "DTYPES",
+    "ENGINES",
+    "FUNCTIONS",
+    "GRANULARITIES",
+    "INTERPOLATIONS",
+    "PAD_MODES",
+    "RESERVED",
+    "SOURCES",
+    "STEPS",
+    "Parameter",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a function; `alias` is torchvision's other name for it."""
+
+    name: str
+    required: bool = False
+    alias: str | None = None
+
+
+BLOCKS: dict[str, dict[str, int]] = {
+    "model": {"source": 1, "weights": 1, "input": 1, "classes": 1},
+    "preprocess": {},
+    "quantize": {"calibrate": 1, "data": 1, "weights": 1, "keep": 2},
+    "postprocess": {"softmax": 0, "topk": 1, "labels": 1},
+    "package": {"name": 1, "version": 1, "engines": 1},
+    "variant": {},
+}
+"""Each block's statements with the number of values that each takes."""
+
+STEPS: dict[str, tuple[Parameter, ...]] = {
+    "Resize": (Parameter("size", True), Parameter("interpolation"), Parameter("max_size")),
+    "CenterCrop": (Parameter("size", True),),
+    "ECenterCrop": (Parameter("size", True),),
+    "Pad": (Parameter("padding", True), Parameter("fill"), Parameter("mode", alias="padding_mode")),
+    "BGR": (),
+    "RGB": (),
+    "ToTensor": (),
+    "PILToTensor": (),
+    "Normalize": (Parameter("mean", True), Parameter("std", True)),
+    "vdsp": (Parameter("path", True),),
+}
+"""The steps of a `preprocess` block."""
+
+FUNCTIONS: dict[str, tuple[Parameter, ...]] = {
+    **STEPS,
+    "onnx": (Parameter("path", True),),
+    "random": (Parameter("seed"),),
+    "images": (Parameter("folder", True), Parameter("suffix"), Parameter("count"), Parameter("seed")),
+    "percentile": (Parameter("percentile", True),),
+}
+"""Every function of the language."""
+
+SOURCES = ("timm", "torchvision", "official")
+DTYPES = ("int8", "fp16", "fp32")
+CALIBRATION_METHODS = ("percentile", "kl_divergence", "mse", "max")
+GRANULARITIES = ("per_channel", "per_tensor")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
+PAD_MODES = ("constant", "edge", "reflect", "symmetric")
+ENGINES = ("onnxruntime", "openvino")
+
+RESERVED = frozenset(
+    {
+        *SOURCES,
+        *DTYPES,
+        *CALIBRATION_METHODS,
+        *GRANULARITIES,
+        *INTERPOLATIONS,
+        *PAD_MODES,
+        *ENGINES,
+        *FUNCTIONS,
+        *BLOCKS,
+        "batch",
+        "imagenet1k",
+        "let",
+        "pretrained",
+        "true",
+        "false",
+    }
+)
+"""Words that a `let` may not take, because they mean something where values stand."""
