@@ -1,0 +1,159 @@
+"""Trains the digits example's network, exports it to ONNX, and measures it on the held-back images.
+
+Each step sees fresh composites: the 797 training digits, turned and placed anew over the training halves of the
+photographs, through the same JPEG files, crop and normalization as in deployment. The test images are read once, at
+the end. Needs torch and timm: pip install 'zooc[models,demo]'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from evaluate import e_center_crop, normalize, top1
+from make_dataset import SPLITS, compose, encode, load_sources, make_dataset
+from network import SIZE, build_network
+from PIL import Image
+from torch import nn
+
+__all__ = ["Composites", "clean", "export", "train"]
+
+HERE = Path(__file__).resolve().parent
+OPSET = 20
+
+
+class Composites(torch.utils.data.Dataset[Any]):
+    """`epochs` times the training digits, each time shuffled and composed anew; item `i` is always the same."""
+
+    def __init__(self, epochs: int, seed: int) -> None:
+        self.sources, self.epochs, self.seed = load_sources(), epochs, seed
+        self.indices = np.array(SPLITS["train"])
+
+    def __len__(self) -> int:
+        return self.epochs * len(self.indices)
+
+    def __getitem__(self, item: int) -> tuple[torch.Tensor, int]:
+        """Returns float32 `[3, 64, 64]`, normalized, and the class."""
+        epoch, place = divmod(item, len(self.indices))
+        index = np.random.default_rng([self.seed, epoch]).permutation(self.indices)[place]
+        rng = np.random.default_rng([self.seed, epoch, place])
+        composite = compose(self.sources.digits[index], self.sources.photos["train"], rng, warp=1.6)
+        pixels = e_center_crop(Image.open(io.BytesIO(encode(composite.image, rng))), SIZE)
+        # Two photographs hold few colours: exchanging channels shows the network more of them.
+        pixels = pixels[..., rng.permutation(3)]
+        return torch.from_numpy(normalize(pixels)), int(self.sources.classes[index])
+
+
+def train(epochs: int, seed: int, *, bfloat16: bool) -> nn.Module:
+    """Trains from scratch with AdamW, a one-cycle schedule and label smoothing; prints one line an epoch or so."""
+    torch.manual_seed(seed)
+    network = build_network().to(memory_format=torch.channels_last).train()
+    loader = torch.utils.data.DataLoader(Composites(epochs, seed), batch_size=64, num_workers=1, drop_last=True)
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=4e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=len(loader), pct_start=0.15)
+    criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
+    start, losses, rights = time.perf_counter(), [], []
+    for step, (images, classes) in enumerate(loader, 1):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            logits = network(images.contiguous(memory_format=torch.channels_last)).float()
+        loss = criterion(logits, classes)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+        rights.append((logits.argmax(1) == classes).float().mean().item())
+        if step % 50 == 0 or step == len(loader):
+            elapsed = time.perf_counter() - start
+            print(
+                f"step {step}/{len(loader)}  loss {np.mean(losses[-50:]):.3f}  "
+                f"training top-1 {np.mean(rights[-50:]):.3f}  {elapsed:.0f} s",
+                flush=True,
+            )
+    return network.eval()
+
+
+def export(network: nn.Module, path: Path) -> None:
+    """Writes `network` as float32 ONNX with a free batch size: `input` to `logits`."""
+    example = torch.zeros(2, 3, SIZE, SIZE)
+    shapes = ({0: torch.export.Dim("batch")},)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside torch's exporter
+        program = torch.onnx.export(
+            network.to(memory_format=torch.contiguous_format),
+            (example,),
+            dynamo=True,
+            dynamic_shapes=shapes,
+            input_names=["input"],
+            output_names=["logits"],
+            opset_version=OPSET,
+            verbose=False,
+        )
+    model = program.model_proto
+    clean(model)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def clean(model: onnx.ModelProto) -> None:
+    """Names nodes after their modules, then drops the exporter's metadata: it holds stack traces with local paths."""
+    seen: dict[str, int] = {}
+    for node in model.graph.node:
+        weights = [name.removesuffix(".weight") for name in node.input if name.endswith(".weight")]
+        scopes = {p.key: p.value for p in node.metadata_props}.get("pkg.torch.onnx.name_scopes", "[]")
+        # A convolution fused with its BatchNorm carries the latter's scope; its weights still say which one it is.
+        modules = weights or [scope for scope in ast.literal_eval(scopes)[:-1] if scope]
+        name = f"{modules[-1]}/{node.op_type}" if modules else node.op_type
+        seen[name] = seen.get(name, 0) + 1
+        node.name = name if seen[name] == 1 else f"{name}_{seen[name]}"
+    _drop_metadata(model)
+
+
+def _drop_metadata(message: Any) -> None:
+    for field, value in message.ListFields():
+        if field.name in {"metadata_props", "doc_string"}:
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for child in value if field.is_repeated else [value]:
+                _drop_metadata(child)
+
+
+def main() -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Trains, exports and measures the digits example's network.")
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--float32", action="store_true", help="no bfloat16 autocast; slower where the CPU has it")
+    parser.add_argument("--data", type=Path, default=HERE / "data")
+    parser.add_argument("-o", "--output", type=Path, default=HERE / "digits_resnest.onnx")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    try:
+        make_dataset(arguments.data)
+    except OSError as problem:
+        print(f"train.py: {problem}", file=sys.stderr)
+        return 1
+    network = train(arguments.epochs, arguments.seed, bfloat16=not arguments.float32)
+    export(network, arguments.output)
+    session = ort.InferenceSession(str(arguments.output), providers=["CPUExecutionProvider"])
+    files = sorted((arguments.data / "test").glob("*/*.jpg"))
+    print(f"top-1 on {len(files)} held-back images: {top1(session, files):.4f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
