@@ -1,1 +1,1 @@
-
+"""Calibration, ranges and quantization of a float32 body."""
