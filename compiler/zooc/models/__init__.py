@@ -1,1 +1,9 @@
+"""Sources of networks: an ONNX file, timm."""
 
+from __future__ import annotations
+
+from zooc.models.load import load_network
+from zooc.models.network import Network
+from zooc.models.parameters import count_parameters
+
+__all__ = ["Network", "count_parameters", "load_network"]

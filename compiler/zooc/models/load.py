@@ -1,0 +1,47 @@
+"""Loads the network of a `model` block, or finds in the cache what loading it gave before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zooc.cache import Cache, key
+from zooc.deployment import Model
+from zooc.models import onnx_file, timm_source
+from zooc.models.network import Network, read_network, write_network
+from zooc.models.source import Source
+from zooc.models.unavailable import UnavailableSource
+
+__all__ = ["SOURCES", "load_network"]
+
+_CACHE_KIND = "network"
+
+SOURCES: dict[str, Source] = {
+    "onnx": onnx_file.OnnxFileSource(),
+    "timm": timm_source.TimmSource(),
+    "torchvision": UnavailableSource("torchvision"),
+    "official": UnavailableSource("official"),
+}
+"""The loader of each kind of source."""
+
+
+def load_network(
+    model: Model, cache: Cache, *, on_progress: Callable[[str], None] = lambda _: None
+) -> Network:
+    """The network that `model` describes.
+
+    Args:
+        model: the checked `model` block.
+        cache: where a network loaded before is found again. On a hit neither torch nor timm is imported.
+        on_progress: told in a few words what is being done, before each lengthy step.
+
+    Raises:
+        ZoocError: the source, its weights or its file cannot be used (`Z02xx`).
+    """
+    source = SOURCES[model.source.kind]
+    identity = key(model.source.kind, model.source.name, source.identify(model))
+    if (entry := cache.get(_CACHE_KIND, identity)) is not None:
+        on_progress("network found in the cache")
+        return read_network(entry, model.source.span)
+    network = source.load(model, on_progress)
+    cache.put(_CACHE_KIND, identity, lambda path: write_network(network, path))
+    return network

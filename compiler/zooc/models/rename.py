@@ -1,0 +1,95 @@
+"""Renames tensors and nodes throughout a graph, and strips what a file should not carry on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import onnx
+
+__all__ = ["free_reserved_names", "name_nodes", "rename_tensors", "strip_metadata", "subgraphs"]
+
+RESERVED = frozenset({"image", "pixels", "input", "logits", "probabilities"})
+RESERVED_PREFIXES = ("prelude/", "postlude/")
+
+
+def subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """`graph` itself, then every graph nested in its nodes' attributes, depth first."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                if inner.node or inner.output:
+                    yield from subgraphs(inner)
+
+
+def rename_tensors(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Gives tensors new names, in place, wherever they are defined or used; `names` maps old to new."""
+    for one in subgraphs(graph):
+        for node in one.node:
+            for values in (node.input, node.output):
+                for i, name in enumerate(values):
+                    if name in names:
+                        values[i] = names[name]
+        for tensor in (*one.initializer, *one.input, *one.output, *one.value_info):
+            tensor.name = names.get(tensor.name, tensor.name)
+
+
+def free_reserved_names(graph: onnx.GraphProto) -> None:
+    """Moves tensors and nodes out of the names that the compiled graph's stages use, under `body/`.
+
+    The graph's own inputs and outputs are meant to be renamed by the caller and are moved too.
+    """
+    taken: set[str] = set()
+    for one in subgraphs(graph):
+        taken.update(name for node in one.node for name in (*node.input, *node.output))
+        taken.update(tensor.name for tensor in (*one.initializer, *one.input, *one.output))
+    names = {}
+    for name in sorted(n for n in taken if n in RESERVED or n.startswith(RESERVED_PREFIXES)):
+        names[name] = _unused(f"body/{name}", taken)
+    rename_tensors(graph, names)
+    for one in subgraphs(graph):
+        for node in one.node:
+            if node.name.startswith(RESERVED_PREFIXES):
+                node.name = f"body/{node.name}"
+
+
+def name_nodes(graph: onnx.GraphProto) -> None:
+    """Gives nodes without a name their operator's, and makes names unique by numbers at the end."""
+    taken = {node.name for one in subgraphs(graph) for node in one.node}
+    seen: set[str] = set()
+    for one in subgraphs(graph):
+        for node in one.node:
+            if not node.name or node.name in seen:
+                node.name = _unused(node.name or node.op_type, taken)
+                taken.add(node.name)
+            seen.add(node.name)
+
+
+def strip_metadata(model: onnx.ModelProto) -> None:
+    """Removes documentation strings, metadata, producer and stale shapes, in place.
+
+    torch's exporter writes stack traces with local file names there.
+    """
+    del model.metadata_props[:]
+    model.ClearField("doc_string")
+    model.ClearField("domain")
+    model.ClearField("model_version")
+    model.ClearField("producer_name")
+    model.ClearField("producer_version")
+    model.graph.name = "network"
+    for graph in subgraphs(model.graph):
+        graph.ClearField("doc_string")
+        del graph.metadata_props[:]
+        del graph.value_info[:]
+        for item in (*graph.node, *graph.initializer, *graph.input, *graph.output):
+            item.ClearField("doc_string")
+            del item.metadata_props[:]
+
+
+def _unused(wanted: str, taken: set[str]) -> str:
+    if wanted not in taken:
+        return wanted
+    number = 1
+    while f"{wanted}_{number}" in taken:
+        number += 1
+    return f"{wanted}_{number}"
