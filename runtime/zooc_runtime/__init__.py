@@ -1,5 +1,4 @@
-"""The runtime of compiled packages: decoding, the stages of the graph, results, the command line, the
-benchmark.
+"""The runtime of compiled packages: decoding, the graph's stages, results, command line, benchmark.
 
 The compiler copies this folder verbatim into each package as `_runtime`. It needs numpy, ONNX Runtime and
 Pillow, and imports none of them before a package is loaded.

@@ -14,26 +14,9 @@ from .errors import PackageError
 
 __all__ = ["IMAGE_SUFFIXES", "draw", "list_images", "suffixes_found"]
 
-IMAGE_SUFFIXES = frozenset(
-    (
-        "bmp",
-        "dib",
-        "gif",
-        "jfif",
-        "jpe",
-        "jpeg",
-        "jpg",
-        "jp2",
-        "pbm",
-        "pgm",
-        "png",
-        "pnm",
-        "ppm",
-        "tif",
-        "tiff",
-    )
-    + ("webp", "avif")
-)
+_PHOTOS = ("avif", "gif", "jfif", "jp2", "jpe", "jpeg", "jpg", "png", "webp")
+_RASTERS = ("bmp", "dib", "pbm", "pgm", "pnm", "ppm", "tif", "tiff")
+IMAGE_SUFFIXES = frozenset(_PHOTOS + _RASTERS)
 """Suffixes taken for images when none is asked for, in lower case and without the dot."""
 
 T = TypeVar("T")

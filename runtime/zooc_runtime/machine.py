@@ -10,7 +10,7 @@ __all__ = ["available_cores", "peak_memory_mb"]
 
 
 def available_cores() -> int:
-    """Cores this process may run on: its affinity, and a container's quota where Linux has one; at least 1."""
+    """Cores this process may use: its affinity, or a container's quota where that is less; at least 1."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     try:

@@ -60,7 +60,7 @@ class Manifest:
             raise PackageError(f'{self.directory / MANIFEST}: lacks "{key}"; {_REMEDY}') from None
 
     def changed_files(self) -> Iterator[str]:
-        """Complaints about files of the import package that are missing or changed, in order of their names."""
+        """Complaints about missing or changed files of the import package, in order of their names."""
         yield from _changes(self.directory, self.files)
 
     def changed_distribution_files(self) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import numpy as np
 from PIL import Image
@@ -91,7 +91,7 @@ class Model:
         return {**{key: self.manifest[key] for key in keys}, "engine": self.engine}
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]
         self, images: ImageLike, topk: int | None = None, batch_size: int | None = None
     ) -> Result: ...
 
@@ -106,8 +106,8 @@ class Model:
         """Classifies one image, or a list of images of any sizes.
 
         Args:
-            images: a path, the bytes of an image file, a PIL image or `uint8 [H, W, 3]`; or an iterable of
-            them. topk: how many classes to name; the package's own number by default.
+            images: a path, the bytes of an image file, a PIL image or `uint8 [H, W, 3]`; or several of them.
+            topk: how many classes to name; the package's own number by default.
             batch_size: images that go through the network together; `load`'s by default.
 
         Raises:
@@ -127,8 +127,8 @@ class Model:
 
     def scores(self, images: ImageLike | Iterable[ImageLike], batch_size: int | None = None) -> F32Array:
         """`float32 [N, classes]`: the graph's own output, probabilities if it has a softmax, else logits."""
-        several: Iterable[ImageLike] = [images] if _is_single(images) else images  # type: ignore[list-item,
-        assignment] size = self.batch_size if batch_size is None else _positive("batch_size", batch_size)
+        several = cast("Iterable[ImageLike]", [images] if _is_single(images) else images)
+        size = self.batch_size if batch_size is None else _positive("batch_size", batch_size)
         parts = []
         for chunk in _chunks(several, size):
             logits = self.run_tensor(np.stack([self.pixels(image) for image in chunk]))
@@ -151,6 +151,15 @@ class Model:
             return self.stages.prelude.pixels(decoded)
         except PackageError as error:
             raise PackageError(f"{describe(image)}: {error}") from None
+
+    def classify_pixels(self, pixels: Sequence[U8Array], topk: int | None = None) -> list[Result]:
+        """Results for inputs that `pixels` has prepared; none for none."""
+        count = self.topk if topk is None else _positive("topk", topk)
+        if not pixels:
+            return []
+        scores = self.finish(self.run_tensor(np.stack(pixels)))
+        rows = scores if self.stages.postlude is not None else softmax(scores)
+        return [self._result(row, count) for row in rows]
 
     def run_tensor(self, tensor: AnyArray) -> F32Array:
         """The network alone.

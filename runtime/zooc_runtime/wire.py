@@ -1,4 +1,4 @@
-"""Protobuf's wire format, as much of it as cutting an ONNX file takes: fields of a message, lengths, nothing copied."""
+"""Protobuf's wire format, as much as cutting an ONNX file takes: a message's fields, nothing copied."""
 
 from __future__ import annotations
 

@@ -1,1 +1,30 @@
+"""The generated package: from its contents to files in place."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+from zooc.emit.contents import PackageContents, golden_bytes
+from zooc.emit.layout import package_files
+from zooc.emit.placement import place
+
+__all__ = ["PackageContents", "emit_package", "golden_bytes"]
+
+
+def emit_package(contents: PackageContents, directory: Path, *, force: bool) -> Path:
+    """Writes the package into `directory`, all at once; equal contents give equal bytes.
+
+    Args:
+        contents: what to write.
+        directory: absent or empty, or with `force` a package that zooc wrote.
+        force: replace such a package.
+
+    Returns:
+        `directory`, absolute.
+
+    Raises:
+        ZoocError: Z0601 to Z0606; `directory` is then as it was.
+    """
+    directory = Path(directory).absolute()
+    place(package_files(contents), directory, force=force)
+    return directory

@@ -1,0 +1,40 @@
+"""Renders the templates. The user's strings get into generated text only through these filters."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import jinja2
+
+from zooc.resources import resource
+
+__all__ = ["render"]
+
+
+def render(template: str, **values: str) -> str:
+    """The text of `templates/<template>.j2`; an unknown variable is an error, line ends are LF.
+
+    Raises:
+        FileNotFoundError: the installation lacks its templates.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resource("templates")),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - no HTML is generated here; the filters below quote
+        keep_trailing_newline=True,
+        newline_sequence="\n",
+    )
+    environment.filters |= {"python": ascii, "toml": _toml, "markdown": _markdown}
+    return environment.get_template(f"{template}.j2").render(values)
+
+
+def _toml(text: str) -> str:
+    """A TOML basic string: JSON's escapes are TOML's too; TOML wants DEL escaped as well."""
+    return json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _markdown(text: str) -> str:
+    """The text on one line, with whatever Markdown or HTML would take for markup escaped."""
+    one_line = "".join(c if c.isprintable() else " " for c in text)
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&])", r"\\\1", one_line)

@@ -1,0 +1,213 @@
+"""The benchmark's command line, in the manner of Vastai's vamp."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .edge import guarded, note, say
+from .errors import PackageError
+
+if TYPE_CHECKING:
+    from .bench_worker import Job
+    from .manifest import Manifest
+
+__all__ = ["add_arguments", "main", "run"]
+
+_DEFAULT_ITERATIONS = 200
+_EXAMPLES = """\
+a request is --batch_size images; throughput counts images, latency is a request's, from submission to answer
+
+examples:
+  %(prog)s -i 2 -p 1 -b 2 -s [3,224,224]
+  %(prog)s -i 4 --duration 10 --queue_size 8 --json
+  %(prog)s --datalist npz_datalist.txt --path_output out
+"""
+
+
+def main(directory: Path, argv: Sequence[str] | None = None) -> int:
+    """Runs `bench.py` as a program; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="bench.py", description=__doc__)
+    add_arguments(parser)
+    options = parser.parse_args(argv)
+    return guarded(lambda: run(directory, options))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the benchmark's options, vamp's under vamp's names."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EXAMPLES
+    add = parser.add_argument
+    add("-m", "--model_path", type=Path, metavar="PKG", help="a package's folder (default: this package)")
+    add("--vdsp_params", metavar="JSON", help="preprocessing that replaces the compiled one in this run")
+    add("-i", "--instance", type=_count, default=1, metavar="N", help="concurrent streams in a process (1)")
+    add("-p", "--processes", type=_count, default=1, metavar="N", help="processes (1)")
+    add("-b", "--batch_size", type=_count, default=1, metavar="N", help="images a request (1)")
+    add("-s", "--shape", type=_shape, metavar="[3,H,W]", help="the images' size (default: the network's)")
+    add("-d", "--device", type=_device, default="0", metavar="D", help="0, [0] or cpu: there is one device")
+    add(
+        "--iterations",
+        type=_count,
+        metavar="N",
+        help=f"requests in all ({_DEFAULT_ITERATIONS}; once over a datalist)",
+    )
+    add("--duration", type=_seconds, metavar="S", help="run this many seconds instead of --iterations")
+    add("--warmup", type=_whole, default=5, metavar="N", help="requests a stream before measuring (5)")
+    add("--queue_size", type=_whole, default=0, metavar="N", help="requests that may wait (0: none does)")
+    add("--percentiles", type=_percentiles, default=[50, 90, 95, 99], metavar="[P,...]", help="[50,90,95,99]")
+    add(
+        "--datalist", metavar="LIST", help="npz files with input_0, one path a line, instead of random images"
+    )
+    add("--path_output", type=Path, metavar="DIR", help="write output_0 of each listed file there")
+    add("--engine", default="auto", help="auto, onnxruntime or openvino")
+    add("--threads", type=_count, metavar="N", help="threads within an operator (default: cores / streams)")
+    add("--json", action="store_true", help="print one JSON document")
+    add("--quiet", action="store_true", help="print the result only")
+
+
+def run(directory: Path, options: argparse.Namespace) -> int:
+    """Runs the benchmark and prints its result; 0 when done.
+
+    Raises:
+        PackageError: unfit options, an unreadable file, a process that failed.
+    """
+    from .bench_processes import run_jobs
+    from .bench_report import lines, merge
+    from .manifest import Manifest
+
+    if options.path_output is not None and options.datalist is None:
+        raise PackageError("--path_output needs --datalist: random images have no outputs worth keeping")
+    manifest = Manifest(_package(directory, options.model_path).absolute())
+    jobs = _jobs(manifest, options)
+    if not options.quiet and not options.json:
+        note(f"{manifest['name']} {manifest['version']}: loading and warming up {len(jobs)} process(es)")
+    result = merge(jobs, run_jobs(jobs), options.device, options.percentiles)
+    if options.path_output is not None:
+        _write_outputs(jobs[0], _all_files(options), options.path_output)
+    if options.json:
+        say(json.dumps(result, indent=2))
+    else:
+        for line in lines(result, options.percentiles):
+            say(line)
+    return 0
+
+
+def _jobs(manifest: Manifest, options: argparse.Namespace) -> list[Job]:
+    from .bench_worker import Job
+    from .machine import available_cores
+
+    files = _all_files(options)
+    network = manifest["model"]["input"]["shape"]
+    shape = options.shape or (3, network[2], network[3])
+    if manifest["form"] == "tensor":
+        if files:
+            raise PackageError("--datalist holds images, but this package was compiled to take tensors")
+        if list(shape) != list(network[1:]):
+            raise PackageError(
+                f"--shape {list(shape)}: this package takes tensors of {network[1:]} and nothing else"
+            )
+    total = options.iterations or (
+        math.ceil(len(files) / options.batch_size) if files else _DEFAULT_ITERATIONS
+    )
+    processes: int = options.processes
+    if options.duration is None and total < processes:
+        raise PackageError(
+            f"--iterations {total} is less than --processes {processes}; every process needs one"
+        )
+    streams = processes * options.instance
+    shares = [total // processes + (i < total % processes) for i in range(processes)]
+    return [
+        Job(
+            directory=manifest.directory,
+            engine=options.engine,
+            threads=options.threads or max(1, available_cores() // streams),
+            instances=options.instance,
+            batch_size=options.batch_size,
+            shape=shape,
+            iterations=share,
+            warmup=options.warmup,
+            duration=options.duration,
+            queue_size=options.queue_size,
+            vdsp_params=options.vdsp_params,
+            files=files[i::processes] or files,
+        )
+        for i, share in enumerate(shares)
+    ]
+
+
+def _all_files(options: argparse.Namespace) -> tuple[str, ...]:
+    from .npz import read_datalist
+
+    return read_datalist(options.datalist) if options.datalist else ()
+
+
+def _write_outputs(job: Job, files: tuple[str, ...], folder: Path) -> None:
+    """A pass of its own, after the measurement, so that writing files does not count."""
+    from .model import open_package
+    from .npz import output_name, read_input, write_output
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if next(folder.glob("output_*.npz"), None):
+            raise PackageError(f"{folder}: holds outputs already; name an empty folder")
+    except OSError as error:
+        raise PackageError(f"{folder}: cannot be created ({error.strerror})") from None
+    model = open_package(job.directory, job.engine, job.threads, job.batch_size, job.vdsp_params)
+    for start in range(0, len(files), model.batch_size):
+        scores = model.scores([read_input(file) for file in files[start : start + model.batch_size]])
+        for offset, row in enumerate(scores):
+            write_output(folder / output_name(start + offset, len(files)), row[None])
+
+
+def _package(default: Path, given: Path | None) -> Path:
+    """The folder that holds the manifest; the folder around it, as the compiler writes it, will do too."""
+    if given is None or (given / "manifest.json").exists():
+        return given or default
+    inner = [path.parent for path in given.glob("*/manifest.json")]
+    if len(inner) != 1:
+        raise PackageError(f"{given}: not a package of zooc; name the folder that holds manifest.json")
+    return inner[0]
+
+
+def _whole(text: str, least: int = 0) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text) or float(text) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of seconds")
+    return float(text)
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    found = re.fullmatch(r"\[?\s*3\s*,\s*(\d+)\s*,\s*(\d+)\s*\]?", text)
+    if not found or 0 in (height_width := (int(found[1]), int(found[2]))):
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape like [3,224,224]")
+    return 3, *height_width
+
+
+def _device(text: str) -> str:
+    if text.replace(" ", "") not in ("0", "[0]", "cpu", "[cpu]"):
+        raise argparse.ArgumentTypeError(f"{text!r}: there is one device, the CPU; give 0, [0] or cpu")
+    return text.strip("[] ")
+
+
+def _percentiles(text: str) -> list[float]:
+    try:
+        values = [float(part) for part in text.strip("[] ").split(",")]
+    except ValueError:
+        values = [-1]
+    if not all(0 <= value <= 100 for value in values):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of percentiles like [50,90,99]")
+    return values

@@ -1,0 +1,223 @@
+"""One process of the benchmark: its streams, their requests, and what each took.
+
+A request is `batch_size` images. With `queue_size` 0 a stream submits its next request when it has its
+answer; otherwise a submitter keeps up to `queue_size` requests waiting, and the wait counts: latency is from
+a request's acceptance into the queue to its answer. Making the random images is no part of it; reading an
+npz file is.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .arrays import AnyArray
+from .machine import peak_memory_mb
+from .model import Model, open_package
+from .npz import read_input
+
+__all__ = ["STAGES", "Job", "Measurement", "measure", "prepare"]
+
+STAGES = ("decode", "prelude", "body", "postlude")
+_RANDOM_IMAGES = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process shall do; plain data, because it travels to a spawned process.
+
+    `duration` in seconds, or `None`: then `iterations` requests are made. `shape` is `[3, h, w]`.
+    """
+
+    directory: Path
+    engine: str
+    threads: int
+    instances: int
+    batch_size: int
+    shape: tuple[int, int, int]
+    iterations: int
+    warmup: int
+    duration: float | None
+    queue_size: int
+    vdsp_params: str | None
+    files: tuple[str, ...]
+
+
+@dataclass
+class Measurement:
+    """What one process measured: times in seconds, `start` and `end` on the machine-wide monotonic clock."""
+
+    load: float = 0.0
+    start: float = 0.0
+    end: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    memory_mb: float = 0.0
+    engine: str = ""
+
+
+class _Source:
+    """Hands out the images of each request: random ones, made once, or the listed npz files in turn."""
+
+    def __init__(self, job: Job, model: Model) -> None:
+        self._files = job.files
+        self._batch = job.batch_size
+        self._random: list[AnyArray] = []
+        if not job.files:
+            random = np.random.default_rng(0)
+            channels, height, width = job.shape
+            for _ in range(_RANDOM_IMAGES):
+                pixels = random.integers(0, 256, (height, width, channels), dtype=np.uint8)
+                self._random.append(pixels if model.takes_images else _normalized(pixels))
+
+    def images(self, request: int) -> list[AnyArray]:
+        """The images of a request; numbers begin at 0 and wrap around the files."""
+        numbers = range(request * self._batch, (request + 1) * self._batch)
+        if self._random:
+            return [self._random[i % len(self._random)] for i in numbers]
+        return [read_input(self._files[i % len(self._files)]) for i in numbers]
+
+
+class _Requests:
+    """The numbers of the requests, shared by the streams; ends after `iterations` or after `duration`."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._next = 0
+        self._lock = threading.Lock()
+        self._deadline = None if job.duration is None else time.monotonic() + job.duration
+
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            with self._lock:
+                number = self._next
+                over = number >= self._job.iterations if self._deadline is None else self._late()
+                if over:
+                    return
+                self._next += 1
+            yield number
+
+    def _late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline and self._next > 0
+
+
+def prepare(job: Job) -> tuple[Model, Measurement]:
+    """Loads the package and warms it up: `warmup` requests on each stream, not counted."""
+    begin = time.monotonic()
+    model = open_package(job.directory, job.engine, job.threads, job.batch_size, job.vdsp_params)
+    result = Measurement(load=time.monotonic() - begin, engine=model.engine)
+    if job.warmup:
+        source = _Source(job, model)
+        _in_threads(job.instances, lambda: _warm(model, source, job.warmup))
+    return model, result
+
+
+def measure(job: Job, model: Model, result: Measurement) -> Measurement:
+    """Runs the measured requests and fills in `result`."""
+    source = _Source(job, model)
+    lock = threading.Lock()
+    result.start = time.monotonic()
+    requests = _Requests(job)
+    queue = _Queue(requests, job.queue_size) if job.queue_size else None
+
+    def stream() -> None:
+        latencies: list[float] = []
+        spent = dict.fromkeys(STAGES, 0.0)
+        numbered = queue.take() if queue else ((number, time.monotonic()) for number in requests)
+        for number, submitted in numbered:
+            for stage, seconds in zip(STAGES, _answer(model, source, number), strict=True):
+                spent[stage] += seconds
+            latencies.append(time.monotonic() - submitted)
+        with lock:
+            result.latencies += latencies
+            for stage, seconds in spent.items():
+                result.stages[stage] += seconds
+
+    _in_threads(job.instances, stream, queue.fill if queue else None)
+    result.end = time.monotonic()
+    result.memory_mb = peak_memory_mb()
+    return result
+
+
+class _Queue:
+    """Bounded queue of submitted requests; a request's clock starts when a place has been found for it."""
+
+    def __init__(self, requests: _Requests, size: int) -> None:
+        self._requests = requests
+        self._places = threading.Semaphore(size)
+        self._filled = threading.Semaphore(0)
+        self._waiting: list[tuple[int, float]] = []
+        self._lock = threading.Lock()
+        self._over = False
+
+    def fill(self) -> None:
+        """Submits all requests, as places become free."""
+        for number in self._requests:
+            self._places.acquire()
+            with self._lock:
+                self._waiting.append((number, time.monotonic()))
+            self._filled.release()
+        self._over = True
+        self._filled.release()
+
+    def take(self) -> Iterator[tuple[int, float]]:
+        """Requests and when they were submitted, first come first served."""
+        while True:
+            self._filled.acquire()
+            with self._lock:
+                item = self._waiting.pop(0) if self._waiting else None
+            if item is None:
+                self._filled.release()  # wakes the next stream, which ends likewise
+                return
+            self._places.release()
+            yield item
+
+
+def _answer(model: Model, source: _Source, number: int) -> tuple[float, float, float, float]:
+    """Answers one request; returns the seconds that each of `STAGES` took."""
+    begin = time.monotonic()
+    images = source.images(number)
+    decoded = time.monotonic()
+    prelude = model.stages.prelude
+    tensor = np.stack([prelude.pixels(image) for image in images] if prelude else images)
+    prepared = time.monotonic()
+    logits = model.run_tensor(tensor)
+    inferred = time.monotonic()
+    model.finish(logits)
+    return decoded - begin, prepared - decoded, inferred - prepared, time.monotonic() - inferred
+
+
+def _warm(model: Model, source: _Source, count: int) -> None:
+    for number in range(count):
+        _answer(model, source, number)
+
+
+def _in_threads(count: int, work: Callable[[], None], beside: Callable[[], None] | None = None) -> None:
+    """Runs `work` in `count` threads, and `beside` in one; raises the first error that one of them met."""
+    errors: list[BaseException] = []
+
+    def run(function: Callable[[], None]) -> None:
+        try:
+            function()
+        except BaseException as error:
+            errors.append(error)
+
+    jobs = [work] * count + ([beside] if beside else [])
+    threads = [threading.Thread(target=run, args=(one,), daemon=True) for one in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive() and not errors:
+            thread.join(0.05)
+    if errors:
+        raise errors[0]
+
+
+def _normalized(pixels: AnyArray) -> AnyArray:
+    scaled: AnyArray = (pixels.transpose(2, 0, 1) / 127.5 - 1).astype(np.float32)
+    return scaled

@@ -1,0 +1,92 @@
+"""`verify`: every file against its hash, then the golden inputs through each stage."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .arrays import AnyArray
+from .engines import OnnxRuntimeStage, Stage, choose_engine, open_body
+from .errors import PackageError
+from .machine import available_cores
+from .manifest import Manifest
+from .stages import Graph
+
+__all__ = ["verify"]
+
+_POSTLUDE_TOLERANCE = 1e-5
+
+
+def verify(directory: Path, engine: str = "auto") -> Iterator[str]:
+    """Complaints about a package, none if it is as compiled; the first differing stage ends the replay.
+
+    Every stage is fed the golden output of the one before it, so that the stage named is the one at fault.
+    The prelude must agree exactly, the body within the manifest's relative L2 tolerance, the postlude within
+    1e-5.
+
+    Raises:
+        PackageError: no package at all, or an engine that cannot be had.
+    """
+    manifest = Manifest(directory)
+    complaints = [*manifest.changed_files(), *manifest.changed_distribution_files()]
+    complaints += [f"{directory / name}: not written by the compiler" for name in manifest.unexpected_files()]
+    yield from complaints
+    if not any(manifest.changed_files()):
+        yield from _replay(manifest, choose_engine(engine, manifest["engines"]))
+
+
+def _replay(manifest: Manifest, engine: str) -> Iterator[str]:
+    goldens = _read(manifest)
+    graph = Graph(manifest.read("model.onnx"))
+    tolerances = {"prelude": 0.0, "body": float(manifest["goldens"]["logits_tolerance"])}
+    for name in ("prelude", "body", "postlude"):
+        boundary = manifest["stages"][name]
+        if boundary is None:
+            continue
+        stage = _open(graph, name, boundary, engine)
+        tolerance = tolerances.get(name, _POSTLUDE_TOLERANCE)
+        for index in range(sum(key.startswith("logits_") for key in goldens)):
+            given, wanted = (goldens[f"{boundary[side]}_{index}"] for side in ("input", "output"))
+            batched = given if name == "prelude" or given.ndim in (2, 4) else given[None]
+            got = stage.run(_filled(batched, manifest, name))
+            difference = _distance(got.reshape(-1, *wanted.shape)[0], wanted, relative=name == "body")
+            if difference > tolerance:
+                yield f"golden {index}: the {name} differs by {difference:.3g}, {tolerance:.3g} is allowed"
+                return
+
+
+def _read(manifest: Manifest) -> dict[str, AnyArray]:
+    data = manifest.read(manifest["goldens"]["file"])
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, KeyError) as error:
+        raise PackageError(f"{manifest['goldens']['file']}: not a golden file ({error})") from None
+
+
+def _open(graph: Graph, name: Any, boundary: dict[str, str], engine: str) -> Stage:
+    model = graph.cut(name, [boundary["input"]], [boundary["output"]])
+    if name == "body":
+        return open_body(engine, model, available_cores())
+    return OnnxRuntimeStage(model, 1)
+
+
+def _filled(tensor: AnyArray, manifest: Manifest, name: str) -> AnyArray:
+    """A batch of one repeated to the network's fixed batch, if it has one."""
+    batch = manifest["model"]["input"]["shape"][0]
+    if name == "prelude" or not isinstance(batch, int) or len(tensor) == batch:
+        return tensor
+    return np.repeat(tensor[:1], batch, axis=0)
+
+
+def _distance(got: AnyArray, wanted: AnyArray, *, relative: bool) -> float:
+    got, wanted = got.astype(np.float64), wanted.astype(np.float64)
+    if not np.isfinite(got).all():
+        return float("inf")
+    if relative:
+        return float(np.linalg.norm(got - wanted) / max(float(np.linalg.norm(wanted)), 1e-12))
+    return float(np.abs(got - wanted).max())
