@@ -1,1 +1,17 @@
+"""ONNX graph work, one pass a file; see `docs/design/architecture.md`."""
 
+from zooc.graph.assemble import assemble, build_postlude
+from zooc.graph.fold_normalization import Folded, fold_normalization
+from zooc.graph.prelude import ResampleOrder, build_prelude, resample_order_of_pillow
+from zooc.graph.simplify import simplify
+
+__all__ = [
+    "Folded",
+    "ResampleOrder",
+    "assemble",
+    "build_postlude",
+    "build_prelude",
+    "fold_normalization",
+    "resample_order_of_pillow",
+    "simplify",
+]

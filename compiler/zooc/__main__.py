@@ -1,0 +1,5 @@
+"""`python -m zooc`."""
+
+from zooc.cli import main
+
+main()

@@ -1,0 +1,328 @@
+"""The command line: `zooc compile`, `check`, `fmt`, `inspect`, `explain`, `cache`.
+
+Only this module renders diagnostics and chooses exit codes: 0 done, 1 the user's input, 2 usage, 70 our bug, 130 interrupted.
+Heavy imports happen inside the commands, so that `--help` and `check` start at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zooc import __version__
+
+if TYPE_CHECKING:
+    from zooc.diagnostics import Diagnostic
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="zooc",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Compile a vision classifier, its preprocessing and its quantization into one Python package.",
+    epilog="Start with: zooc compile resnest50.zoo",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cache_app = typer.Typer(no_args_is_help=True, help="Look at or empty the cache of exports and calibrations.")
+app.add_typer(cache_app, name="cache")
+
+_BUG = 70
+_INTERRUPTED = 130
+
+
+class Format(str, Enum):
+    """How results and diagnostics are written."""
+
+    human = "human"
+    json = "json"
+
+
+FileArgument = Annotated[Path, typer.Argument(help="The .zoo file.", show_default=False)]
+VariantOption = Annotated[
+    str | None, typer.Option("--variant", metavar="NAME", help="Compile this variant of the file.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Override a `let` or a field, e.g. --set size=256. Repeatable."),
+]
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="json writes one object to standard output, for tools.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and the result.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more; show tracebacks of our own bugs.")]
+
+
+@app.callback(invoke_without_command=True)
+def _zooc(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"zooc {__version__}")
+        raise typer.Exit
+
+
+@app.command("compile", epilog="Examples: zooc compile resnest50.zoo · zooc compile net.zoo -o build/net --variant big --set size=256")
+def compile_command(
+    file: FileArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="The package's folder [default: build/NAME].", show_default=False),
+    ] = None,
+    variant: VariantOption = None,
+    overrides: SetOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a package that is already there.")] = False,
+    stop_before: Annotated[
+        str | None,
+        typer.Option(
+            "--stop-before",
+            metavar="STAGE",
+            help="Run the stages up to this one and write no package: analyze, load_model, simplify_graph, "
+            "fuse_preprocessing, calibrate_ranges, quantize_network, assemble_graph, check_result, emit.",
+        ),
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Also time the result on this machine, for the report.")
+    ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
+    output_format: FormatOption = Format.human,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Compile FILE into a package that is ready to install."""
+
+    def work() -> int:
+        from zooc.cache import Cache, default_root
+        from zooc.driver import Compilation, Request, run, stage_names
+        from zooc.progress import make_progress
+        from zooc.summary import print_summary, summarize
+
+        if stop_before is not None and stop_before not in stage_names():
+            raise typer.BadParameter(
+                f"{stop_before!r} is no stage; the stages are {', '.join(stage_names())}", param_hint="--stop-before"
+            )
+        request = Request(file, output, variant, tuple(overrides or ()), force, stop_before, measure)
+        progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
+        compilation = Compilation(request, Cache(None if no_cache else default_root()), progress)
+        run(compilation)
+        if output_format is Format.json:
+            _print_json({"ok": True, **summarize(compilation), "diagnostics": _as_json(compilation.warnings)})
+        else:
+            _show(compilation.warnings)
+            print_summary(compilation, quiet=quiet)
+        return 0
+
+    _guard(work, output_format, verbose=verbose)
+
+
+@app.command(epilog="Examples: zooc check resnest50.zoo · zooc check *.zoo --format json")
+def check(
+    files: Annotated[list[Path], typer.Argument(help="The .zoo files.", show_default=False)],
+    variant: VariantOption = None,
+    overrides: SetOption = None,
+    output_format: FormatOption = Format.human,
+    quiet: QuietOption = False,
+) -> None:
+    """Check FILES without compiling: every error of a file in one run."""
+
+    def work() -> int:
+        from zooc.frontend import load_deployment
+
+        found: list[Diagnostic] = []
+        for file in files:
+            found += load_deployment(file, variant, tuple(overrides or ()))[1]
+        errors = sum(d.severity == "error" for d in found)
+        if output_format is Format.json:
+            _print_json({"ok": not errors, "diagnostics": _as_json(found)})
+        else:
+            _show(found)
+            if not errors and not quiet:
+                typer.echo(f"{', '.join(map(str, files))}: no errors")
+        return 1 if errors else 0
+
+    _guard(work, output_format)
+
+
+@app.command(epilog="Examples: zooc fmt resnest50.zoo · zooc fmt --check *.zoo (for pre-commit)")
+def fmt(
+    files: Annotated[list[Path], typer.Argument(help="The .zoo files.", show_default=False)],
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit 1 if a file would change.")
+    ] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Format FILES in place, comments kept."""
+
+    def work() -> int:
+        from zooc.frontend import format_file
+
+        changed = [file for file in files if format_file(file, write=not check_only)]
+        if not quiet:
+            for file in changed:
+                typer.echo(f"{'would reformat' if check_only else 'reformatted'} {file}")
+        return 1 if changed and check_only else 0
+
+    _guard(work)
+
+
+@app.command(epilog="Examples: zooc explain Z0103 · zooc explain --format json Z0103")
+def explain(
+    code: Annotated[str, typer.Argument(help="A code such as Z0103.", show_default=False)],
+    output_format: FormatOption = Format.human,
+) -> None:
+    """Explain a diagnostic CODE: what it means, an example, the remedy."""
+
+    def work() -> int:
+        from zooc.frontend import explain as look_up
+
+        page, near = look_up(code)
+        if page is None:
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise typer.BadParameter(f"there is no code {code!r}{hint}", param_hint="CODE")
+        if output_format is Format.json:
+            _print_json({"code": code.upper(), "text": page})
+        elif sys.stdout.isatty():
+            from rich.console import Console
+            from rich.markdown import Markdown
+
+            Console().print(Markdown(page))
+        else:
+            typer.echo(page)
+        return 0
+
+    _guard(work, output_format)
+
+
+@app.command("inspect", epilog="Examples: zooc inspect resnest50.zoo · zooc inspect net.onnx · zooc inspect build/resnest50")
+def inspect_command(
+    path: Annotated[Path, typer.Argument(help="A .zoo file, an ONNX file or a package's folder.", show_default=False)],
+    variant: VariantOption = None,
+    overrides: SetOption = None,
+    output_format: FormatOption = Format.human,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show inputs, operators, parameters, FLOPs and sizes of PATH."""
+
+    def work() -> int:
+        from rich.console import Console
+
+        from zooc.inspection import inspect_path, render
+
+        inspection = inspect_path(path, variant=variant, overrides=tuple(overrides or ()))
+        if output_format is Format.json:
+            _print_json(inspection.to_json())
+        else:
+            render(inspection, Console())
+        return 0
+
+    _guard(work, output_format, verbose=verbose)
+
+
+@cache_app.command("info")
+def cache_info(output_format: FormatOption = Format.human) -> None:
+    """Show where the cache is and how large it is."""
+
+    def work() -> int:
+        from zooc.cache import Cache, default_root
+
+        root = default_root()
+        size = Cache(root).size()
+        if output_format is Format.json:
+            _print_json({"folder": str(root), "bytes": size})
+        else:
+            typer.echo(f"{root}: {size / 1e6:.1f} MB")
+        return 0
+
+    _guard(work, output_format)
+
+
+@cache_app.command("clear")
+def cache_clear() -> None:
+    """Empty the cache; the next compile exports and calibrates anew."""
+
+    def work() -> int:
+        from zooc.cache import Cache, default_root
+
+        cache = Cache(default_root())
+        size = cache.size()
+        cache.clear()
+        typer.echo(f"removed {size / 1e6:.1f} MB")
+        return 0
+
+    _guard(work)
+
+
+def _guard(work: Callable[[], int], output_format: Format = Format.human, *, verbose: bool = False) -> None:
+    """Run a command's work and leave with its exit code; the one edge where errors are rendered."""
+    from zooc.diagnostics import ZoocError
+
+    try:
+        code = work()
+        sys.stdout.flush()
+    except ZoocError as problem:
+        if output_format is Format.json:
+            _print_json({"ok": False, "diagnostics": _as_json(problem.diagnostics)})
+        else:
+            _show(problem.diagnostics)
+        code = 1
+    except KeyboardInterrupt:
+        typer.echo("interrupted; nothing was written", err=True)
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone; keep the interpreter from complaining when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except (typer.Exit, typer.BadParameter):
+        raise
+    except Exception as problem:
+        _report_bug(problem, output_format, verbose=verbose)
+        code = _BUG
+    raise typer.Exit(code)
+
+
+def _report_bug(problem: Exception, output_format: Format, *, verbose: bool) -> None:
+    import traceback
+
+    from zooc.diagnostics import error
+
+    diagnostic = error(
+        "Z0900",
+        f"zooc failed: {type(problem).__name__}: {problem}",
+        notes=("nothing was written",),
+        hint="this is a bug in zooc; run again with -v for the traceback and report it with the .zoo file",
+    )
+    if output_format is Format.json:
+        _print_json({"ok": False, "diagnostics": _as_json([diagnostic])})
+    else:
+        _show([diagnostic])
+    if verbose:
+        traceback.print_exception(problem)
+
+
+def _show(diagnostics: Sequence[Diagnostic]) -> None:
+    from zooc.frontend import print_diagnostics
+
+    print_diagnostics(diagnostics)
+
+
+def _as_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
+    from zooc.frontend import to_json
+
+    return [to_json(d) for d in diagnostics]
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def main() -> None:
+    """Entry point of the `zooc` command."""
+    app()

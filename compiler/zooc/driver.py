@@ -1,0 +1,314 @@
+"""The pipeline, as one visible tuple of stages; a compile can be stopped before any of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import PIL
+
+from zooc.cache import Cache, key
+from zooc.calibration_images import CalibrationImages
+from zooc.deployment import Deployment
+from zooc.diagnostics import Diagnostic, ZoocError, error
+from zooc.emit import PackageContents, emit_package, golden_bytes
+from zooc.frontend import load_deployment
+from zooc.goldens import Golden, check_against_pillow, make_goldens
+from zooc.graph import (
+    Folded,
+    assemble,
+    build_postlude,
+    build_prelude,
+    fold_normalization,
+    resample_order_of_pillow,
+    simplify,
+)
+from zooc.manifest import build_manifest
+from zooc.models import Network, load_network
+from zooc.progress import Progress
+from zooc.quantize import (
+    Agreement,
+    Quantized,
+    Ranges,
+    Sketches,
+    calibrate,
+    choose_ranges,
+    compare_bodies,
+    quantize_body,
+    tensors_to_observe,
+    to_fp16,
+)
+from zooc.report import render_report
+
+if TYPE_CHECKING:
+    from zooc.measure import Speed
+
+__all__ = ["STAGES", "Compilation", "Request", "run", "stage_names"]
+
+SKETCHES_VERSION = 1
+"""Part of the cache key: raised when sketches of the same inputs would come out differently."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for.
+
+    Attributes:
+        file: the `.zoo` file.
+        output: the package's folder; `None` means `build/NAME`.
+        stop_before: a stage's name, or `None` to run them all.
+        measure: also time the result on this machine, for the report.
+    """
+
+    file: Path
+    output: Path | None = None
+    variant: str | None = None
+    overrides: tuple[str, ...] = ()
+    force: bool = False
+    stop_before: str | None = None
+    measure: bool = False
+
+
+@dataclass
+class Compilation:
+    """One compile: the request, and what the stages so far have made."""
+
+    request: Request
+    cache: Cache
+    progress: Progress
+    warnings: list[Diagnostic] = field(default_factory=list)
+    deployment: Deployment = field(init=False)
+    network: Network = field(init=False)
+    float_body: onnx.ModelProto = field(init=False)
+    folded: Folded | None = None
+    prelude: onnx.ModelProto | None = None
+    postlude: onnx.ModelProto | None = None
+    images: CalibrationImages | None = None
+    ranges: Ranges | None = None
+    quantized: Quantized | None = None
+    body: onnx.ModelProto = field(init=False)
+    agreement: Agreement | None = None
+    float_nodes: Sequence[FloatNode] = ()
+    images_compared: int = 0
+    model: onnx.ModelProto = field(init=False)
+    goldens: list[Golden] = field(default_factory=list)
+    speed: Speed | None = None
+    package: Path | None = None
+
+    @property
+    def output(self) -> Path:
+        """Where the package goes."""
+        return self.request.output or Path("build") / self.deployment.package.name
+
+
+def run(compilation: Compilation) -> Compilation:
+    """Run the stages in order, up to `request.stop_before`.
+
+    Raises:
+        ZoocError: the user's input cannot be compiled; nothing was written.
+    """
+    for stage in STAGES:
+        if stage.__name__ == compilation.request.stop_before:
+            break
+        with compilation.progress.stage(stage.__name__):
+            stage(compilation)
+        compilation.warnings += compilation.cache.warnings
+        compilation.cache.warnings.clear()
+    return compilation
+
+
+def stage_names() -> list[str]:
+    """The stages' names in order."""
+    return [stage.__name__ for stage in STAGES]
+
+
+def analyze(c: Compilation) -> None:
+    """Text to a checked `Deployment`."""
+    deployment, diagnostics = load_deployment(c.request.file, c.request.variant, c.request.overrides)
+    if deployment is None:
+        raise ZoocError(*diagnostics)
+    c.warnings += diagnostics
+    c.deployment = deployment
+
+
+def load_model(c: Compilation) -> None:
+    """The source to a float32 ONNX network, from the cache when it was exported before."""
+    c.network = load_network(c.deployment.model, c.cache, on_progress=c.progress.note)
+    c.warnings += c.network.warnings
+    postprocess = c.deployment.postprocess
+    if postprocess.labels and len(postprocess.labels.names) != c.network.classes:
+        raise ZoocError(
+            error(
+                "Z0503",
+                f"{len(postprocess.labels.names)} labels for a network of {c.network.classes} classes",
+                postprocess.labels.span,
+                hint="give the labels that the network was trained with, one a line",
+            )
+        )
+
+
+def simplify_graph(c: Compilation) -> None:
+    """Fold constants and BatchNorms, drop what has no effect."""
+    c.float_body = simplify(c.network.model)
+
+
+def fuse_preprocessing(c: Compilation) -> None:
+    """Prelude in front, normalization into the first convolution, softmax behind."""
+    preprocess = c.deployment.preprocess
+    if preprocess is not None:
+        c.folded = fold_normalization(c.float_body, preprocess.normalize)
+        c.float_body = c.folded.model
+        order = resample_order_of_pillow(PIL.__version__)
+        c.prelude = build_prelude(preprocess, c.network.height, c.network.width, order)
+    if c.deployment.postprocess.softmax and not c.network.ends_in_softmax:
+        c.postlude = build_postlude(c.network.classes)
+
+
+def calibrate_ranges(c: Compilation) -> None:
+    """Run the calibration images once, keep a sketch of each tensor, choose the ranges (int8 only)."""
+    quantize = c.deployment.quantize
+    if quantize.dtype != "int8":
+        return
+    if quantize.data is None or c.prelude is None:
+        raise ZoocError(
+            error(
+                "Z0455",
+                "int8 calibrates on images, and without a `preprocess` block there is no way from an image "
+                "to the network",
+                quantize.span,
+                hint="add a `preprocess` block, or compile the tensor form as fp32 or fp16",
+            )
+        )
+    c.images = CalibrationImages.find(quantize.data)
+    c.warnings += c.images.warnings
+    tensors = tensors_to_observe(c.float_body, quantize)
+    cache_key = key(
+        SKETCHES_VERSION,
+        _sha256(c.float_body),
+        _sha256(c.prelude),
+        c.images.fingerprint(),
+        sorted(tensors),
+        onnxruntime.__version__,
+    )
+    sketches, c.images.skipped = _cached_sketches(c, cache_key)
+    if sketches is None:
+        batches = _pixel_batches(c, c.images)
+        with c.progress.track("calibrating", len(c.images.paths)) as advance:
+            sketches = calibrate(c.float_body, batches, tensors, on_batch=advance)
+        _store_sketches(c, cache_key, sketches)
+    c.images.check_enough()
+    c.warnings += c.images.skip_warnings()
+    c.ranges = choose_ranges(sketches, quantize.calibrate)
+
+
+def quantize_network(c: Compilation) -> None:
+    """The body in the data type asked for, and how close it is to float."""
+    quantize = c.deployment.quantize
+    c.body = c.float_body
+    if quantize.dtype == "fp16":
+        c.quantized = to_fp16(c.float_body, quantize)
+    elif quantize.dtype == "int8":
+        assert c.ranges is not None
+        c.quantized = quantize_body(c.float_body, c.ranges, quantize)
+    if c.quantized is not None:
+        c.body = c.quantized.model
+
+
+def assemble_graph(c: Compilation) -> None:
+    """One graph from image to probabilities."""
+    c.model = assemble(c.prelude, c.body, c.postlude)
+
+
+def check_result(c: Compilation) -> None:
+    """Compare with Pillow and with the float network; record golden inputs and outputs."""
+    if c.prelude is not None and c.deployment.preprocess is not None:
+        c.images_compared = check_against_pillow(c.prelude, c.deployment.preprocess)
+    c.goldens = make_goldens(c.prelude, c.body, c.postlude)
+    if c.images is not None:
+        with c.progress.track("comparing with float", len(c.images.paths)) as advance:
+            batches = _pixel_batches(c, c.images)
+            c.agreement = compare_bodies(c.float_body, c.body, batches, on_batch=advance)
+    if c.request.measure:
+        from zooc.measure import measure_speed
+
+        c.speed = measure_speed(c.deployment.preprocess, c.float_body, c.body, c.prelude)
+
+
+def emit(c: Compilation) -> None:
+    """Write the package, all or nothing."""
+    labels = c.deployment.postprocess.labels
+    contents = PackageContents(
+        deployment=c.deployment,
+        model=c.model.SerializeToString(deterministic=True),
+        manifest=build_manifest(c),
+        goldens=golden_bytes({name: array for golden in c.goldens for name, array in golden.arrays()}),
+        labels=labels.names if labels else None,
+        vdsp_params=None,
+        report_html=render_report(c),
+    )
+    c.package = emit_package(contents, c.output, force=c.request.force)
+
+
+STAGES: tuple[Callable[[Compilation], None], ...] = (
+    analyze,
+    load_model,
+    simplify_graph,
+    fuse_preprocessing,
+    calibrate_ranges,
+    quantize_network,
+    assemble_graph,
+    check_result,
+    emit,
+)
+
+
+def _sha256(model: onnx.ModelProto) -> str:
+    import hashlib
+
+    return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _pixel_batches(c: Compilation, images: CalibrationImages) -> Iterator[npt.NDArray[np.uint8]]:
+    """Batches of pixels, through the very prelude that will be shipped."""
+    assert c.prelude is not None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    prelude = onnxruntime.InferenceSession(c.prelude.SerializeToString(), options)
+    size = c.network.batch or 1
+    waiting: list[npt.NDArray[np.uint8]] = []
+    for image in images.decoded():
+        waiting.append(prelude.run(None, {"image": image})[0])
+        if len(waiting) == size:
+            yield np.concatenate(waiting)
+            waiting.clear()
+    if waiting:
+        # A fixed batch is filled up by repeating images; their values count twice.
+        yield np.resize(np.concatenate(waiting), (size, *waiting[0].shape[1:]))
+
+
+def _cached_sketches(c: Compilation, cache_key: str) -> tuple[Sketches | None, dict[str, str]]:
+    path = c.cache.get("sketches", cache_key)
+    skipped = c.cache.get("skipped", cache_key)
+    if path is None or skipped is None:
+        return None, {}
+    import json
+
+    c.progress.note("sketches from the cache")
+    return Sketches.load(path), json.loads(skipped.read_text("utf-8"))
+
+
+def _store_sketches(c: Compilation, cache_key: str, sketches: Sketches) -> None:
+    import json
+
+    assert c.images is not None
+    text = json.dumps(c.images.skipped)
+    c.cache.put("sketches", cache_key, sketches.save)
+    c.cache.put("skipped", cache_key, lambda path: path.write_text(text, "utf-8"))

@@ -1,0 +1,67 @@
+"""Join prelude, body and postlude into the one graph that a package ships."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import TensorProto, helper
+
+from zooc.graph.builder import IR_VERSION, OPSET, Builder
+
+__all__ = ["assemble", "build_postlude"]
+
+_STAGES = ("prelude/", "postlude/")
+
+
+def build_postlude(classes: int) -> onnx.ModelProto:
+    """Softmax over the classes: `logits` float32 `[batch, classes]` to `probabilities`."""
+    g = Builder("postlude/")
+    g.op("Softmax", "logits", out="probabilities", axis=-1)
+    shape = ["batch", classes]
+    return g.model(
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape)],
+    )
+
+
+def assemble(
+    prelude: onnx.ModelProto | None, body: onnx.ModelProto, postlude: onnx.ModelProto | None
+) -> onnx.ModelProto:
+    """One model of the stages that there are; boundary tensors are recorded in its `value_info`.
+
+    Node and initializer names keep telling the stage (`docs/design/architecture.md`); a body whose own names
+    begin like another stage's gets them prefixed.
+    """
+    body = _own_names(body)
+    stages = [stage for stage in (prelude, body, postlude) if stage is not None]
+    graph = helper.make_graph(
+        [node for stage in stages for node in stage.graph.node],
+        "zooc",
+        list(stages[0].graph.input),
+        list(stages[-1].graph.output),
+        [initializer for stage in stages for initializer in stage.graph.initializer],
+        value_info=_boundaries(body, prelude is not None, postlude is not None),
+    )
+    opset = max(OPSET, *(i.version for i in body.opset_import if i.domain in {"", "ai.onnx"}))
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION, producer_name="zooc"
+    )
+    onnx.checker.check_model(model)
+    return model
+
+
+def _boundaries(body: onnx.ModelProto, has_prelude: bool, has_postlude: bool) -> list[onnx.ValueInfoProto]:
+    inner = [*body.graph.input] if has_prelude else []
+    return inner + ([*body.graph.output] if has_postlude else [])
+
+
+def _own_names(body: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto.FromString(body.SerializeToString())
+    renamed = {i.name: f"body/{i.name}" for i in copy.graph.initializer if i.name.startswith(_STAGES)}
+    for initializer in copy.graph.initializer:
+        initializer.name = renamed.get(initializer.name, initializer.name)
+    for node in copy.graph.node:
+        if node.name.startswith(_STAGES):
+            node.name = f"body/{node.name}"
+        for index, name in enumerate(node.input):
+            node.input[index] = renamed.get(name, name)
+    return copy

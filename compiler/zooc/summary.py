@@ -1,0 +1,54 @@
+"""What `zooc compile` says at the end, for people and for tools."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zooc.driver import Compilation
+
+__all__ = ["print_summary", "summarize"]
+
+
+def summarize(c: Compilation) -> dict[str, Any]:
+    """The result as plain JSON data; entries that the stages run did not reach are absent."""
+    summary: dict[str, Any] = {"stopped_before": c.request.stop_before}
+    if hasattr(c, "deployment"):
+        summary["name"] = c.deployment.package.name
+        summary["dtype"] = c.deployment.quantize.dtype
+    if hasattr(c, "network"):
+        summary["source"] = c.network.origin
+        summary["parameters"] = c.network.parameters
+    if c.quantized is not None:
+        summary["layers"] = dict(Counter(layer.dtype for layer in c.quantized.layers))
+    if c.agreement is not None:
+        summary["agreement"] = c.agreement.to_json()
+    if c.package is not None:
+        summary["package"] = str(c.package)
+        summary["bytes"] = sum(f.stat().st_size for f in c.package.rglob("*") if f.is_file())
+    return summary
+
+
+def print_summary(c: Compilation, *, quiet: bool) -> None:
+    """Human words on standard output; with `quiet` only the package's folder."""
+    import typer
+
+    if c.package is None:
+        if not quiet:
+            typer.echo(f"stopped before {c.request.stop_before}; no package was written")
+        return
+    if quiet:
+        typer.echo(str(c.package))
+        return
+    summary = summarize(c)
+    typer.echo(f"{c.package}  ({summary['bytes'] / 1e6:.1f} MB, {summary['dtype']})")
+    if agreement := summary.get("agreement"):
+        typer.echo(
+            f"  against float on {agreement['images']} images: same top-1 on {agreement['top1_agreement']:.1%}, "
+            f"logits {agreement['sqnr_db']:.1f} dB"
+        )
+    name = summary["name"]
+    typer.echo(f"  try it:      cd {c.package} && python -m {name} classify IMAGE")
+    typer.echo(f"  install it:  pip install {c.package}")
+    typer.echo(f"  read it:     {c.package / 'report.html'}")
