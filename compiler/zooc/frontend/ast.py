@@ -100,7 +100,7 @@ class Negate:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Operators of one precedence, applied from the left: `a - b + c`; flat, so that a long one is not a deep one."""
+    """Operators of one precedence, applied from the left: `a - b + c`; flat, so a long one is not deep."""
 
     operands: tuple[Expr, ...]
     operators: tuple[str, ...]

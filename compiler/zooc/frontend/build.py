@@ -60,7 +60,9 @@ class Builder:
             values.append(self.value(argument))
             if keywords:
                 message = "a value without a name cannot follow one with a name"
-                self._report(error("Z0001", message, values[-1].span, hint="write it first, or as `name=value`"))
+                self._report(
+                    error("Z0001", message, values[-1].span, hint="write it first, or as `name=value`")
+                )
         return ast.Call(self._name(name), tuple(values), tuple(keywords), self._span(tree))
 
     def _list(self, tree: Node) -> ast.ListExpr:

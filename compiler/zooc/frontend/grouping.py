@@ -101,9 +101,7 @@ def group_entries(block: str, pieces: Sequence[Piece], report: Report) -> tuple[
     return tuple(entries)
 
 
-def _belongs(
-    name: ast.Name, values: list[ast.Expr], piece: Piece, block: str, arity: dict[str, int]
-) -> bool:
+def _belongs(name: ast.Name, values: list[ast.Expr], piece: Piece, block: str, arity: dict[str, int]) -> bool:
     if isinstance(piece, ast.Assignment | ast.Let | Body):
         return False
     if block == "preprocess" and isinstance(piece, ast.Call):

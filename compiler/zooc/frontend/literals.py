@@ -34,11 +34,13 @@ def string(span: Span, report: Report) -> str:
             length = 6
             code = int(digits, 16)
             if 0xD800 <= code < 0xE000:
-                report(_bad_escape(span, i, length, "is half of a surrogate pair", "write the character itself"))
+                report(
+                    _bad_escape(span, i, length, "is half of a surrogate pair", "write the character itself")
+                )
             else:
                 out.append(chr(code))
         else:
-            hint = r'write `\\` for a backslash (or `/` in paths); the escapes are \" \\ \n \t \uXXXX'
+            hint = r"write `\\` for a backslash (or `/` in paths); the escapes are \" \\ \n \t \uXXXX"
             report(_bad_escape(span, i, length, "is no escape", hint))
         i += length
     return "".join(out)
@@ -54,7 +56,7 @@ def bad_string(span: Span, report: Report) -> str:
     """Reports a string in single quotes or one that its line ends before it does."""
     text = span.text
     if text.startswith("'"):
-        report(error("Z0003", "strings take double quotes", span, hint='write "..." instead of \'...\''))
+        report(error("Z0003", "strings take double quotes", span, hint="write \"...\" instead of '...'"))
         return text.strip("'")
     hint = 'add `"`; a line break inside a string is written \\n'
     report(error("Z0003", "the string is not closed on its line", span, hint=hint))

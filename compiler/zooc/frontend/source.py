@@ -33,12 +33,16 @@ def read_source(path: str | Path) -> tuple[SourceFile | None, list[Diagnostic]]:
         return None, [error("Z0007", f"cannot read {name}: {reason}")]
     if len(data) > MAX_SOURCE_BYTES:
         message = f"{name} is larger than {MAX_SOURCE_BYTES:,} bytes"
-        return None, [error("Z0009", message, hint="is it a .zoo file? An ONNX file or weights are named inside one")]
+        return None, [
+            error("Z0009", message, hint="is it a .zoo file? An ONNX file or weights are named inside one")
+        ]
     try:
         return SourceFile(name, data.decode("utf-8-sig")), []
     except UnicodeDecodeError as failure:
         line = data.count(b"\n", 0, failure.start) + 1
-        message = f"{name} is not UTF-8: byte 0x{data[failure.start]:02x} at offset {failure.start} (line {line})"
+        message = (
+            f"{name} is not UTF-8: byte 0x{data[failure.start]:02x} at offset {failure.start} (line {line})"
+        )
         return None, [error("Z0008", message, hint="save the file as UTF-8")]
 
 

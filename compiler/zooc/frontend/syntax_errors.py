@@ -60,17 +60,28 @@ def _at_end(
 def _never_closed(source: SourceFile, opening: Token, before: Sequence[Token]) -> Diagnostic:
     close = _SHOWN[_PAIRS[opening.type]]
     end = before[-1]
-    labels = () if end is opening else (Label(span_of(source, end), f"a `{close}` is missing after this at the latest"),)
+    labels = (
+        ()
+        if end is opening
+        else (Label(span_of(source, end), f"a `{close}` is missing after this at the latest"),)
+    )
     message = f"this `{_SHOWN[opening.type]}` is never closed"
     return error("Z0002", message, span_of(source, opening), labels=labels, hint=f"add `{close}`")
 
 
 def _closing(
-    source: SourceFile, opened: list[Token], token: Token, span: Span, before: Sequence[Token], expected: set[str]
+    source: SourceFile,
+    opened: list[Token],
+    token: Token,
+    span: Span,
+    before: Sequence[Token],
+    expected: set[str],
 ) -> Diagnostic:
     shown = _SHOWN[token.type]
     if not opened:
-        return error("Z0002", f"this `{shown}` closes nothing", span, hint="delete it, or open a block before it")
+        return error(
+            "Z0002", f"this `{shown}` closes nothing", span, hint="delete it, or open a block before it"
+        )
     wanted = _PAIRS[opened[-1].type]
     if wanted != token.type:
         label = Label(span_of(source, opened[-1]), f"`{_SHOWN[opened[-1].type]}` is opened here")

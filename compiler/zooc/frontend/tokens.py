@@ -83,12 +83,16 @@ def tokenize(source: SourceFile) -> tuple[Tokens, list[Diagnostic]]:
                 return Tokens([], []), [error("Z0010", message, span_of(source, token))]
             if token.type in ("NAME", "FUNCTION") and not token.isascii():
                 hint = "names take the letters a to z, A to Z, digits and `_`; other text goes into a string"
-                diagnostics.append(error("Z0004", f"the name `{token}` is not ASCII", span_of(source, token), hint=hint))
+                diagnostics.append(
+                    error("Z0004", f"the name `{token}` is not ASCII", span_of(source, token), hint=hint)
+                )
     return tokens, diagnostics
 
 
 def _stray(source: SourceFile, token: Token) -> Diagnostic:
     char = str(token)
     shown = char if char.isprintable() and char.isascii() else unicodedata.name(char, "a control character")
-    message = f"stray character `{shown}`" if shown == char else f"stray character U+{ord(char):04X} ({shown})"
+    message = (
+        f"stray character `{shown}`" if shown == char else f"stray character U+{ord(char):04X} ({shown})"
+    )
     return error("Z0004", message, span_of(source, token), hint=_STRAY_HINTS.get(char))

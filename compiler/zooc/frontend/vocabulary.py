@@ -9,6 +9,7 @@ __all__ = [
     "CALIBRATION_METHODS",
     "DTYPES",
     "ENGINES",
+    "EXAMPLES",
     "FUNCTIONS",
     "GRANULARITIES",
     "INTERPOLATIONS",
@@ -38,6 +39,24 @@ BLOCKS: dict[str, dict[str, int]] = {
     "variant": {},
 }
 """Each block's statements with the number of values that each takes."""
+
+EXAMPLES: dict[tuple[str, str], str] = {
+    ("model", "source"): "source timm.resnest50d",
+    ("model", "weights"): 'weights "resnest50.pth"',
+    ("model", "input"): "input [batch, 3, 224, 224]",
+    ("model", "classes"): "classes 1000",
+    ("quantize", "calibrate"): "calibrate percentile(99.99)",
+    ("quantize", "data"): 'data images("folder", count=50)',
+    ("quantize", "weights"): "weights per_channel",
+    ("quantize", "keep"): 'keep fp32 ["fc"]',
+    ("postprocess", "softmax"): "softmax",
+    ("postprocess", "topk"): "topk 5",
+    ("postprocess", "labels"): "labels imagenet1k",
+    ("package", "name"): "name resnest50",
+    ("package", "version"): 'version "1.0.0"',
+    ("package", "engines"): "engines [onnxruntime, openvino]",
+}
+"""How each statement is written, for hints."""
 
 STEPS: dict[str, tuple[Parameter, ...]] = {
     "Resize": (Parameter("size", True), Parameter("interpolation"), Parameter("max_size")),

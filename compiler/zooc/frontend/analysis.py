@@ -1,0 +1,155 @@
+"""From the syntax tree to a checked `Deployment`, reporting all errors of a file in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from zooc.deployment import Deployment, Model, Postprocess, Preprocess, Quantize
+from zooc.diagnostics import Diagnostic, SourceFile, Span, error, warning
+from zooc.frontend import ast
+from zooc.frontend.model_block import read_model
+from zooc.frontend.outline import Outline, Settings, outline
+from zooc.frontend.overrides import apply_overrides, check_targets
+from zooc.frontend.package_block import read_package
+from zooc.frontend.parser import parse, parse_override
+from zooc.frontend.postprocess_block import read_postprocess
+from zooc.frontend.preprocess_block import read_preprocess
+from zooc.frontend.quantize_block import read_quantize
+from zooc.frontend.reading import Reader
+from zooc.frontend.scope import Scope
+from zooc.frontend.source import read_source
+from zooc.frontend.suggest import did_you_mean, either
+
+__all__ = ["analyze", "load_deployment", "variant_names"]
+
+Report = Callable[[Diagnostic], None]
+
+
+def load_deployment(
+    path: str | Path, variant: str | None = None, overrides: Sequence[str] = ()
+) -> tuple[Deployment | None, list[Diagnostic]]:
+    """Reads, parses and analyzes one `.zoo` file.
+
+    Returns:
+        The deployment, `None` if there are errors; and all findings, warnings included.
+    """
+    source, diagnostics = read_source(path)
+    if source is None:
+        return None, diagnostics
+    tree, diagnostics = parse(source)
+    if tree is None:
+        return None, diagnostics
+    return analyze(tree, path=Path(path), variant=variant, overrides=overrides)
+
+
+def variant_names(tree: ast.File) -> tuple[str, ...]:
+    """The names of the variants in the order of the file."""
+    return tuple(outline(tree, lambda _: None).variants)
+
+
+def analyze(
+    tree: ast.File, *, path: Path, variant: str | None = None, overrides: Sequence[str] = ()
+) -> tuple[Deployment | None, list[Diagnostic]]:
+    """Checks `tree` as `variant` and the command line's `--set` values make it.
+
+    The variants that are not chosen are checked too, as far as their own lines go; whether the files that
+    they name exist is only looked at for the chosen one.
+
+    Args:
+        tree: the parsed file.
+        path: where it lies; its relative paths start there.
+        variant: the variant's name.
+        overrides: `NAME=VALUE` each, as `--set` takes them; later ones win.
+
+    Returns:
+        The deployment, `None` if there are errors; and all findings in the order of the text.
+    """
+    diagnostics: list[Diagnostic] = []
+    report = diagnostics.append
+    base = outline(tree, report)
+    command_line = _command_line(overrides, base, report)
+    layers: list[list[ast.Assignment]] = []
+    used: set[str] = set()
+    assignments = {
+        name: check_targets(block.entries or (), base, report) for name, block in base.variants.items()
+    }
+    if variant is not None and variant not in assignments:
+        hint = did_you_mean(variant, assignments)
+        notes = (f"there is {either(assignments)}" if assignments else "the file has no variants",)
+        report(error("Z0116", f"unknown variant `{variant}`", notes=notes, hint=hint))
+    elif variant is not None:
+        layers.append(assignments[variant])
+    deployment = _describe(
+        tree.source, apply_overrides(base, [*layers, command_line]), path, report, used, check_files=True
+    )
+    for name, block in base.variants.items():
+        if name != variant:
+            found: list[Diagnostic] = []
+            changed = apply_overrides(base, [assignments[name]])
+            _describe(tree.source, changed, path, found.append, used, check_files=False)
+            diagnostics += [finding for finding in found if _inside(finding.span, block.span)]
+    for name, definition in base.lets.items():
+        if name not in used:
+            hint = "delete it, or use it"
+            report(warning("Z0113", f"`{name}` is never used", definition.name.span, hint=hint))
+    found = sorted(dict.fromkeys(diagnostics), key=lambda finding: _order(finding, tree.source))
+    if deployment is None or any(finding.severity == "error" for finding in found):
+        return None, found
+    return replace(deployment, variant=variant, overrides=tuple(overrides)), found
+
+
+def _command_line(overrides: Sequence[str], base: Outline, report: Report) -> list[ast.Assignment]:
+    parsed: list[ast.Assignment] = []
+    for text in overrides:
+        assignment, diagnostics = parse_override(text)
+        for diagnostic in diagnostics:
+            report(diagnostic)
+        if assignment is not None:
+            parsed.append(assignment)
+    return check_targets(parsed, base, report, repeats=True)
+
+
+def _describe(
+    source: SourceFile, effective: Outline, path: Path, report: Report, used: set[str], *, check_files: bool
+) -> Deployment | None:
+    path = path.absolute()
+    scope = Scope(effective.lets, report)
+    reader = Reader(scope, path.parent, report, check_files=check_files)
+    blocks = effective.blocks
+    start = Span(source, 0, 0)
+    model: Model | None = None
+    if "model" in blocks:
+        model = read_model(blocks["model"], reader)
+    else:
+        hint = "add `model { source timm.resnet50  weights pretrained  input [batch, 3, 224, 224] }`, say"
+        report(error("Z0108", "the file lacks a `model` block", start, hint=hint))
+    preprocess: Preprocess | None = None
+    if "preprocess" in blocks:
+        shape = model.input if model else None
+        preprocess = read_preprocess(blocks["preprocess"], shape, shape.span if shape else None, reader)
+    quantize = read_quantize(blocks["quantize"], reader) if "quantize" in blocks else Quantize()
+    postprocess: Postprocess | None = read_postprocess(blocks.get("postprocess", Settings()), model, reader)
+    package = read_package(blocks.get("package", Settings()), reader, path=path, fallback=start)
+    used |= scope.used
+    if model is None or quantize is None or postprocess is None or package is None:
+        return None
+    if preprocess is None and "preprocess" in blocks:
+        return None
+    return Deployment(model, preprocess, quantize, postprocess, package, path, source.text)
+
+
+def _inside(span: Span | None, outer: Span) -> bool:
+    return (
+        span is not None
+        and span.source is outer.source
+        and outer.start <= span.start
+        and span.end <= outer.end
+    )
+
+
+def _order(finding: Diagnostic, main: SourceFile) -> tuple[int, int]:
+    if finding.span is None:
+        return 0, 0
+    return (1 if finding.span.source is not main else 2), finding.span.start
