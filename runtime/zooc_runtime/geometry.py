@@ -66,8 +66,8 @@ def output_size(steps: Sequence[dict[str, Any]], height: int, width: int) -> Siz
         now = _after(step, now)
         if min(now) < 1:
             raise PackageError(
-                f"an image of {width} x {height} pixels is too small for {step['op']}: it would leave "
-                f"{now[1]} x {now[0]}; leave the image out or enlarge it"
+                f"an image of {width} x {height} pixels is too small for {step['op']}; "
+                "leave it out or enlarge it first"
             )
         if now[0] * now[1] > _MOST_PIXELS:
             raise PackageError(
@@ -92,4 +92,6 @@ def _after(step: dict[str, Any], now: Size) -> Size:
         return height + step["top"] + step["bottom"], width + step["left"] + step["right"]
     if op == "SwapChannels":
         return now
+    if op == "Crop" and (step["top"] + step["height"] > height or step["left"] + step["width"] > width):
+        return 0, 0
     return cast("int", step["height"]), cast("int", step["width"])
