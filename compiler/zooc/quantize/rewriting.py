@@ -1,0 +1,71 @@
+"""How a body is rewritten: a pattern that ends in one node gives the nodes that replace it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+from zooc.quantize.body_graph import BodyGraph
+
+__all__ = ["Replacement", "Rewrite", "reduced_axes", "rewrite_once"]
+
+
+class Replacement:
+    """New nodes for an old one (at its place), and the initializers they need."""
+
+    def __init__(self, graph: BodyGraph, index: int) -> None:
+        """Empty; new nodes are named after the old one."""
+        self.prefix = graph.name(index)
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+
+    def node(self, op: str, inputs: list[str], outputs: list[str], **attributes: object) -> str:
+        """Adds a node (the first keeps the old name) and returns its first output."""
+        suffix = f"{op}_{len(self.nodes)}" if self.nodes else op
+        name = f"{self.prefix.rpartition('/')[0] or self.prefix}/{suffix}" if self.nodes else self.prefix
+        self.nodes.append(helper.make_node(op, inputs, outputs, name=name, **attributes))
+        return outputs[0]
+
+    def constant(self, name: str, values: npt.NDArray[np.generic]) -> str:
+        """Adds an initializer and returns its name."""
+        full = f"{self.prefix}/{name}"
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), full))
+        return full
+
+
+Rewrite = Callable[[BodyGraph, int], "Replacement | None"]
+"""Looks at one node; `None` if the pattern does not end in it."""
+
+
+def rewrite_once(model: onnx.ModelProto, rewrite: Rewrite) -> bool:
+    """Applies a rewrite everywhere in one sweep; False if nowhere."""
+    graph = BodyGraph(model)
+    found = {i: r for i in range(len(graph.nodes)) if (r := rewrite(graph, i)) is not None}
+    if not found:
+        return False
+    nodes = [n for i, old in enumerate(graph.nodes) for n in (found[i].nodes if i in found else [old])]
+    read = {v.name for v in model.graph.output}
+    live = []
+    for node in reversed(nodes):
+        if any(name in read for name in node.output):
+            live.append(node)
+            read.update(node.input)
+    kept = [t for t in model.graph.initializer if t.name in read]
+    added = [t for r in found.values() for t in r.initializers]
+    del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
+    model.graph.node.extend(reversed(live))
+    model.graph.initializer.extend([*kept, *added])
+    return True
+
+
+def reduced_axes(graph: BodyGraph, node: onnx.NodeProto) -> list[int] | None:
+    """Axes of a reduction, non-negative and sorted; `None` if they are not stored or the rank is unknown."""
+    axes = graph.constant(node.input[1]) if len(node.input) > 1 and node.input[1] else None
+    rank = graph.rank(node.input[0])
+    if axes is None or rank is None:
+        return None
+    return sorted(int(a) % rank for a in axes.reshape(-1))
