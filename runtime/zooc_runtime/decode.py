@@ -88,6 +88,8 @@ def _decode_bytes(data: bytes, name: str) -> U8Array:
         raise PackageError(
             f"{name}: too many pixels to be a harmless image ({error}); scale it down first"
         ) from None
+    except Exception as error:  # Pillow's decoders raise whatever they meet in a damaged file
+        raise _damaged(name, error) from None
 
 
 def _to_rgb(image: Image.Image, name: str, *, ours: bool) -> U8Array:
@@ -103,13 +105,15 @@ def _to_rgb(image: Image.Image, name: str, *, ours: bool) -> U8Array:
         del image.info["transparency"]
     try:
         pixels = np.asarray(image.convert("RGB"))
-    except Exception as error:  # Pillow's decoders raise whatever they meet in a damaged file
-        raise PackageError(
-            f"{name}: damaged or truncated image ({error}); fetch or export it again"
-        ) from None
+    except Exception as error:  # as above
+        raise _damaged(name, error) from None
     if pixels.size == 0:
         raise PackageError(f"{name}: an image without pixels ({image.width} x {image.height}); leave it out")
     return pixels
+
+
+def _damaged(name: str, error: Exception) -> PackageError:
+    return PackageError(f"{name}: damaged or truncated image ({error}); fetch or export it again")
 
 
 def _checked_array(array: AnyArray) -> U8Array:

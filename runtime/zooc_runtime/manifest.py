@@ -38,7 +38,7 @@ class Manifest:
                 f"{directory}: not a package of zooc ({error.strerror}: {error.filename})"
             ) from None
         if recorded != manifest_hash_line(text):
-            raise PackageError(f"{directory / MANIFEST}: changed since it was compiled; {_REMEDY}")
+            raise PackageError(f"{directory / MANIFEST}: does not agree with {MANIFEST_HASH}; {_REMEDY}")
         try:
             self.data: dict[str, Any] = json.loads(text)
             schema = self.data.get("schema")

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from PIL import Image
+
 from zooc_runtime import PackageError, open_package
 from zooc_runtime.model import Model
 
@@ -128,7 +129,7 @@ def test_an_image_too_small_for_the_crop_is_refused_by_name(model: Model, tmp_pa
 
 
 def test_one_bad_image_of_a_list_is_named(model: Model, photo: Path) -> None:
-    with pytest.raises(PackageError, match="missing.jpg: no such file"):
+    with pytest.raises(PackageError, match=r"missing\.jpg: no such file"):
         model([photo, "missing.jpg"])
 
 
@@ -154,7 +155,7 @@ def test_a_missing_engine_is_named_with_its_remedy(package: Path, monkeypatch: p
     import sys
 
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(PackageError, match="openvino cannot be imported.*pip install openvino"):
+    with pytest.raises(PackageError, match=r"openvino cannot be imported.*pip install openvino"):
         open_package(package, engine="openvino")
 
 
