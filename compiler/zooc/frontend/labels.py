@@ -41,25 +41,32 @@ def read_labels(node: ast.Expr, span: Span, reader: Reader) -> Labels | None:
 
 
 def _from_file(path: Path, place: Span, span: Span, reader: Reader) -> Labels | None:
-    def refuse(code: str, message: str, hint: str) -> None:
-        reader.report(error(code, message, place, hint=hint))
+    problem, names = _read_names(path)
+    if problem is None:
+        return Labels(str(path), names, span)
+    code, message, hint = problem
+    reader.report(error(code, f"{path.name} {message}", place, hint=hint))
+    return None
 
+
+def _read_names(path: Path) -> tuple[tuple[str, str, str] | None, tuple[str, ...]]:
+    """The names, or a problem as (code, message, hint)."""
     one_a_line = "a labels file holds one class name a line, in the order of class ids"
+    problem: tuple[str, str, str] | None = None
+    names: list[str] = []
     try:
         with path.open("rb") as stream:
             data = stream.read(_MAX_BYTES + 1)
+        names = [line.strip() for line in data.decode("utf-8-sig").rstrip().split("\n")]
+        if len(data) > _MAX_BYTES:
+            problem = "Z0501", f"is larger than {_MAX_BYTES:,} bytes", one_a_line
+        elif names == [""]:
+            problem = "Z0503", "is empty", one_a_line
+        elif "" in names:
+            problem = "Z0503", f"has a blank line {names.index('') + 1}", one_a_line
     except OSError as failure:
-        return refuse("Z0501", f"cannot read {path.name}: {failure.strerror}", "check the file's permissions")
-    if len(data) > _MAX_BYTES:
-        return refuse("Z0501", f"{path.name} is larger than {_MAX_BYTES:,} bytes", one_a_line)
-    try:
-        text = data.decode("utf-8-sig")
+        problem = "Z0501", f"cannot be read: {failure.strerror}", "check the file's permissions"
     except UnicodeDecodeError as failure:
-        line = data.count(b"\n", 0, failure.start) + 1
-        return refuse("Z0502", f"{path.name} is not UTF-8 (line {line})", "save the file as UTF-8")
-    names = [line.strip() for line in text.rstrip().split("\n")]
-    if names == [""]:
-        return refuse("Z0503", f"{path.name} is empty", one_a_line)
-    if "" in names:
-        return refuse("Z0503", f"line {names.index('') + 1} of {path.name} is blank", one_a_line)
-    return Labels(str(path), tuple(names), span)
+        line = failure.object.count(b"\n", 0, failure.start) + 1
+        problem = "Z0502", f"is not UTF-8 (line {line})", "save the file as UTF-8"
+    return problem, tuple(names)

@@ -11,7 +11,7 @@ from zooc.deployment import (
     RandomWeights,
     Weights,
 )
-from zooc.diagnostics import Label, Span, error
+from zooc.diagnostics import Label, error
 from zooc.frontend import ast
 from zooc.frontend.outline import Field, Settings
 from zooc.frontend.reading import Reader
@@ -103,7 +103,7 @@ def _as_path(name: str) -> str | None:
     return f"write `{name}.NAME`" if name in SOURCES else None
 
 
-def _weights(field: Field, reader: Reader) -> Weights | None:
+def _weights(field: Field, reader: Reader) -> Weights | None:  # noqa: PLR0911 - one return a case
     node = field.values[0]
     if isinstance(node, ast.Reference) and node.word == "pretrained":
         return PretrainedWeights(field.span)
@@ -175,8 +175,4 @@ def _input(field: Field, reader: Reader) -> InputShape | None:
     known = [size for size in sizes if size is not None]
     if not sound or len(known) < 3:
         return None
-    return InputShape(batch, *known, span=_whole(field))
-
-
-def _whole(field: Field) -> Span:
-    return field.span
+    return InputShape(batch, known[0], known[1], known[2], field.span)

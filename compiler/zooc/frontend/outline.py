@@ -1,4 +1,4 @@
-"""Sorts a file's items into lets, blocks and variants; unknown, misplaced and repeated ones are reported here."""
+"""Sorts a file's items into lets, blocks and variants; reports unknown, misplaced and repeated ones."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def outline(tree: ast.File, report: Report) -> Outline:
         elif item.name.text in BLOCKS:
             _add_block(item, result, report)
         else:
-            hint = did_you_mean(item.name.text, [*BLOCKS, "let"])
+            near = did_you_mean(item.name.text, [*BLOCKS, "let"])
             notes = (f"the blocks are {either(BLOCKS)}",)
             report(
-                error("Z0102", f"unknown block `{item.name.text}`", item.name.span, notes=notes, hint=hint)
+                error("Z0102", f"unknown block `{item.name.text}`", item.name.span, notes=notes, hint=near)
             )
     return result
 

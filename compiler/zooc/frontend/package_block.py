@@ -37,7 +37,7 @@ _VERSION = re.compile(
 """A version as PEP 440's appendix B accepts it."""
 
 
-def name_problem(name: str) -> str | None:
+def name_problem(name: str) -> str | None:  # noqa: PLR0911 - one return a case
     """Why `name` cannot name an import package that pip installs, `None` if it can."""
     if not name.isascii() or not name.isidentifier():
         return "is not made of ASCII letters, digits and `_`, beginning with a letter"

@@ -98,7 +98,7 @@ def _errors_by_item(source: SourceFile, tokens: Sequence[Token], builder: Builde
 
 
 def _chunks(source: SourceFile, tokens: Sequence[Token]) -> list[list[Token]]:
-    """Cuts before every `let` and block name that begins a line outside of brackets, or at the very margin."""
+    """Cuts before every `let` and block name that begins a line outside of brackets, or at the margin."""
     chunks: list[list[Token]] = [[]]
     depth = 0
     for token, following in zip(tokens, [*tokens[1:], None], strict=True):

@@ -1,4 +1,4 @@
-"""Follows an image through the preprocessing: the order of its steps, its size after each, and the size at the end."""
+"""Follows an image through the preprocessing: the order of the steps, and the size after each."""
 
 from __future__ import annotations
 
@@ -197,8 +197,6 @@ def _standardize(action: Standardize, state: _State, refuse: Report) -> None:
 
 def _apply_size(step: Resize | CenterCrop | ECenterCrop | Pad, state: _State, refuse: Report) -> None:
     match step:
-        case Resize(size=(height, width)):
-            state.size = (height, width)
         case Resize():
             state.size = _resized(step, state.size)
         case CenterCrop(height, width):
@@ -217,8 +215,9 @@ def _apply_size(step: Resize | CenterCrop | ECenterCrop | Pad, state: _State, re
 
 
 def _resized(step: Resize, size: tuple[int, int] | _Short | None) -> tuple[int, int] | _Short:
-    """torchvision's rule: the longer side is truncated, then bounded by `max_size`, which shrinks the shorter."""
-    assert isinstance(step.size, int)  # noqa: S101 - pairs are handled by the caller
+    """torchvision's rule: the longer side is truncated; `max_size` bounds it and shrinks the shorter."""
+    if isinstance(step.size, tuple):
+        return step.size
     if not isinstance(size, tuple):
         return _Short(step.size)
     height, width = size

@@ -59,12 +59,12 @@ def _consistent(dtype: str, span: Span, settings: Settings, reader: Reader) -> b
     for name in ignored:
         label = Label(span, f"{dtype} needs no calibration")
         message = f"`{name}` would be ignored, because only int8 uses it"
-        hint = f"delete it, or write `quantize int8` (a variant's or --set's `quantize = {dtype}` drops it by itself)"
+        hint = f"delete it, or write `quantize int8` (an override `quantize = {dtype}` drops it)"
         reader.report(error("Z0123", message, settings.fields[name].span, labels=(label,), hint=hint))
     return not ignored
 
 
-def _calibrate(field: Field, reader: Reader) -> CalibrationMethod | None:
+def _calibrate(field: Field, reader: Reader) -> CalibrationMethod | None:  # noqa: PLR0911 - one return a case
     if not field.values:
         return None
     node = field.values[0]
@@ -98,7 +98,7 @@ def _calibrate(field: Field, reader: Reader) -> CalibrationMethod | None:
     return CalibrationMethod(word, None, field.span)  # type: ignore[arg-type]
 
 
-def _data(field: Field, reader: Reader) -> ImageSet | None:
+def _data(field: Field, reader: Reader) -> ImageSet | None:  # noqa: PLR0911 - one return a case
     if not field.values:
         return None
     node = field.values[0]
@@ -107,8 +107,8 @@ def _data(field: Field, reader: Reader) -> ImageSet | None:
         reader.report(error("Z0109", "calibration data is `images(...)`", node.span, hint=hint))
         return None
     if node.name.text != "images":
-        hint = did_you_mean(node.name.text, ["images"])
-        reader.report(error("Z0104", f"unknown data `{node.name.text}(...)`", node.name.span, hint=hint))
+        near = did_you_mean(node.name.text, ["images"])
+        reader.report(error("Z0104", f"unknown data `{node.name.text}(...)`", node.name.span, hint=near))
         return None
     bound = reader.bind(node, FUNCTIONS["images"])
     if bound is None:

@@ -1,4 +1,4 @@
-"""Shows diagnostics: rustc-style text with the source line and carets, coloured on a terminal, or JSON values."""
+"""Shows diagnostics: text with the source line and carets, coloured on a terminal, or JSON values."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def render(diagnostic: Diagnostic) -> str:
 
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic], stream: TextIO) -> None:
-    """Writes the diagnostics with a blank line after each; in colour if `stream` is a terminal that wants it."""
+    """Writes the diagnostics, a blank line after each; in colour if `stream` is a terminal that wants it."""
     colour = stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     for diagnostic in diagnostics:
         if colour:
@@ -108,7 +108,9 @@ def _lines(diagnostic: Diagnostic) -> Iterator[list[Piece]]:
         yield from _snippet(diagnostic.span, marks, width, "-->")
         for label in diagnostic.labels:
             if label not in here:
-                yield from _snippet(label.span, [_mark(label.span, "-", "secondary", label.message)], width, ":::")
+                yield from _snippet(
+                    label.span, [_mark(label.span, "-", "secondary", label.message)], width, ":::"
+                )
     pad = " " * width
     for note in diagnostic.notes:
         yield [(f"{pad} = ", "gutter"), ("note", "bold"), (f": {_safe(note)}", "")]

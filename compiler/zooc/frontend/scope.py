@@ -57,7 +57,7 @@ class Scope:
             if name not in self.values:
                 self.values[name] = self.evaluate(definitions[name].value)
 
-    def evaluate(self, expr: ast.Expr) -> Value | None:
+    def evaluate(self, expr: ast.Expr) -> Value | None:  # noqa: PLR0911 - one return a case
         """The constant that `expr` stands for; `None` after an error, which is then reported."""
         match expr:
             case ast.Number(value, span):
@@ -76,7 +76,8 @@ class Scope:
             case ast.Reference():
                 return self._reference(expr)
             case ast.Call():
-                return self._call(expr)
+                self._report_call(expr)
+                return None
 
     def _reference(self, expr: ast.Reference) -> Value | None:
         word = expr.word
@@ -93,7 +94,7 @@ class Scope:
         self._report(error("Z0101", f"unknown name `{word}`", expr.span, hint=hint))
         return None
 
-    def _call(self, expr: ast.Call) -> None:
+    def _report_call(self, expr: ast.Call) -> None:
         name = expr.name.text
         if name in FUNCTIONS:
             self._report(error("Z0109", f"`{name}(...)` is not a value that can stand here", expr.span))

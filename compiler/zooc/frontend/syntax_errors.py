@@ -1,4 +1,4 @@
-"""Explains in plain words why a token does not fit: what was expected there, and what most likely is missing."""
+"""Explains in plain words why a token does not fit: what was expected, and what most likely is missing."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _never_closed(source: SourceFile, opening: Token, before: Sequence[Token]) -
     return error("Z0002", message, span_of(source, opening), labels=labels, hint=f"add `{close}`")
 
 
-def _closing(
+def _closing(  # noqa: PLR0917
     source: SourceFile,
     opened: list[Token],
     token: Token,
@@ -109,7 +109,7 @@ def _wants_value(expected: set[str]) -> bool:
     return "STRING" in expected
 
 
-def _describe(expected: set[str], opened: list[Token]) -> str:
+def _describe(expected: set[str], opened: list[Token]) -> str:  # noqa: PLR0911 - one return a case
     inside = opened[-1].type if opened else None
     if inside in ("_LSQB", "_LPAR") and "_COMMA" in expected:
         return f"`,` or `{_SHOWN[_PAIRS[inside]]}`"
@@ -133,7 +133,7 @@ def _found(token: Token) -> str:
     return f"{kinds.get(token.type, '')}`{token}`"
 
 
-def _hint(
+def _hint(  # noqa: PLR0911 - one return a case
     source: SourceFile, before: Sequence[Token], token: Token, expected: set[str], opened: list[Token]
 ) -> str | None:
     if token.type == "DOUBLE_SLASH" and _starts_line(source, token):

@@ -1,8 +1,8 @@
 """Vastai's `vdsp_params` JSON, as far as it means exactly what Pillow and torchvision do.
 
-The files drive a hardware unit that resizes, swaps colours, crops and normalizes in one operation. Resizing as
-OpenCV does (`BILINEAR_CV`) and crops off the centre have no equal among the language's steps: they are refused
-with what to write instead.
+The files drive a hardware unit that resizes, swaps colours, crops and normalizes in one operation. Resizing
+as OpenCV does (`BILINEAR_CV`) and crops off the centre have no equal among the language's steps: they are
+refused with what to write instead.
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ def _colour(config: dict[str, Any], span: Span) -> list[Action]:
     if code == "BGR2RGB":
         hint = "images are read as RGB: use NO_CHANGE, or RGB2BGR for a network that takes BGR"
         raise _Refused("Z0311", "ColorCvtCode `BGR2RGB` is not supported yet", hint)
-    hint = did_you_mean(code, ("NO_CHANGE", "RGB2BGR", "BGR2RGB"))
-    raise _Refused("Z0310", f"unknown ColorCvtCode `{code}`", hint)
+    near = did_you_mean(code, ("NO_CHANGE", "RGB2BGR", "BGR2RGB"))
+    raise _Refused("Z0310", f"unknown ColorCvtCode `{code}`", near)
 
 
 def _normalization(config: dict[str, Any], span: Span) -> list[Action]:

@@ -1,4 +1,4 @@
-"""The words of the language: blocks, statements, functions and their parameters, words that stand for values."""
+"""The words of the language: blocks, statements, functions with their parameters, words that are values."""
 
 from __future__ import annotations
 
