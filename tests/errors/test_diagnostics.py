@@ -1,6 +1,7 @@
 """The files beside this one are the specification of diagnostics: NAME.zoo and what it says, NAME.expected.
 
-A first line `# run: --variant NAME --set A=B` gives the command line. ZOOC_UPDATE_EXPECTED=1 rewrites the expectations.
+A first line `# run: --variant NAME --set A=B` gives the command line.
+ZOOC_UPDATE_EXPECTED=1 rewrites the expectations.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+
 from zooc.diagnostics import Diagnostic
 from zooc.frontend import load_deployment, print_diagnostics, render, to_json
 
@@ -60,7 +62,9 @@ def test_colour_adds_nothing_but_colour(name: str, monkeypatch: pytest.MonkeyPat
     print_diagnostics(diagnostics, coloured)
     assert "\x1b[" in coloured.getvalue()
     stripped = re.sub(r"\x1b\[[0-9;]*m", "", coloured.getvalue())
-    assert [line.rstrip() for line in stripped.split("\n")] == [line.rstrip() for line in plain.getvalue().split("\n")]
+    assert [line.rstrip() for line in stripped.split("\n")] == [
+        line.rstrip() for line in plain.getvalue().split("\n")
+    ]
     assert "\x1b" not in plain.getvalue()
 
 

@@ -20,7 +20,7 @@ from zooc.frontend.quantize_block import read_quantize
 from zooc.frontend.reading import Reader
 from zooc.frontend.scope import Scope
 from zooc.frontend.source import read_source
-from zooc.frontend.suggest import did_you_mean, either
+from zooc.frontend.suggest import all_of, did_you_mean
 
 __all__ = ["analyze", "load_deployment", "variant_names"]
 
@@ -77,7 +77,7 @@ def analyze(
     }
     if variant is not None and variant not in assignments:
         hint = did_you_mean(variant, assignments)
-        notes = (f"there is {either(assignments)}" if assignments else "the file has no variants",)
+        notes = (f"the variants are {all_of(assignments)}" if assignments else "the file has no variants",)
         report(error("Z0116", f"unknown variant `{variant}`", notes=notes, hint=hint))
     elif variant is not None:
         layers.append(assignments[variant])

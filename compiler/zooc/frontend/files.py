@@ -63,4 +63,4 @@ def _near(path: Path) -> str | None:
         names = sorted(entry.name for entry in path.parent.iterdir())[:1000]
     except OSError:
         return f"its folder does not exist either: {path.parent.name}"
-    return did_you_mean(path.name, names)
+    return did_you_mean(path.name, names, cutoff=0.75)

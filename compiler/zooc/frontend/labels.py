@@ -63,7 +63,7 @@ def _read_names(path: Path) -> tuple[tuple[str, str, str] | None, tuple[str, ...
         elif names == [""]:
             problem = "Z0503", "is empty", one_a_line
         elif "" in names:
-            problem = "Z0503", f"has a blank line {names.index('') + 1}", one_a_line
+            problem = "Z0503", f"holds no name in line {names.index('') + 1}", one_a_line
     except OSError as failure:
         problem = "Z0501", f"cannot be read: {failure.strerror}", "check the file's permissions"
     except UnicodeDecodeError as failure:

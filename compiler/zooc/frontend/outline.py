@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from zooc.diagnostics import Diagnostic, Label, Span, error
 from zooc.frontend import ast
 from zooc.frontend.scope import Definition
-from zooc.frontend.suggest import did_you_mean, either
+from zooc.frontend.suggest import all_of, did_you_mean
 from zooc.frontend.vocabulary import BLOCKS, EXAMPLES, FUNCTIONS, RESERVED
 
 __all__ = ["Field", "Outline", "Settings", "outline"]
@@ -70,7 +70,7 @@ def outline(tree: ast.File, report: Report) -> Outline:
             _add_block(item, result, report)
         else:
             near = did_you_mean(item.name.text, [*BLOCKS, "let"])
-            notes = (f"the blocks are {either(BLOCKS)}",)
+            notes = (f"the blocks are {all_of(BLOCKS)}",)
             report(
                 error("Z0102", f"unknown block `{item.name.text}`", item.name.span, notes=notes, hint=near)
             )
@@ -172,8 +172,8 @@ def _fields(item: ast.Block, report: Report) -> dict[str, Field]:
     for entry in item.entries or ():
         name = _entry_name(entry)
         if name.text not in arity:
-            notes = (f"the statements of `{block}` are {either(arity)}",)
-            hint = did_you_mean(name.text, arity) or _home_of(name.text)
+            notes = (f"the statements of `{block}` are {all_of(arity)}",)
+            hint = _home_of(name.text) or did_you_mean(name.text, arity)
             report(
                 error(
                     "Z0103",

@@ -22,7 +22,7 @@ from zooc.frontend.outline import Settings
 from zooc.frontend.preprocess_flow import Action, Channels, Convert, Pixel, Standardize, check_flow
 from zooc.frontend.reading import Reader
 from zooc.frontend.scope import Value, describe
-from zooc.frontend.suggest import did_you_mean, either
+from zooc.frontend.suggest import all_of, did_you_mean
 from zooc.frontend.vdsp import read_vdsp
 from zooc.frontend.vocabulary import INTERPOLATIONS, PAD_MODES, STEPS
 
@@ -61,7 +61,7 @@ def _actions(entry: ast.Entry, alone: bool, reader: Reader) -> list[Action] | No
         return None
     name = entry.name.text
     if name not in STEPS:
-        notes = (f"the steps are {either(STEPS)}",)
+        notes = (f"the steps are {all_of(STEPS)}",)
         hint = did_you_mean(name, STEPS)
         reader.report(error("Z0104", f"unknown step `{name}`", entry.name.span, notes=notes, hint=hint))
         return None
@@ -82,7 +82,7 @@ def _not_a_call(entry: ast.Statement | ast.Assignment, reader: Reader) -> None:
         hint = f"write `{name}({', '.join(value.span.text for value in values)})`"
         reader.report(error("Z0118", f"the step `{name}` takes parentheses", span, hint=hint))
         return
-    notes = (f"the steps are {either(STEPS)}",)
+    notes = (f"the steps are {all_of(STEPS)}",)
     place = entry.target.span if isinstance(entry, ast.Assignment) else entry.name.span
     reader.report(
         error("Z0104", f"unknown step `{name}`", place, notes=notes, hint=did_you_mean(name, STEPS))
@@ -235,11 +235,11 @@ def _integers(
 def _normalize(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
     mean = _triple(bound["mean"], "the mean", reader)
     std = _triple(bound["std"], "the standard deviation", reader)
-    if mean is None or std is None:
-        return None
-    if min(std) <= 0 or any(math.isinf(1 / value) for value in std):
+    if std is not None and (min(std) <= 0 or any(math.isinf(1 / value) for value in std)):
         message = "the standard deviation must be above 0"
         reader.report(error("Z0110", message, bound["std"].span, hint="pixels are divided by it"))
+        return None
+    if mean is None or std is None:
         return None
     return Standardize(mean, std, call.span)
 

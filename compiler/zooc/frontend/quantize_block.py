@@ -57,10 +57,11 @@ def _consistent(dtype: str, span: Span, settings: Settings, reader: Reader) -> b
         return True
     ignored = [name for name in ("calibrate", "data", "weights") if name in settings.fields]
     for name in ignored:
-        label = Label(span, f"{dtype} needs no calibration")
+        place = settings.fields[name].span
+        labels = () if place == span else (Label(span, f"{dtype} needs no calibration"),)
         message = f"`{name}` would be ignored, because only int8 uses it"
         hint = f"delete it, or write `quantize int8` (an override `quantize = {dtype}` drops it)"
-        reader.report(error("Z0123", message, settings.fields[name].span, labels=(label,), hint=hint))
+        reader.report(error("Z0123", message, place, labels=labels, hint=hint))
     return not ignored
 
 
@@ -137,8 +138,7 @@ def _word(field: Field, reader: Reader) -> str | None:
 def _keep(field: Field, reader: Reader) -> list[tuple[str, Span]] | None:
     if not field.values:
         return None
-    if len(field.values) == 2 and reader.word(field.values[0], ["fp32"], "data type to keep") is None:
-        return None
+    sound = len(field.values) < 2 or reader.word(field.values[0], ["fp32"], "data type to keep") is not None
     items = reader.items(field.values[-1], "the list of patterns", '`["fc", "layer1.*"]`')
     if items is None:
         return None
@@ -149,4 +149,4 @@ def _keep(field: Field, reader: Reader) -> list[tuple[str, Span]] | None:
             reader.report(error("Z0110", "an empty pattern names no node", item.span, hint='write "fc", say'))
         elif text is not None:
             patterns.append((text, item.span))
-    return patterns if len(patterns) == len(items) else None
+    return patterns if sound and len(patterns) == len(items) else None

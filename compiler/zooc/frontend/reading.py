@@ -40,11 +40,16 @@ class Reader:
         if not isinstance(value.data, int):
             hint = "use `//` for a division without remainder" if isinstance(value.data, float) else None
             message = f"{what} must be a whole number, found {describe(value)}"
-            self.report(error("Z0109", message, value.span, hint=hint))
+            self.report(error("Z0109", message, value.span, labels=_origin(value), hint=hint))
             return None
         if not low <= value.data <= high:
             self.report(
-                error("Z0110", f"{what} must be from {low} to {high}, found {value.data}", value.span)
+                error(
+                    "Z0110",
+                    f"{what} must be from {low} to {high}, found {value.data}",
+                    value.span,
+                    labels=_origin(value),
+                )
             )
             return None
         return value.data
@@ -56,7 +61,14 @@ class Reader:
             return None
         if isinstance(value.data, int | float):
             return float(value.data)
-        self.report(error("Z0109", f"{what} must be a number, found {describe(value)}", value.span))
+        self.report(
+            error(
+                "Z0109",
+                f"{what} must be a number, found {describe(value)}",
+                value.span,
+                labels=_origin(value),
+            )
+        )
         return None
 
     def string(self, node: Readable, what: str) -> str | None:
@@ -70,7 +82,13 @@ class Reader:
             return value.data
         hint = f'write it in quotes: "{value.span.text}"' if isinstance(value.data, int | float) else None
         self.report(
-            error("Z0109", f"{what} must be a string, found {describe(value)}", value.span, hint=hint)
+            error(
+                "Z0109",
+                f"{what} must be a string, found {describe(value)}",
+                value.span,
+                labels=_origin(value),
+                hint=hint,
+            )
         )
         return None
 
@@ -102,7 +120,12 @@ class Reader:
             self._unknown_word(value.data, words, what, value.span)
         else:
             self.report(
-                error("Z0109", f"{what} must be {either(words)}, found {describe(value)}", value.span)
+                error(
+                    "Z0109",
+                    f"{what} must be {either(words)}, found {describe(value)}",
+                    value.span,
+                    labels=_origin(value),
+                )
             )
         return None
 
@@ -125,7 +148,7 @@ class Reader:
             known = [item for item in value.data if item is not None]
             return known if len(known) == len(value.data) else None
         message = f"{what} must be a list, found {describe(value)}"
-        self.report(error("Z0109", message, value.span, hint=f"write {example}"))
+        self.report(error("Z0109", message, value.span, labels=_origin(value), hint=f"write {example}"))
         return None
 
     def value(self, node: Readable) -> Value | None:
@@ -180,3 +203,7 @@ class Reader:
 
     def _value(self, node: Readable) -> Value | None:
         return node if isinstance(node, Value) else self.scope.evaluate(node)
+
+
+def _origin(value: Value) -> tuple[Label, ...]:
+    return () if value.origin is None else (Label(value.origin, "defined here"),)

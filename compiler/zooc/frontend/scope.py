@@ -25,10 +25,11 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An evaluated expression and the place that diagnostics about it point to."""
+    """An evaluated expression, the place that diagnostics about it point to, and the `let` it stands for."""
 
     data: int | float | str | tuple[Value | None, ...]
     span: Span
+    origin: Span | None = None
 
 
 def describe(value: Value) -> str:
@@ -84,7 +85,7 @@ class Scope:
         if word is not None and word in self.values:
             self.used.add(word)
             value = self.values[word]
-            return None if value is None else Value(value.data, expr.span)
+            return None if value is None else Value(value.data, expr.span, self._definitions[word].value.span)
         if word is None or word in RESERVED:
             self._report(error("Z0109", f"`{expr.text}` is not a value that can stand here", expr.span))
             return None

@@ -5,19 +5,35 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["did_you_mean", "either"]
+__all__ = ["all_of", "did_you_mean", "either"]
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A hint naming up to three near words of `known`, `None` when none is near."""
+_MARGIN = 0.15
+"""Candidates this much less alike than the best are noise beside it."""
+
+
+def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """A hint naming up to three near words of `known`, `None` when none is as near as `cutoff` (of 1)."""
     by_fold: dict[str, str] = {}
     for candidate in known:
         by_fold.setdefault(candidate.casefold(), candidate)
-    near = difflib.get_close_matches(word.casefold(), by_fold, n=3, cutoff=0.6)
-    return f"did you mean {either(by_fold[match] for match in near)}?" if near else None
+    wanted = word.casefold()
+    near = difflib.get_close_matches(wanted, by_fold, n=3, cutoff=cutoff)
+    ratios = [difflib.SequenceMatcher(None, match, wanted).ratio() for match in near]
+    kept = [by_fold[match] for match, ratio in zip(near, ratios, strict=True) if ratio >= ratios[0] - _MARGIN]
+    return f"did you mean {either(kept)}?" if kept else None
 
 
 def either(words: Iterable[str]) -> str:
     """The words in backquotes, in the form "`a`, `b` or `c`"."""
+    return _joined(words, "or")
+
+
+def all_of(words: Iterable[str]) -> str:
+    """The words in backquotes, in the form "`a`, `b` and `c`"."""
+    return _joined(words, "and")
+
+
+def _joined(words: Iterable[str], last: str) -> str:
     quoted = [f"`{word}`" for word in words]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} {last} {quoted[-1]}"

@@ -142,6 +142,8 @@ def _hint(  # noqa: PLR0911 - one return a case
         return "there is no power operator"
     if before and before[-1].type == "_LET" and token.type != "NAME":
         return "write `let NAME = VALUE`; a name begins with a letter"
+    if token.type == "_EQUAL" and opened and opened[-1].type == "_LSQB":
+        return f"is a `]` missing before `{before[-1]}`?"
     if token.type == "_EQUAL":
         return "only `let NAME = VALUE`, a variant's `PATH = VALUE` and a function's `name=value` take `=`"
     if token.type == "_COMMA" and (not opened or opened[-1].type == "_LBRACE"):

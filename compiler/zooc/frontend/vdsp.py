@@ -78,7 +78,10 @@ def _load(path: Path) -> dict[str, Any]:
 def _translate(document: dict[str, Any], span: Span) -> list[Action]:
     kind = _text(document, "OpType")
     if kind not in (_CROP, _NO_CROP):
-        hint = did_you_mean(kind, (_CROP, _NO_CROP)) or "write the steps out in `preprocess { ... }`"
+        hint = (
+            did_you_mean(kind, (_CROP, _NO_CROP), cutoff=0.93)
+            or "write the steps out in `preprocess { ... }`"
+        )
         raise _Refused("Z0311", f"OpType `{kind}` is not supported yet", hint)
     config = document.get("OpConfig")
     if not isinstance(config, dict):
