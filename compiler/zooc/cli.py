@@ -1,7 +1,7 @@
 """The command line: `zooc compile`, `check`, `fmt`, `inspect`, `explain`, `cache`.
 
-Only this module renders diagnostics and chooses exit codes: 0 done, 1 the user's input, 2 usage, 70 our bug, 130 interrupted.
-Heavy imports happen inside the commands, so that `--help` and `check` start at once.
+Only this module renders diagnostics and chooses exit codes: 0 done, 1 the user's input, 2 usage, 70 our bug,
+130 interrupted. Heavy imports happen inside the commands, so that `--help` and `check` start at once.
 """
 
 from __future__ import annotations
@@ -52,30 +52,45 @@ VariantOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Override a `let` or a field, e.g. --set size=256. Repeatable."),
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Override a `let` or a field, e.g. --set size=256. Repeatable."
+    ),
 ]
 FormatOption = Annotated[
     Format, typer.Option("--format", help="json writes one object to standard output, for tools.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and the result.")]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more; show tracebacks of our own bugs.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say more; show tracebacks of our own bugs.")
+]
 
 
 @app.callback(invoke_without_command=True)
 def _zooc(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
 ) -> None:
     if version:
         typer.echo(f"zooc {__version__}")
         raise typer.Exit
 
 
-@app.command("compile", epilog="Examples: zooc compile resnest50.zoo · zooc compile net.zoo -o build/net --variant big --set size=256")
+@app.command(
+    "compile",
+    epilog="Examples: zooc compile resnest50.zoo · zooc compile net.zoo -o build/net --variant big --set size=256",
+)
 def compile_command(
     file: FileArgument,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="The package's folder [default: build/NAME].", show_default=False),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="The package's folder [default: build/NAME].",
+            show_default=False,
+        ),
     ] = None,
     variant: VariantOption = None,
     overrides: SetOption = None,
@@ -107,7 +122,8 @@ def compile_command(
 
         if stop_before is not None and stop_before not in stage_names():
             raise typer.BadParameter(
-                f"{stop_before!r} is no stage; the stages are {', '.join(stage_names())}", param_hint="--stop-before"
+                f"{stop_before!r} is no stage; the stages are {', '.join(stage_names())}",
+                param_hint="--stop-before",
             )
         request = Request(file, output, variant, tuple(overrides or ()), force, stop_before, measure)
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
@@ -201,9 +217,14 @@ def explain(
     _guard(work, output_format)
 
 
-@app.command("inspect", epilog="Examples: zooc inspect resnest50.zoo · zooc inspect net.onnx · zooc inspect build/resnest50")
+@app.command(
+    "inspect",
+    epilog="Examples: zooc inspect resnest50.zoo · zooc inspect net.onnx · zooc inspect build/resnest50",
+)
 def inspect_command(
-    path: Annotated[Path, typer.Argument(help="A .zoo file, an ONNX file or a package's folder.", show_default=False)],
+    path: Annotated[
+        Path, typer.Argument(help="A .zoo file, an ONNX file or a package's folder.", show_default=False)
+    ],
     variant: VariantOption = None,
     overrides: SetOption = None,
     output_format: FormatOption = Format.human,

@@ -14,7 +14,6 @@ from typing import Any, Literal
 from zooc.diagnostics import Span
 
 __all__ = [
-    "CENTER_CROP_MARGIN",
     "CalibrationMethod",
     "CenterCrop",
     "Deployment",
@@ -43,9 +42,6 @@ __all__ = [
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
 PadMode = Literal["constant", "edge", "reflect", "symmetric"]
-
-CENTER_CROP_MARGIN = 32
-"""ResNeSt's `ECenterCrop(n)` keeps `n / (n + 32)` of the shorter side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +112,8 @@ class Model:
 class Resize:
     """torchvision's `Resize` on a PIL image.
 
-    `size` an int: the shorter side becomes `size`, the longer `int(size * long / short)`, at most `max_size`.
+    `size` an int: the shorter side becomes `size`, the longer `int(size * long / short)`, at most
+    `max_size`.
     `size` a pair: `(height, width)`.
     """
 

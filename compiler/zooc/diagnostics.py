@@ -38,7 +38,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The half-open range `[start, end)` of characters in `source`; lines and columns are computed on demand."""
+    """The half-open range `[start, end)` of characters in `source`; lines and columns come on demand."""
 
     source: SourceFile = field(repr=False)
     start: int

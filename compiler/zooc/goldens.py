@@ -1,4 +1,4 @@
-"""Golden inputs and outputs: what each stage answers here, replayed by `verify` wherever the package is installed."""
+"""Golden inputs and outputs: what each stage answers here, replayed by `verify` on any machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from zooc.deployment import Preprocess
 from zooc.diagnostics import ZoocError, error
 from zooc_runtime.reference import reference_pixels
 
-__all__ = ["GOLDEN_SIZES", "Golden", "check_against_pillow", "logits_tolerance", "make_goldens", "synthetic_image"]
+__all__ = [
+    "GOLDEN_SIZES",
+    "Golden",
+    "check_against_pillow",
+    "logits_tolerance",
+    "make_goldens",
+    "synthetic_image",
+]
 
 Array = npt.NDArray[Any]
 
@@ -29,7 +36,7 @@ _TOLERANCE = {"int8": 0.05, "fp16": 1e-3, "fp32": 1e-3}
 
 @dataclass(frozen=True)
 class Golden:
-    """One golden run: the arrays at the boundaries, by name (`image`, `pixels`, `logits`, `probabilities`)."""
+    """One golden run: the arrays at the boundaries by name: `image`, `pixels`, `logits`, ..."""
 
     index: int
     values: dict[str, Array]
@@ -51,7 +58,7 @@ def logits_tolerance(dtype: str) -> float:
 def synthetic_image(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     """A reproducible colourful picture, smooth with some noise: uint8 `[height, width, 3]`."""
     rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     waves = [np.sin(6.3 * (a * x + b * y) + c) for a, b, c in rng.uniform(-3, 3, (3, 3))]
     noisy = 127.5 + 90 * np.stack(waves, axis=-1) + rng.normal(0, 12, (height, width, 3))
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
@@ -94,7 +101,8 @@ def check_against_pillow(prelude: onnx.ModelProto, preprocess: Preprocess) -> in
         pixels = session.run(None, {"image": image})[0][0]
         wanted = reference_pixels(image, steps)
         if not np.array_equal(pixels, wanted):
-            differing = int(np.count_nonzero(pixels != wanted)) if pixels.shape == wanted.shape else pixels.size
+            same_shape = pixels.shape == wanted.shape
+            differing = int(np.count_nonzero(pixels != wanted)) if same_shape else pixels.size
             raise ZoocError(
                 error(
                     "Z0901",

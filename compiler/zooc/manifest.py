@@ -1,7 +1,7 @@
 """What a package says of itself: the entries of `manifest.json` that the compiler knows.
 
-The hashes of the files are added as they are written (`zooc.emit`). No time, no machine and no path outside the
-package is recorded, so the same inputs give the same bytes.
+The hashes of the files are added as they are written (`zooc.emit`). No time, no machine and no path outside
+the package is recorded, so the same inputs give the same bytes.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _IMAGE = (375, 500)
 
 @dataclass(frozen=True)
 class Comparison:
-    """Median milliseconds of two ways to do one thing, single-threaded; `ratio` above 1 means ours is faster."""
+    """Median milliseconds of two ways to do one thing, on one thread; `ratio` above 1: ours is faster."""
 
     what: str
     baseline: str

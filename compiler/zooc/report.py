@@ -31,6 +31,7 @@ def render_report(c: Compilation) -> str:
 
 
 def _facts(c: Compilation) -> dict[str, Any]:
+    preprocess = c.deployment.preprocess
     layers = c.quantized.layers if c.quantized else ()
     convolutions = [layer for layer in layers if layer.op in {"Conv", "Gemm", "MatMul"}]
     return {
@@ -41,8 +42,8 @@ def _facts(c: Compilation) -> dict[str, Any]:
         "macs": count_macs(c.float_body),
         "model_bytes": c.model.ByteSize(),
         "float_bytes": c.float_body.ByteSize(),
-        "steps": [describe_step(step) for step in c.deployment.preprocess.steps] if c.deployment.preprocess else [],
-        "normalize": describe_normalize(c.deployment.preprocess.normalize) if c.deployment.preprocess else None,
+        "steps": [describe_step(step) for step in preprocess.steps] if preprocess else [],
+        "normalize": describe_normalize(preprocess.normalize) if preprocess else None,
         "folded": c.folded,
         "images_compared": c.images_compared,
         "agreement": c.agreement,

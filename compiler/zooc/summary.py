@@ -45,8 +45,8 @@ def print_summary(c: Compilation, *, quiet: bool) -> None:
     typer.echo(f"{c.package}  ({summary['bytes'] / 1e6:.1f} MB, {summary['dtype']})")
     if agreement := summary.get("agreement"):
         typer.echo(
-            f"  against float on {agreement['images']} images: same top-1 on {agreement['top1_agreement']:.1%}, "
-            f"logits {agreement['sqnr_db']:.1f} dB"
+            f"  against float on {agreement['images']} images: same top-1 on "
+            f"{agreement['top1_agreement']:.1%}, logits {agreement['sqnr_db']:.1f} dB"
         )
     name = summary["name"]
     typer.echo(f"  try it:      cd {c.package} && python -m {name} classify IMAGE")

@@ -16,7 +16,7 @@ def build_postlude(classes: int) -> onnx.ModelProto:
     """Softmax over the classes: `logits` float32 `[batch, classes]` to `probabilities`."""
     g = Builder("postlude/")
     g.op("Softmax", "logits", out="probabilities", axis=-1)
-    shape = ["batch", classes]
+    shape: list[str | int | None] = ["batch", classes]
     return g.model(
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape)],
@@ -55,7 +55,8 @@ def _boundaries(body: onnx.ModelProto, has_prelude: bool, has_postlude: bool) ->
 
 
 def _own_names(body: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto.FromString(body.SerializeToString())
+    copy = onnx.ModelProto()
+    copy.CopyFrom(body)
     renamed = {i.name: f"body/{i.name}" for i in copy.graph.initializer if i.name.startswith(_STAGES)}
     for initializer in copy.graph.initializer:
         initializer.name = renamed.get(initializer.name, initializer.name)

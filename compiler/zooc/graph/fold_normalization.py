@@ -5,10 +5,10 @@ For each tap of a convolution with weight `W[o, c]`,
     sum_c W[o, c] * (u_c / divisor - mean_c) / std_c  =  sum_c W'[o, c] * u_c - T[o]
     W'[o, c] = W[o, c] / (divisor * std_c)               T[o] = sum_c W[o, c] * mean_c / std_c
 
-Without padding, `T` summed over the taps goes into the bias. A padded tap contributes nothing in normalized space,
-while its `-T` must be missing too, so it cannot be part of the bias: there the convolution gets one more input channel,
-255 inside the image and zero-padded with the rest, whose weight is `-T[o] / 255`. That is exact at the border as well, and costs
-one quarter of the first convolution.
+Without padding, `T` summed over the taps goes into the bias. A padded tap contributes nothing in normalized
+space, and neither may its `-T`, so `T` cannot be part of the bias: there the convolution gets one more input
+channel, 255 inside the image and zero-padded with the rest, whose weight is `-T[o] / 255`. That is exact at
+the border as well, and costs a quarter of the first convolution.
 """
 
 from __future__ import annotations
@@ -49,11 +49,13 @@ class Folded:
 def fold_normalization(model: onnx.ModelProto, normalize: Normalize) -> Folded:
     """Make the network's float32 input `[batch, 3, h, w]` a uint8 `pixels` one, normalization included.
 
-    A body that does not begin with one convolution of constant weights gets explicit arithmetic in torchvision's
-    order (divide, subtract, divide, in float32) and compiles all the same; `Folded.reason` says why.
+    A body that does not begin with one convolution of constant weights gets explicit arithmetic in
+    torchvision's order (divide, subtract, divide, in float32) and compiles all the same; `Folded.reason`
+    says why.
     """
-    model = onnx.ModelProto.FromString(model.SerializeToString())
-    graph = model.graph
+    rewritten = onnx.ModelProto()
+    rewritten.CopyFrom(model)
+    graph = rewritten.graph
     source = graph.input[0].name
     constants = {i.name: i for i in graph.initializer}
     readers = [n for n in graph.node if source in n.input]
@@ -65,8 +67,8 @@ def fold_normalization(model: onnx.ModelProto, normalize: Normalize) -> Folded:
         _write_out(graph, source, normalize)
     graph.input[0].name = "pixels"
     graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
-    onnx.checker.check_model(model)
-    return Folded(model, folded=reason is None, mask_channel=mask, reason=reason)
+    onnx.checker.check_model(rewritten)
+    return Folded(rewritten, folded=reason is None, mask_channel=mask, reason=reason)
 
 
 def _refusal(

@@ -1,11 +1,14 @@
 """Pillow's resampling of `uint8` images in ordinary ONNX operators, equal on every pixel.
 
-Pillow (libImaging/Resample.c) resizes one axis after the other. For each output position it computes float64 filter
-weights over a window of source positions, normalizes them, rounds them to 22 bits, sums `weight * pixel` in int32, and
-clips to `uint8` between the passes. Here the weights follow from the image's shape by the same float64 operations in the
-same order. A weight `w` is split into four balanced base-128 digits, `w = d3 * 128**3 + d2 * 128**2 + d1 * 128 + d0`
-with `-64 <= d <= 63`, so that one `MatMulInteger` of pixels by all digit planes side by side gives exact int32 sums
-on every CPU: an x86 without VNNI adds pairs of u8 x s8 products in 16 bits, and `255 * (64 + 64) < 32768`.
+Pillow (libImaging/Resample.c) resizes one axis after the other. For each output position it computes
+float64 filter weights over a window of source positions, normalizes them, rounds them to 22 bits, sums
+`weight * pixel` in int32, rounds and clips to `uint8` between the passes.
+
+Here the weights follow from the image's shape by the same float64 operations. The sums are one float64
+`MatMul` a pass: a weight is a multiple of `2**-22` below 2 and a pixel has 8 bits, so every product and
+every partial sum fits into 53 bits, and the result is exact in whatever order a CPU adds. Neighbouring
+outputs share most of their windows: `GROUP` of them at a time are computed from the rows that any of them
+needs, so the product is banded, not dense.
 """
 
 from __future__ import annotations
@@ -17,27 +20,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import TensorProto
 
+from zooc.graph.builder import Builder, Value
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zooc.graph.builder import Builder, Value
+__all__ = ["FILTERS", "Axes", "Bands", "bands", "nearest_indices", "resample_rows"]
 
-__all__ = ["FILTERS", "Axis", "Taps", "nearest_indices", "resample_last_axis", "taps"]
-
-PRECISION_BITS = 22
+PRECISION = float(1 << 22)
 """Pillow's weights have `32 - 8 - 2` fractional bits."""
 
-DIGITS = 4
-BASE = 128
-
-_END = 2**62
+GROUP = 16
+"""Outputs that share one band of source rows."""
 
 
 @dataclass(frozen=True)
-class Axis:
-    """One axis of a resize: `source` positions are mapped to `target`, of which `count` from `start` are wanted.
+class Axes:
+    """Rows and columns of a resize side by side: int64 `[2]` each.
 
-    All are int64 tensors of shape `[1]`; `origin` is where the source begins in the tensor at hand.
+    An axis of `source` positions, beginning at `origin` in the tensor at hand, is mapped to `target`
+    positions, of which `count` from `start` are wanted.
     """
 
     origin: Value
@@ -48,130 +50,117 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Taps:
-    """The weights of one axis, made dense: `digits` int8 `[last - first, 4 * count]`; `first`, `last` int64 `[1]`.
+class Bands:
+    """The weights of both axes.
 
-    `first` and `last` bound the source positions that any wanted output needs, in the tensor at hand.
+    Attributes:
+        first: int64 `[2]`, where in the tensor at hand the positions begin that any output needs.
+        last: int64 `[2]`, where they end.
+        index: int64 `[2, groups, band]`, the positions a group needs, counted from `first`.
+        weight: float64 `[2, groups, GROUP, band]`.
+        count: int64 `[2]`, the outputs wanted; the last group is filled up with repetitions.
     """
 
     first: Value
     last: Value
-    digits: Value
+    index: Value
+    weight: Value
     count: Value
 
 
-def taps(g: Builder, axis: Axis, interpolation: str) -> Taps:
-    """The fixed-point weights that Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` give for `axis`."""
-    support_size, kernel = FILTERS[interpolation]
-    scale = g.op("Div", g.cast(axis.source, TensorProto.DOUBLE), g.cast(axis.target, TensorProto.DOUBLE))
-    stretch = g.op("Max", scale, g.f64([1.0]))
-    support = g.op("Mul", stretch, g.f64([support_size]))
-    position = g.op("Add", range_from(g, axis.start, axis.count), g.f64([0.5]))
-    center = g.op("Mul", position, scale)
+def bands(g: Builder, axes: Axes, interpolation: str) -> Bands:
+    """What Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` give for both axes."""
+    filter_support, kernel = FILTERS[interpolation]
+    last_axis, half = g.i64([-1]), g.f64(0.5)
 
-    half = g.f64([0.5])
+    def column(vector: Value) -> Value:
+        return g.op("Unsqueeze", vector, last_axis)
+
+    source, target = (g.cast(v, TensorProto.DOUBLE) for v in (axes.source, axes.target))
+    scale = column(g.op("Div", source, target))
+    stretch = g.op("Max", scale, g.f64(1.0))
+    support = g.op("Mul", stretch, g.f64(filter_support))
+
+    wanted = column(g.op("Sub", axes.count, g.i64(1)))
+    outputs = g.op("Add", g.op("Min", _padded_range(g, axes.count), wanted), column(axes.start))
+    center = g.op("Mul", g.op("Add", g.cast(outputs, TensorProto.DOUBLE), half), scale)
     low = g.cast(g.op("Add", g.op("Sub", center, support), half), TensorProto.INT64)
+    low = g.op("Max", low, g.i64(0))
     high = g.cast(g.op("Add", g.op("Add", center, support), half), TensorProto.INT64)
-    low = g.op("Max", low, g.i64([0]))
-    high = g.op("Min", high, axis.source)
+    high = g.op("Min", high, column(axes.source))
 
-    # [count, width]: every output's window, as wide as the widest.
-    width = g.op("ReduceMax", g.op("Sub", high, low), keepdims=0)
-    steps = g.op("Range", g.i64(0), width, g.i64(1))
-    columns = g.i64([1])
-    at = g.op("Add", g.op("Unsqueeze", low, columns), steps)
-    inside = g.op("Less", at, g.op("Unsqueeze", high, columns))
-    offset = g.op("Sub", g.cast(at, TensorProto.DOUBLE), g.op("Unsqueeze", center, columns))
-    argument = g.op("Mul", g.op("Add", offset, half), g.op("Div", g.f64(1.0), stretch))
-    weight = g.op("Where", inside, kernel(g, argument), g.f64(0.0))
-    # CumSum adds in Pillow's order, one after the other; ReduceSum would round differently.
-    total = g.op("Slice", g.op("CumSum", weight, g.i64(1)), g.i64([-1]), g.i64([_END]), columns)
-    weight = g.op("Div", weight, total)
+    grouped = g.i64([2, -1, GROUP])
+    low, high, center = (g.op("Reshape", v, grouped) for v in (low, high, center))
+    # Windows move on with the outputs: a group begins with its first and ends with its last.
+    begin = g.op("Slice", low, g.i64([0]), g.i64([1]), last_axis)
+    end = g.op("Slice", high, g.i64([GROUP - 1]), g.i64([GROUP]), last_axis)
+    width = g.op("ReduceMax", g.op("Sub", end, begin), keepdims=0)
+    index = g.op("Add", begin, g.op("Range", g.i64(0), width, g.i64(1)))
 
-    scaled = g.op("Mul", weight, g.f64(float(1 << PRECISION_BITS)))
-    rounded = g.op("Add", scaled, g.op("Mul", g.op("Sign", scaled), half))
-    fixed = g.cast(rounded, TensorProto.INT32)
+    at = g.op("Unsqueeze", index, g.i64([2]))
+    offset = g.op("Add", g.op("Sub", g.cast(at, TensorProto.DOUBLE), column(center)), half)
+    inverse = g.op("Reshape", g.op("Div", g.f64(1.0), stretch), g.i64([2, 1, 1, 1]))
+    weight = kernel(g, g.op("Mul", offset, inverse))
+    inside = g.op("And", g.op("GreaterOrEqual", at, column(low)), g.op("Less", at, column(high)))
+    weight = g.op("Where", inside, weight, g.f64(0.0))
+    # CumSum adds one after the other, as Pillow does; ReduceSum would round differently.
+    total = g.op("Slice", g.op("CumSum", weight, g.i64(-1)), g.i64([-1]), g.i64([2**62]), last_axis)
+    scaled = g.op("Mul", g.op("Div", weight, total), g.f64(PRECISION))
+    rounded = g.op("Floor", g.op("Add", g.op("Abs", scaled), half))
+    weight = g.op("Mul", g.op("Mul", rounded, g.op("Sign", scaled)), g.f64(1 / PRECISION))
 
-    first = g.op("Slice", low, g.i64([0]), g.i64([1]))
-    last = g.op("ReduceMax", high, keepdims=1)
-    return Taps(
-        first=g.op("Add", axis.origin, first),
-        last=g.op("Add", axis.origin, last),
-        digits=_dense_digits(g, fixed, at, inside, first, last, axis.count),
-        count=axis.count,
+    first = g.op("ReduceMin", begin, g.i64([1, 2]), keepdims=0)
+    last = g.op("ReduceMax", end, g.i64([1, 2]), keepdims=0)
+    corner = g.op("Reshape", first, g.i64([2, 1, 1]))
+    # A band that sticks out at the end has weight 0 there; any valid position serves.
+    within = g.op("Sub", g.op("Reshape", last, g.i64([2, 1, 1])), g.i64(1))
+    return Bands(
+        first=g.op("Add", axes.origin, first),
+        last=g.op("Add", axes.origin, last),
+        index=g.op("Sub", g.op("Min", index, within), corner),
+        weight=weight,
+        count=axes.count,
     )
 
 
-def _dense_digits(
-    g: Builder, fixed: Value, at: Value, inside: Value, first: Value, last: Value, count: Value
-) -> Value:
-    """Scatter the windows' digits into int8 `[last - first, DIGITS * count]`, one plane of digits beside the other."""
-    planes = []
-    rest = fixed
-    for place in range(DIGITS):
-        if place == DIGITS - 1:
-            planes.append(rest)
-            break
-        centred = g.op("BitwiseAnd", g.op("Add", rest, g.i32(BASE // 2)), g.i32(BASE - 1))
-        digit = g.op("Sub", centred, g.i32(BASE // 2))
-        planes.append(digit)
-        rest = g.op("Div", g.op("Sub", rest, digit), g.i32(BASE))
-    stacked = g.cast(g.op("Concat", *[g.op("Unsqueeze", p, g.i64([0])) for p in planes], axis=0), TensorProto.INT8)
+def resample_rows(g: Builder, image: Value, bands: Bands, axis: int) -> Value:
+    """One pass along the leading axis: `uint8 [last - first, ...]` to `uint8 [count, -1]`.
 
-    # Flat index of (source row, plane, output); positions outside a window hold weight 0 and all
-    # write that 0 into one spare element at the end.
-    rows = g.op("Sub", last, first)
-    row_size = g.op("Mul", count, g.i64([DIGITS]))
-    size = g.op("Mul", rows, row_size)
-    output = g.op("Range", g.i64(0), g.op("Squeeze", count), g.i64(1))
-    flat = g.op("Add", g.op("Mul", g.op("Sub", at, first), row_size), g.op("Unsqueeze", output, g.i64([1])))
-    plane = g.op("Mul", count, g.i64(np.arange(DIGITS).reshape(DIGITS, 1, 1)))
-    flat = g.op("Where", inside, g.op("Add", flat, plane), size)
-    everything = g.i64([-1])
-    zeros = g.op("ConstantOfShape", g.op("Add", size, g.i64([1])), value=_zero_int8())
-    dense = g.op("ScatterElements", zeros, g.op("Reshape", flat, everything), g.op("Reshape", stacked, everything))
-    shape = g.op("Concat", rows, row_size, axis=0)
-    return g.op("Reshape", g.op("Slice", dense, g.i64([0]), size), shape)
+    `axis` says which axis of the resize the leading axis is: 0 the rows, 1 the columns.
+    """
+    flat = g.op("Reshape", image, g.i64([0, -1]))
+    index, weight = (g.op("Gather", v, g.i64(axis), axis=0) for v in (bands.index, bands.weight))
+    rows = g.cast(g.op("Gather", flat, index, axis=0), TensorProto.DOUBLE)
+    sums = g.op("Add", g.op("MatMul", weight, rows), g.f64(0.5))
+    pixels = g.cast(g.op("Clip", sums, g.f64(0.0), g.f64(255.0)), TensorProto.UINT8)
+    shape = g.op("Concat", g.i64([-1]), g.op("Shape", flat, start=1), axis=0)
+    count = g.op("Slice", bands.count, g.i64([axis]), g.i64([axis + 1]))
+    return g.op("Slice", g.op("Reshape", pixels, shape), g.i64([0]), count, g.i64([0]))
 
 
-def _zero_int8() -> TensorProto:
-    return TensorProto(data_type=TensorProto.INT8, dims=[1], int32_data=[0])
-
-
-def resample_last_axis(g: Builder, image: Value, taps: Taps) -> Value:
-    """One pass: `uint8 [3, A, last - first]` to `uint8 [3, A, count]`."""
-    sums = g.op("MatMulInteger", image, taps.digits)
-    planes = g.op("Reshape", sums, g.op("Concat", g.i64([0, 0, DIGITS]), taps.count, axis=0))
-    weights = np.array([BASE**place for place in range(DIGITS)]).reshape(DIGITS, 1)
-    total = g.op("ReduceSum", g.op("Mul", planes, g.i32(weights)), g.i64([2]), keepdims=0)
-    total = g.op("Add", total, g.i32(1 << (PRECISION_BITS - 1)))
-    clipped = g.op("Clip", total, g.i32(0), g.i32((256 << PRECISION_BITS) - 1))
-    shifted = g.op(
-        "BitShift",
-        g.cast(clipped, TensorProto.UINT32),
-        g.constant(PRECISION_BITS, np.uint32),
-        direction="RIGHT",
-    )
-    return g.cast(shifted, TensorProto.UINT8)
-
-
-def nearest_indices(g: Builder, axis: Axis) -> Value:
-    """Source positions that Pillow's `NEAREST` takes, int64 `[count]`.
+def nearest_indices(g: Builder, axes: Axes, axis: int) -> Value:
+    """Positions that Pillow's `NEAREST` takes along one axis, int64 `[count]`.
 
     libImaging/Geometry.c (`ImagingScaleAffine`) adds the float64 step up from half a step; so does `CumSum`.
     """
-    step = g.op("Div", g.cast(axis.source, TensorProto.DOUBLE), g.cast(axis.target, TensorProto.DOUBLE))
-    stop = g.op("Add", axis.start, axis.count)
+
+    def one(vector: Value) -> Value:
+        return g.op("Slice", vector, g.i64([axis]), g.i64([axis + 1]))
+
+    start, source, target = one(axes.start), one(axes.source), one(axes.target)
+    step = g.op("Div", g.cast(source, TensorProto.DOUBLE), g.cast(target, TensorProto.DOUBLE))
+    stop = g.op("Add", start, one(axes.count))
     rest = g.op("Expand", step, g.op("Sub", stop, g.i64([1])))
-    positions = g.op("CumSum", g.op("Concat", g.op("Mul", step, g.f64([0.5])), rest, axis=0), g.i64(0))
-    wanted = g.op("Slice", positions, axis.start, stop)
-    return g.op("Add", g.cast(wanted, TensorProto.INT64), axis.origin)
+    positions = g.op("CumSum", g.op("Concat", g.op("Mul", step, g.f64(0.5)), rest, axis=0), g.i64(0))
+    wanted = g.cast(g.op("Slice", positions, start, stop), TensorProto.INT64)
+    return g.op("Add", wanted, one(axes.origin))
 
 
-def range_from(g: Builder, start: Value, count: Value) -> Value:
-    """float64 `[count]`: `start, start + 1, ...`."""
-    steps = g.op("Range", g.i64(0), g.op("Squeeze", count), g.i64(1))
-    return g.cast(g.op("Add", steps, start), TensorProto.DOUBLE)
+def _padded_range(g: Builder, count: Value) -> Value:
+    """int64 `0, 1, ...` up to the larger count, filled up to whole groups."""
+    most = g.op("ReduceMax", count, keepdims=0)
+    groups = g.op("Div", g.op("Add", most, g.i64(GROUP - 1)), g.i64(GROUP))
+    return g.op("Range", g.i64(0), g.op("Mul", groups, g.i64(GROUP)), g.i64(1))
 
 
 def _box(g: Builder, x: Value) -> Value:

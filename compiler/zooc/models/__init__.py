@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zooc.models.load import load_network
 from zooc.models.network import Network
+from zooc.models.onnx_read import read_onnx
 from zooc.models.parameters import count_parameters
 
-__all__ = ["Network", "count_parameters", "load_network"]
+__all__ = ["Network", "count_parameters", "load_network", "read_onnx"]

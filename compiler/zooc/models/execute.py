@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -56,5 +58,8 @@ def example_input(batch: int, channels: int, height: int, width: int) -> Array:
 
 
 def _first_line(problem: Exception) -> str:
+    """The engine's reason, without its error number and the C++ function it arose in."""
     lines = str(problem).strip().splitlines()
-    return lines[0] if lines else type(problem).__name__
+    text = lines[0] if lines else type(problem).__name__
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    return re.sub(r"^/\S+:\d+ .*?\)\s+(?=[A-Z])", "", text)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import socket
+import urllib.parse
+import urllib.request
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -113,7 +116,7 @@ def _pretrained(model: Model, classes: int) -> Any:
             )
         )
     try:
-        with _short_timeouts():
+        with _impatient():
             return _new(model, classes, pretrained=True)
     except Exception as problem:  # each of the hubs' clients raises errors of its own
         lines = str(problem).strip().splitlines() or [type(problem).__name__]
@@ -141,13 +144,40 @@ def _download_hint(config: Any) -> str:
 
 
 @contextlib.contextmanager
-def _short_timeouts() -> Iterator[None]:
-    before = socket.getdefaulttimeout()
+def _impatient() -> Iterator[None]:
+    """Within: short timeouts, quiet hub clients, and no retries where there is no network at all.
+
+    Without a network huggingface_hub would ask for most of a minute, though a file that it holds already
+    needs no asking: its offline mode serves that one, or fails at once.
+    """
+    from huggingface_hub import constants
+
+    timeout, offline, level = (
+        socket.getdefaulttimeout(),
+        constants.HF_HUB_OFFLINE,
+        logging.root.manager.disable,
+    )
     socket.setdefaulttimeout(10)
+    logging.disable(logging.ERROR)
+    constants.HF_HUB_OFFLINE = offline or not _hub_answers()
     try:
         yield
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(timeout)
+        logging.disable(level)
+        constants.HF_HUB_OFFLINE = offline
+
+
+def _hub_answers() -> bool:
+    """Whether the hub's host takes a connection; taken for granted behind a proxy."""
+    if any(urllib.request.getproxies().get(scheme) for scheme in ("https", "all")):
+        return True
+    host = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    try:
+        socket.create_connection((host.hostname or "", host.port or 443), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _tensors_sha256(module: Any) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
@@ -36,8 +35,8 @@ def calibrate(
     """Sketches the named tensors over all batches in one pass.
 
     While ONNX Runtime computes a batch, a second thread counts the previous one. At most three batches'
-    activations exist at a time, so memory depends on the batch's size and not on the number of images: batches of
-    one or two images keep it low and cost no speed.
+    activations exist at a time, so memory depends on the batch's size and not on the number of images:
+    batches of one or two images keep it low and cost no speed.
 
     Args:
         body: the float32 network.
@@ -46,8 +45,9 @@ def calibrate(
         threads: of ONNX Runtime for one inference; `None` leaves the choice to it.
         on_batch: called with the number of images of each batch once that batch is counted, in order, from
             another thread than the caller's.
-        into: sketches to continue, of the same tensors; changed in place. After an interruption (Ctrl-C included) it
-            holds whole batches only, and `into.images` says how many images, so it can be saved and continued.
+        into: sketches to continue, of the same tensors; changed in place. After an interruption (Ctrl-C
+            included) it holds whole batches only, and `into.images` says how many images, so it can be saved
+            and continued.
 
     Returns:
         `into`, or new sketches.
@@ -75,7 +75,11 @@ def calibrate(
     counter.raise_failure()
     if not sketches.images:
         raise ZoocError(
-            error("Z0413", "there are no images to calibrate with", hint="int8 needs at least one image in `data`")
+            error(
+                "Z0413",
+                "there are no images to calibrate with",
+                hint="int8 needs at least one image in `data`",
+            )
         )
     return sketches
 

@@ -15,8 +15,9 @@ __all__ = ["kept_nodes", "matches"]
 def matches(pattern: str, node: str) -> bool:
     """Whether a pattern means a node.
 
-    A node's name is `module/Operator`. A pattern means a node if, with `*`, `?` and `[...]` as in file names, it matches
-    the whole name, the module, or a module around it: `fc` means `fc/Gemm`, `layer1` everything in `layer1.*`.
+    A node's name is `module/Operator`. A pattern means a node if, with `*`, `?` and `[...]` as in file
+    names, it matches the whole name, the module, or a module around it: `fc` means `fc/Gemm`, `layer1`
+    everything in `layer1.*`.
     """
     module = node.rpartition("/")[0] or node
     parts = module.split(".")

@@ -19,13 +19,14 @@ Floats = npt.NDArray[np.float64]
 def kl_divergence_range(sketch: Sketch) -> tuple[float, float]:
     """Searches the threshold whose quantized histogram diverges least from the full one.
 
-    The algorithm of Szymon Migacz, "8-bit Inference with TensorRT" (GTC 2017), for 256 levels of uint8: for each
-    threshold `t` the reference P is the histogram within `[-t, t]` with the outliers added to the outermost bins;
-    Q is the same histogram without them, its bins collected into 256 levels and each level spread evenly over
-    its nonempty bins; the threshold with the least `KL(P || Q)` wins. Bins that P fills and Q leaves empty (outliers only)
-    count with a small probability instead of an infinite divergence. Like NVIDIA's tools the bin around zero takes
-    its neighbours' height, since zeros are exact at any threshold. 128 thresholds are tried, evenly spaced from where a level holds
-    a single bin to the extreme; a one-sided tensor uses its 256 levels for one side.
+    The algorithm of Szymon Migacz, "8-bit Inference with TensorRT" (GTC 2017), for 256 levels of uint8: for
+    each threshold `t` the reference P is the histogram within `[-t, t]` with the outliers added to the
+    outermost bins; Q is the same histogram without them, its bins collected into 256 levels and each level
+    spread evenly over its nonempty bins; the threshold with the least `KL(P || Q)` wins. Bins that P fills
+    and Q leaves empty (outliers only) count with a small probability instead of an infinite divergence. Like
+    NVIDIA's tools the bin around zero takes its neighbours' height, since zeros are exact at any threshold.
+    128 thresholds are tried, evenly spaced from where a level holds a single bin to the extreme; a one-sided
+    tensor uses its 256 levels for one side.
     """
     if sketch.low == sketch.high:
         return sketch.low, sketch.high

@@ -17,7 +17,8 @@ MASK_LEVEL = 255
 def mask_channel(graph: BodyGraph, index: int) -> int | None:
     """Index of the input channel that is 255 everywhere, `None` if the convolution has none.
 
-    Folding the normalization into a convolution that pads appends it: `pixels -> Pad(one channel, 255) -> Cast -> Conv`.
+    Folding the normalization into a convolution that pads appends it: `pixels -> Pad(one channel, 255) ->
+        Cast -> Conv`.
     """
     node = graph.nodes[index]
     cast = graph.producer.get(node.input[0])
@@ -38,7 +39,7 @@ def _appends_full_channel(graph: BodyGraph, node: onnx.NodeProto) -> bool:
         return False
     axes = graph.constant(node.input[3]) if len(node.input) > 3 and node.input[3] else None
     if axes is None:
-        return pads.tolist() == [0, 0, 0, 0, 0, 1, 0, 0]
+        return bool(pads.tolist() == [0, 0, 0, 0, 0, 1, 0, 0])
     return axes.tolist() in ([1], [-3]) and pads.tolist() == [0, 1]
 
 
@@ -50,9 +51,9 @@ def compensate_mask_channel(
 ) -> npt.NDArray[np.float64]:
     """The bias that undoes the mask channel's rounding wherever the window lies inside the image.
 
-    There the channel adds the constant `255 * sum of w_m` over its taps. Rounding `w_m` to `w_m + e` moves every
-    interior output by `255 * sum of e`; the new bias is `b - 255 * sum of e`, so that the interior is exact and only
-    windows over the edge keep an error, of those taps of `e` that fall into the padding.
+    There the channel adds the constant `255 * sum of w_m` over its taps. Rounding `w_m` to `w_m + e` moves
+    every interior output by `255 * sum of e`; the new bias is `b - 255 * sum of e`, so that the interior is
+    exact and only windows over the edge keep an error, of those taps of `e` that fall into the padding.
 
     Returns:
         float64 `[channels]`.

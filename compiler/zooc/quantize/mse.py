@@ -16,12 +16,12 @@ _LEVELS = 255
 def mse_range(sketch: Sketch) -> tuple[float, float]:
     """Searches both limits at once for the least mean squared quantization error.
 
-    The error of the range `[a, b]` splits into the clipped tails, `sum (x - b)^2` above and `sum (x - a)^2` below,
-    and the rounding inside, `step^2 / 12` a value with `step = (b - a) / 255`: the additive-noise model of
-    Banner et al., "Post training 4-bit quantization of convolutional networks" (arXiv 1810.05723), with the
-    histogram in place of their Gaussian or Laplacian. The tails' sums follow from suffix sums of count, sum and sum
-    of squares, so that all 256 x 256 pairs of limits are evaluated together. The bin around zero costs nothing:
-    exact zeros are exact in every range.
+    The error of the range `[a, b]` splits into the clipped tails, `sum (x - b)^2` above and `sum (x - a)^2`
+    below, and the rounding inside, `step^2 / 12` a value with `step = (b - a) / 255`: the additive-noise
+    model of Banner et al., "Post training 4-bit quantization of convolutional networks" (arXiv 1810.05723),
+    with the histogram in place of their Gaussian or Laplacian. The tails' sums follow from suffix sums of
+    count, sum and sum of squares, so that all 256 x 256 pairs of limits are evaluated together. The bin
+    around zero costs nothing: exact zeros are exact in every range.
     """
     edges = sketch.edges
     if sketch.low == sketch.high:
@@ -40,7 +40,7 @@ def mse_range(sketch: Sketch) -> tuple[float, float]:
 
 
 def _limits(extreme: float) -> npt.NDArray[np.float64]:
-    """Candidates from 1/256 of the extreme to the extreme, widest first so that ties keep more; 0 if below it."""
+    """Candidates up to the extreme, widest first so that ties keep more; only 0 where that is none."""
     if extreme <= 0:
         return np.zeros(1)
     return extreme * np.arange(_CANDIDATES, 0, -1, dtype=np.float64) / _CANDIDATES

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+import onnx
 
 from zooc.quantize.body_graph import BodyGraph, attribute
 
 __all__ = ["Role", "is_clamp_from_zero", "role_of"]
 
-Role = Literal["compute", "pointwise", "pool", "concat", "pass", "float"]
+Role = Literal["compute", "pointwise", "pool", "concat", "pass", "integer", "float"]
 """How a node takes part.
 
 compute: has int8 weights, worth quantizing by itself. pointwise, pool, concat: integer when neighbours are.
-pass: its outputs are values of its first input, so both sides share one scale. float: none of these.
+pass: its outputs are values of its first input, so both sides share one scale. integer: computes on pixels
+as they are, nothing to do. float: none of these.
 """
 
 _POINTWISE = {"Add", "Mul", "Sigmoid", "LeakyRelu"}
 _POOL = {"AveragePool", "GlobalAveragePool"}
-_PASS = {"MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Identity"}
+_PASS = {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Identity"}
 
 _WHY_FLOAT = {
     "LayerNormalization": "normalizes over computed statistics, which engines do in float only",
@@ -42,23 +45,13 @@ def role_of(graph: BodyGraph, index: int) -> tuple[Role, str | None]:
     op = node.op_type
     if node.domain not in ("", "ai.onnx"):
         return "float", f"{node.domain}.{op} is no standard operator"
-    if op == "Conv":
-        return _convolution(graph, index)
-    if op == "Gemm":
-        return _gemm(graph, index)
-    if op == "MatMul":
-        return _matmul(graph, index)
-    if op in _POINTWISE:
-        return _pointwise(graph, index)
+    if graph.element_type(node.output[0]) not in (0, onnx.TensorProto.FLOAT):
+        return "integer", None
+    if (special := _SPECIAL.get(op)) is not None:
+        return special(graph, index)
     if op in _POOL:
         return "pool", None
-    if op == "Concat":
-        has_constant = len(graph.activations(index)) < len(set(node.input))
-        return ("float", "joins a constant") if has_constant else ("concat", None)
-    if op in _PASS:
-        indices = op == "MaxPool" and len(node.output) > 1
-        return ("float", "also returns indices") if indices else ("pass", None)
-    return "float", _WHY_FLOAT.get(op, "engines have no integer form")
+    return ("pass", None) if op in _PASS else ("float", _WHY_FLOAT.get(op, "engines have no integer form"))
 
 
 def _convolution(graph: BodyGraph, index: int) -> tuple[Role, str | None]:
@@ -102,9 +95,26 @@ def _pointwise(graph: BodyGraph, index: int) -> tuple[Role, str | None]:
     constants = [graph.constant(name) for name in node.input if graph.is_constant(name)]
     if any(c is not None and (c.size != 1 or c.dtype != np.float32) for c in constants):
         return "float", "one operand is a constant tensor, which one scale would represent poorly"
-    if graph.element_type(node.output[0]) not in (0, 1):
-        return "float", "does not compute in float32"
     return "pointwise", None
+
+
+def _concat(graph: BodyGraph, index: int) -> tuple[Role, str | None]:
+    joins_constant = any(graph.is_constant(name) for name in graph.nodes[index].input)
+    return ("float", "joins a constant") if joins_constant else ("concat", None)
+
+
+def _max_pool(graph: BodyGraph, index: int) -> tuple[Role, str | None]:
+    return ("float", "also returns indices") if len(graph.nodes[index].output) > 1 else ("pass", None)
+
+
+_SPECIAL: dict[str, Callable[[BodyGraph, int], tuple[Role, str | None]]] = {
+    "Conv": _convolution,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "Concat": _concat,
+    "MaxPool": _max_pool,
+    **dict.fromkeys(_POINTWISE, _pointwise),
+}
 
 
 def is_clamp_from_zero(graph: BodyGraph, index: int) -> bool:

@@ -68,9 +68,9 @@ def quantize_weight(
 ) -> QuantizedWeight:
     """Rounds weights to symmetric int8 and the bias to int32.
 
-    A channel's scale is its largest magnitude / 127. It is raised where the int32 bias could not hold the bias
-    otherwise: a channel of tiny weights and a large bias loses weight precision that cannot matter. A dead channel
-    (all zero) takes the largest scale of the others.
+    A channel's scale is its largest magnitude / 127. It is raised where the int32 bias could not hold the
+    bias otherwise: a channel of tiny weights and a large bias loses weight precision that cannot matter. A
+    dead channel (all zero) takes the largest scale of the others.
 
     Args:
         weight: float32, finite.
@@ -80,7 +80,9 @@ def quantize_weight(
         per_channel: one scale a channel, or one for all.
     """
     others = tuple(a for a in range(weight.ndim) if a != axis)
-    largest = np.abs(weight).max(axis=others).astype(np.float64) if weight.size else np.zeros(weight.shape[axis])
+    largest = (
+        np.abs(weight).max(axis=others).astype(np.float64) if weight.size else np.zeros(weight.shape[axis])
+    )
     fallback = float(largest.max(initial=0.0)) or 127.0
     scale = np.maximum(np.where(largest > 0, largest, fallback) / 127.0, _SMALLEST_SCALE)
     if bias is not None:

@@ -26,8 +26,8 @@ class NodePlan:
         role: see `operators.Role`.
         int8: whether it computes on quantized tensors.
         reason: why not.
-        fused_into: index of the node whose output this activation (`Relu`, `Clip`) clamps: nothing between them is
-            quantized, and the engine folds it away.
+        fused_into: index of the node whose output this activation (`Relu`, `Clip`) clamps: nothing between
+            them is quantized, and the engine folds it away.
         clamp: index of the activation fused into this node.
         float_output: int8 inputs, but a float32 result (the logits).
     """
@@ -46,16 +46,18 @@ class Placement:
 
     Attributes:
         nodes: one plan a node, in the graph's order.
-        quantized: tensors that get a QuantizeLinear/DequantizeLinear pair, in the graph's order, each with the
-            tensor whose scale it uses (itself, unless a pass-through or concatenation shares one).
+        quantized: tensors that get a QuantizeLinear/DequantizeLinear pair, in the graph's order, each with
+            the tensor whose scale it uses (itself, unless a pass-through or concatenation shares one).
         sources: for each such scale the observed tensors whose ranges it must cover.
         pixels: outputs of a Cast from uint8, which become a DequantizeLinear of scale 1.
+        reported: indices of the nodes that compute on pixels or activations, not on shapes.
     """
 
     nodes: tuple[NodePlan, ...]
     quantized: dict[str, str]
     sources: dict[str, tuple[str, ...]]
     pixels: tuple[str, ...]
+    reported: tuple[int, ...]
 
 
 def tensors_to_observe(body: onnx.ModelProto, quantize: Quantize) -> list[str]:
@@ -80,9 +82,9 @@ def _in_order(body: onnx.ModelProto) -> Iterator[str]:
 def place(graph: BodyGraph, quantize: Quantize) -> Placement:
     """Plans a body.
 
-    Convolutions, Gemms and MatMuls with stored weights are integer wherever possible; sums, products, pools and
-    concatenations are when they stand between integer neighbours, because alone they would gain nothing and
-    lose accuracy.
+    Convolutions, Gemms and MatMuls with stored weights are integer wherever possible; sums, products, pools
+    and concatenations are when they stand between integer neighbours, because alone they would gain nothing
+    and lose accuracy.
 
     Raises:
         ZoocError: Z0410, a `keep` pattern matches no node.
@@ -98,7 +100,13 @@ def place(graph: BodyGraph, quantize: Quantize) -> Placement:
         if _casts_pixels(graph, node) and _has_integer_consumer(graph, plans, node.output[0])
     )
     quantized = _quantized_tensors(graph, plans, pixels)
-    return Placement(tuple(plans), *_share(graph, plans, quantized, pixels), pixels)
+    shared, sources = _share(graph, plans, quantized, pixels)
+    reported = tuple(i for i, node in enumerate(graph.nodes) if _on_activations(graph, node))
+    return Placement(tuple(plans), shared, sources, pixels, reported)
+
+
+def _on_activations(graph: BodyGraph, node: onnx.NodeProto) -> bool:
+    return node.op_type != "Constant" and graph.element_type(node.output[0]) in (0, FLOAT, UINT8)
 
 
 def _first_plan(graph: BodyGraph, index: int, kept: dict[str, str]) -> NodePlan:
@@ -239,7 +247,7 @@ def _root(owner: dict[str, str], name: str) -> str:
 
 
 def _alike(graph: BodyGraph, plans: list[NodePlan], joining: list[str]) -> bool:
-    """Whether a concatenation's inputs may share a scale: clamped ones need zero point 0, others cannot have it."""
+    """Whether a concatenation's inputs may share a scale: clamped ones need zero point 0, others another."""
     clamped = {_clamped(graph, plans, name) for name in joining}
     return len(clamped) == 1
 

@@ -32,9 +32,9 @@ def pool_instead_of_mean(graph: BodyGraph, index: int) -> Replacement | None:
 def convolve_instead_of_average(graph: BodyGraph, index: int) -> Replacement | None:
     """`AveragePool` over `k` taps is a depthwise convolution whose weights are all `1 / k`.
 
-    Equal weights are exact in int8 (level 127), and ONNX Runtime's integer depthwise convolution is two to six times faster
-    than its integer AveragePool. Refused where the divisor varies (padding that is not counted), where windows overhang
-    (`ceil_mode`), or where channels are unknown.
+    Equal weights are exact in int8 (level 127), and ONNX Runtime's integer depthwise convolution is two to
+    six times faster than its integer AveragePool. Refused where the divisor varies (padding that is not
+    counted), where windows overhang (`ceil_mode`), or where channels are unknown.
     """
     node = graph.nodes[index]
     shape = graph.shape(node.input[0])

@@ -1,4 +1,4 @@
-"""Rewrites a float32 body into operators that engines have in integers, or do faster; each rewrite is exact algebra."""
+"""Rewrites a float32 body, by exact algebra, into operators that engines have in integers or do faster."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ REWRITES: tuple[Rewrite, ...] = (
 def prepare_body(body: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of the body, rewritten for integer engines.
 
-    Calibrate and quantize the result: `quantize_body` takes any body, but from this one it makes a faster and more
-    exact network. Node names stay, so that `keep` patterns mean the same.
+    Calibrate and quantize the result: `quantize_body` takes any body, but from this one it makes a faster
+    and more exact network. Node names stay, so that `keep` patterns mean the same.
     """
     model = onnx.ModelProto()
     model.CopyFrom(body)

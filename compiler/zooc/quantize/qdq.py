@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,16 @@ from zooc.deployment import Quantize
 from zooc.diagnostics import ZoocError, error
 from zooc.quantize.body_graph import BodyGraph, attribute
 from zooc.quantize.mask_channel import compensate_mask_channel, mask_channel
-from zooc.quantize.parameters import ActivationScale, QuantizedWeight, activation_scale, bias_scale, quantize_weight
-from zooc.quantize.placement import NodePlan, Placement, operands, place, results
+from zooc.quantize.parameters import (
+    ActivationScale,
+    QuantizedWeight,
+    activation_scale,
+    bias_scale,
+    quantize_weight,
+)
+from zooc.quantize.placement import NodePlan, Placement, operands, place
 from zooc.quantize.ranges import Range
-from zooc.quantize.records import LayerRecord, Quantized
+from zooc.quantize.records import LayerDescriber, Quantized
 
 __all__ = ["quantize_body"]
 
@@ -27,10 +34,10 @@ PIXEL_SCALE = ActivationScale(np.float32(1.0), 0)
 def quantize_body(body: onnx.ModelProto, ranges: Mapping[str, Range], quantize: Quantize) -> Quantized:
     """The body as a QDQ model: uint8 activations, int8 weights, int32 biases.
 
-    Every quantized tensor gets one QuantizeLinear and one DequantizeLinear behind the node that makes it, which all its
-    readers share (ONNX Runtime gives each reader its own when it loads the model). Weights and biases are stored in
-    integers behind a DequantizeLinear. `Cast(pixels)` becomes `DequantizeLinear(scale 1, zero point 0)`. The same
-    input gives the same bytes.
+    Every quantized tensor gets one QuantizeLinear and one DequantizeLinear behind the node that makes it,
+    which all its readers share (ONNX Runtime gives each reader its own when it loads the model). Weights and
+    biases are stored in integers behind a DequantizeLinear. `Cast(pixels)` becomes `DequantizeLinear(scale
+    1, zero point 0)`. The same input gives the same bytes.
 
     Args:
         body: float32, opset 20 or newer; not changed.
@@ -47,8 +54,8 @@ def quantize_body(body: onnx.ModelProto, ranges: Mapping[str, Range], quantize: 
     scales = _scales(placement, ranges)
     writer = _Writer(graph, placement, scales, per_channel=quantize.weights == "per_channel")
     model = writer.write()
-    records = [_record(graph, placement, index, ranges, scales, writer) for index in range(len(graph.nodes))]
-    return Quantized(model, tuple(records))
+    describe = LayerDescriber(graph, placement, ranges, scales, writer.weights)
+    return Quantized(model, tuple(describe(index) for index in placement.reported))
 
 
 def _check_weights(graph: BodyGraph) -> None:
@@ -61,7 +68,9 @@ def _check_weights(graph: BodyGraph) -> None:
             readers = [graph.name(i) for i in graph.consumers[tensor.name]]
             used = f", used by {readers[0]}," if readers else ""
             message = f'the weight "{tensor.name}"{used} has {bad} values that are NaN or infinite'
-            problems.append(error("Z0414", message, hint="check the weights file; training may have diverged"))
+            problems.append(
+                error("Z0414", message, hint="check the weights file; training may have diverged")
+            )
     if problems:
         raise ZoocError(*problems)
 
@@ -82,9 +91,7 @@ def _scales(placement: Placement, ranges: Mapping[str, Range]) -> dict[str, Acti
         for root, sources in placement.sources.items()
     }
     by_root.update(dict.fromkeys(placement.pixels, PIXEL_SCALE))
-    return {name: by_root[root] for name, root in placement.quantized.items()} | {
-        name: PIXEL_SCALE for name in placement.pixels
-    }
+    return {name: by_root[root] for name, root in placement.quantized.items()} | dict.fromkeys(placement.pixels, PIXEL_SCALE)
 
 
 class _Writer:
@@ -206,7 +213,9 @@ class _Writer:
             integer = np.rint(bias / bias_scale(quantized.scale, input_scale).astype(np.float64))
             quantized = replace(quantized, bias=integer.astype(np.int32))
         self.weights[index] = quantized
-        node.input[1] = self._stored_integers(f"{name}/weight", quantized.values, quantized.scale, quantized.axis)
+        node.input[1] = self._stored_integers(
+            f"{name}/weight", quantized.values, quantized.scale, quantized.axis
+        )
         if quantized.bias is not None:
             scale = bias_scale(quantized.scale, input_scale)
             stored = self._stored_integers(f"{name}/bias", quantized.bias, scale, 0 if scale.ndim else None)
@@ -224,7 +233,7 @@ class _Writer:
         values = self._graph.constant(node.input[2])
         assert values is not None  # noqa: S101 - operators.role_of
         beta = attribute(node, "beta", 1.0) if node.op_type == "Gemm" else 1.0
-        return np.broadcast_to(values.reshape(-1).astype(np.float64) * beta, (channels,)).copy()
+        return np.array(np.broadcast_to(values.reshape(-1).astype(np.float64) * beta, (channels,)))
 
     def _stored_integers(
         self,
@@ -238,9 +247,11 @@ class _Writer:
             self._store(f"{name}_scale", scale),
             self._store(f"{name}_zero_point", np.zeros(scale.shape, values.dtype)),
         ]
-        options = {} if axis is None else {"axis": axis}
+        options: dict[str, Any] = {} if axis is None else {"axis": axis}
         result = f"{name}_dequantized"
-        self._nodes.append(helper.make_node("DequantizeLinear", inputs, [result], name=f"{name}/DequantizeLinear", **options))
+        self._nodes.append(
+            helper.make_node("DequantizeLinear", inputs, [result], name=f"{name}/DequantizeLinear", **options)
+        )
         return result
 
 
@@ -250,35 +261,10 @@ def _channel_axis(node: onnx.NodeProto) -> int:
     return 0 if node.op_type == "Gemm" and attribute(node, "transB", 0) else 1
 
 
-def _replace(
-    graph: onnx.GraphProto, nodes: list[onnx.NodeProto], added: dict[str, onnx.TensorProto]
-) -> None:
+def _replace(graph: onnx.GraphProto, nodes: list[onnx.NodeProto], added: dict[str, onnx.TensorProto]) -> None:
     """Puts in the new nodes and initializers, drops initializers that nothing reads and stale value infos."""
     used = {name for node in nodes for name in node.input} | {v.name for v in graph.output}
     kept = [t for t in graph.initializer if t.name in used]
     del graph.node[:], graph.initializer[:], graph.value_info[:]
     graph.node.extend(nodes)
     graph.initializer.extend([*kept, *added.values()])
-
-
-def _record(
-    graph: BodyGraph,
-    placement: Placement,
-    index: int,
-    ranges: Mapping[str, Range],
-    scales: Mapping[str, ActivationScale],
-    writer: _Writer,
-) -> LayerRecord:
-    node, plan = graph.nodes[index], placement.nodes[index]
-    int8 = plan.int8 or (plan.fused_into is not None and placement.nodes[plan.fused_into].int8)
-    int8 = int8 or node.output[0] in placement.pixels
-    record = LayerRecord(graph.name(index), node.op_type, "int8" if int8 else "float", None if int8 else plan.reason)
-    if (weight := writer.weights.get(index)) is not None:
-        record = replace(record, weight_scale=(float(weight.scale.min()), float(weight.scale.max())))
-    result = results(graph, placement.nodes, index)[0]
-    if (scale := scales.get(result)) is None:
-        return record
-    sources = placement.sources.get(placement.quantized.get(result, result), ())
-    low = min((ranges[s][0] for s in sources), default=0.0)
-    high = max((ranges[s][1] for s in sources), default=255.0)
-    return replace(record, low=low, high=high, scale=float(scale.scale), zero_point=scale.zero_point)

@@ -49,8 +49,9 @@ def percentile_range(sketch: Sketch, percentile: float) -> Range:
     """The interval that keeps `percentile` % of the values.
 
     A tensor without negative values (a ReLU's output) is clipped at the top only: its upper limit is the
-    percentile itself. Of others each tail loses half of what is to be clipped. Within a bin the values count as evenly
-    spread; bins are 1/2048 of the range wide. Zeros count as values, as in ONNX Runtime and in Vastai's tools.
+    percentile itself. Of others each tail loses half of what is to be clipped. Within a bin the values count
+    as evenly spread; bins are 1/2048 of the range wide. Zeros count as values, as in ONNX Runtime and in
+    Vastai's tools.
 
     Args:
         sketch: of at least one value.

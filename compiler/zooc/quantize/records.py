@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import onnx
 
-__all__ = ["LayerRecord", "Quantized"]
+from zooc.quantize.body_graph import BodyGraph
+from zooc.quantize.parameters import ActivationScale, QuantizedWeight
+from zooc.quantize.placement import Placement, results
+from zooc.quantize.ranges import Range
+
+__all__ = ["LayerDescriber", "LayerRecord", "Quantized"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +23,9 @@ class LayerRecord:
     Attributes:
         name: the node's name.
         op: its operator.
-        dtype: what it computes in. An activation that is folded into its predecessor counts as that one does.
-        reason: why it is float; `None` for int8.
+        dtype: what it computes in; `fp16`: its weights are stored so. An activation that is folded into its
+            predecessor counts as that one does.
+        reason: why it is float; otherwise `None`.
         low, high: the observed and clipped range of its result, `None` if that is not quantized.
         scale, zero_point: of its result.
         weight_scale: smallest and largest scale of its channels, `None` without int8 weights.
@@ -26,7 +33,7 @@ class LayerRecord:
 
     name: str
     op: str
-    dtype: Literal["int8", "float"]
+    dtype: Literal["int8", "fp16", "float"]
     reason: str | None = None
     low: float | None = None
     high: float | None = None
@@ -41,3 +48,31 @@ class Quantized:
 
     model: onnx.ModelProto
     layers: tuple[LayerRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerDescriber:
+    """Makes a node's record from what placement and writing decided."""
+
+    graph: BodyGraph
+    placement: Placement
+    ranges: Mapping[str, Range]
+    scales: Mapping[str, ActivationScale]
+    weights: Mapping[int, QuantizedWeight]
+
+    def __call__(self, index: int) -> LayerRecord:
+        """The record of the node at `index`."""
+        node, plan = self.graph.nodes[index], self.placement.nodes[index]
+        decisive = plan if plan.fused_into is None else self.placement.nodes[plan.fused_into]
+        int8 = decisive.int8 or node.output[0] in self.placement.pixels or plan.role == "integer"
+        name = self.graph.name(index)
+        record = LayerRecord(name, node.op_type, "int8" if int8 else "float", None if int8 else plan.reason)
+        if (weight := self.weights.get(index)) is not None:
+            record = replace(record, weight_scale=(float(weight.scale.min()), float(weight.scale.max())))
+        result = results(self.graph, self.placement.nodes, index)[0]
+        if (scale := self.scales.get(result)) is None:
+            return record
+        sources = self.placement.sources.get(self.placement.quantized.get(result, result), ())
+        low = min((self.ranges[s][0] for s in sources), default=0.0)
+        high = max((self.ranges[s][1] for s in sources), default=255.0)
+        return replace(record, low=low, high=high, scale=float(scale.scale), zero_point=scale.zero_point)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ class Replacement:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
-    def node(self, op: str, inputs: list[str], outputs: list[str], **attributes: object) -> str:
+    def node(self, op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> str:
         """Adds a node (the first keeps the old name) and returns its first output."""
         suffix = f"{op}_{len(self.nodes)}" if self.nodes else op
         name = f"{self.prefix.rpartition('/')[0] or self.prefix}/{suffix}" if self.nodes else self.prefix

@@ -1,15 +1,16 @@
 """Streaming, mergeable sketches of activations: what every range method is derived from.
 
-A sketch holds a tensor's exact minimum and maximum and a histogram of fixed size. Its bins have the width
-`2 ** (exponent - 11)`, a power of two, and are indexed by `trunc(x / width)`. Multiplying a float32 by a power of two
-is exact, and truncation composes (`trunc(trunc(y) / 2) == trunc(y / 2)`), so widening the range by merging
-neighbouring bins gives the very counts that binning into the wide range from the start would have given. The
-final exponent depends on the extremes alone. Hence the result does not depend on the order of the values, nor on how
-they were split between batches, processes or machines: merging is bit-identical to a single pass.
+A sketch holds a tensor's exact minimum and maximum and a histogram of fixed size. Its bins have the width `2
+** (exponent - 11)`, a power of two, and are indexed by `trunc(x / width)`. Multiplying a float32 by a power
+of two is exact, and truncation composes (`trunc(trunc(y) / 2) == trunc(y / 2)`), so widening the range by
+merging neighbouring bins gives the very counts that binning into the wide range from the start would have
+given. The final exponent depends on the extremes alone. Hence the result does not depend on the order of the
+values, nor on how they were split between batches, processes or machines: merging is bit-identical to a
+single pass.
 
-2047 bins a side, and one around zero: at worst (a one-sided tensor whose range has just doubled) 1024 of them are
-in use, four for each of uint8's 256 levels, so that the range searches see inside a level. With 32 KiB a tensor the
-histogram stays in the first-level cache while counting.
+2047 bins a side, and one around zero: at worst (a one-sided tensor whose range has just doubled) 1024 of
+them are in use, four for each of uint8's 256 levels, so that the range searches see inside a level. With 32
+KiB a tensor the histogram stays in the first-level cache while counting.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Sketch:
     def edges(self) -> npt.NDArray[np.float64]:
         """Bin limits, float64 `[4096]`, ascending, clipped to the exact extremes."""
         magnitude = np.arange(1, _ZERO + 2, dtype=np.float64) * 2.0 ** (self.exponent - _SIDE_BITS)
-        return np.clip(np.concatenate([-magnitude[::-1], magnitude]), self.low, self.high)
+        return np.asarray(np.clip(np.concatenate([-magnitude[::-1], magnitude]), self.low, self.high))
 
     def update(self, values: npt.NDArray[np.float32]) -> bool:
         """Adds the values of one float32 array of any shape.
@@ -177,10 +178,10 @@ class Sketches:
         self.images += other.images
 
     def save(self, path: Path) -> None:
-        """Writes an `.npz` without pickles; atomically, so that a killed run leaves the old file or the new."""
+        """Writes an `.npz` without pickles; atomically, so a killed run leaves the old file or the new."""
         temporary = path.with_name(path.name + ".part")
         with temporary.open("wb") as file:
-            np.savez_compressed(file, **self._arrays())
+            np.savez_compressed(file, allow_pickle=False, **self._arrays())
         os.replace(temporary, path)  # noqa: PTH105 - one atomic call, same on every platform
 
     @classmethod

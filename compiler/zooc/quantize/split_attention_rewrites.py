@@ -1,12 +1,15 @@
 """ResNeSt's split attention in four dimensions and in operators that engines have in integers.
 
-A block has features `x`, `[B, R * C, H, W]`, seen as R slices `x_r`. It computes `g = mean(sum_r x_r)` over space, attention
-`a = softmax_r(fc2(relu(fc1(g))))`, and `sum_r a_r * x_r`.
+A block has features `x`, `[B, R * C, H, W]`, seen as R slices `x_r`. It computes `g = mean(sum_r x_r)` over
+space, attention `a = softmax_r(fc2(relu(fc1(g))))`, and `sum_r a_r * x_r`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import helper
 
@@ -21,7 +24,8 @@ _MOST_SLICES = 4
 def pool_before_sum(graph: BodyGraph, index: int) -> Replacement | None:
     """`W * mean(sum_r x_r)` is `[W ... W] * mean(x)`, since averaging and W are linear.
 
-    One pool over all slices, and weights repeated along the input channels, replace the sum of full-size tensors.
+    One pool over all slices, and weights repeated along the input channels, replace the sum of full-size
+    tensors.
     """
     conv = graph.nodes[index]
     if conv.op_type != "Conv" or attribute(conv, "group", 1) != 1:
@@ -46,9 +50,9 @@ def pool_before_sum(graph: BodyGraph, index: int) -> Replacement | None:
 def attend_by_sigmoid(graph: BodyGraph, index: int) -> Replacement | None:
     """Softmax over two slices of a convolution's output is a sigmoid of its difference.
 
-    `softmax([u, v]) = [sigmoid(u - v), sigmoid(v - u)]`, and `u - v` is the convolution with subtracted weights
-    `[W_u - W_v; W_v - W_u]`. So `sum_r a_r * x_r` becomes Conv, Sigmoid, one Mul with `x`, Split, Add. Refused unless R is 2
-    and `fc2` is a plain convolution of cardinality 1.
+    `softmax([u, v]) = [sigmoid(u - v), sigmoid(v - u)]`, and `u - v` is the convolution with subtracted
+    weights `[W_u - W_v; W_v - W_u]`. So `sum_r a_r * x_r` becomes Conv, Sigmoid, one Mul with `x`, Split,
+    Add. Refused unless R is 2 and `fc2` is a plain convolution of cardinality 1.
     """
     product = _weighted(graph, index)
     if product is None:
@@ -78,7 +82,8 @@ def attend_by_sigmoid(graph: BodyGraph, index: int) -> Replacement | None:
 def sum_slices_by_addition(graph: BodyGraph, index: int) -> Replacement | None:
     """`ReduceSum` over slices `x_r`, or over `a_r * x_r`, is an addition of R tensors.
 
-    ONNX Runtime's ReduceSum over an inner axis takes a fifth of a quantized ResNeSt-50's time; additions next to nothing.
+    ONNX Runtime's ReduceSum over an inner axis takes a fifth of a quantized ResNeSt-50's time; additions
+    next to nothing.
     """
     if (product := _weighted(graph, index)) is not None:
         return _additions(graph, index, *product)
@@ -175,8 +180,8 @@ def _weighted(graph: BodyGraph, index: int) -> tuple[tuple[str, int], str] | Non
 
 
 def _softmaxed_convolution(graph: BodyGraph, weights: str) -> onnx.NodeProto | None:
-    """For `Reshape(Softmax(Transpose(Reshape(conv))))` over two whole halves of its channels: the convolution."""
-    tensor, softmax = weights, None
+    """For `Reshape(Softmax(Transpose(Reshape(conv))))` over the two halves of its channels: conv."""
+    tensor = weights
     while (reshape := _maker(graph, tensor, "Reshape")) is not None:
         tensor = reshape.input[0]
     softmax = _maker(graph, tensor, "Softmax")
@@ -194,7 +199,7 @@ def _softmaxed_convolution(graph: BodyGraph, weights: str) -> onnx.NodeProto | N
     return conv if shape is not None and shape[2:] == (1, 1) and shape[1] == 2 * (folded[3] or 0) else None
 
 
-def _difference(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _difference(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """`[u; v]` along axis 0 as `[u - v; v - u]`."""
     first, second = np.split(values, 2)
     return np.concatenate([first - second, second - first])
