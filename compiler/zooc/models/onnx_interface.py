@@ -130,8 +130,8 @@ def _describe(value: onnx.ValueInfoProto) -> str:
     if not value.type.HasField("tensor_type"):
         return "no tensor"
     tensor = value.type.tensor_type
-    name = TensorProto.DataType.Name(tensor.elem_type).lower().replace("float", "float32")
-    name = {"float3216": "float16", "bfloat3216": "bfloat16"}.get(name, name)
+    name = TensorProto.DataType.Name(tensor.elem_type).lower()
+    name = {"float": "float32", "double": "float64"}.get(name, name)
     if not tensor.HasField("shape"):
         return f"{name} of unknown rank"
     dims = (str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim)

@@ -1,0 +1,117 @@
+"""Counts the multiply-accumulates of a network: convolutions and matrix products, float or integer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx
+import onnxruntime
+
+__all__ = ["EXAMPLE_IMAGE", "count_macs"]
+
+EXAMPLE_IMAGE = (375, 500)
+"""Height and width assumed of a compiled graph's `image`, whose size is free; no count depends on it."""
+
+_CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3}
+"""Where each operator has its weight."""
+
+_PRODUCTS = frozenset({"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"})
+_AROUND = ("prelude/", "postlude/")
+
+Shape = tuple[int, ...]
+
+
+def count_macs(model: onnx.ModelProto, batch: int = 1) -> int:
+    """Multiply-accumulates of one run: of Conv, ConvTranspose, Gemm, MatMul and their integer variants.
+
+    A convolution costs one for each weight that reaches an output element, padding included, as is usual.
+    A compiled graph's prelude and postlude are not counted, nor is what is elementwise. FLOPs are twice this.
+
+    Args:
+        model: with one input, `[batch, channels, height, width]`, or `image` `[height, width, 3]`.
+        batch: the batch size assumed where it is free.
+
+    Raises:
+        ValueError: a layer's shape cannot be found, neither by inference nor by running the model.
+    """
+    sized = _with_sizes(model, batch)
+    layers = [
+        node
+        for node in sized.graph.node
+        if not node.name.startswith(_AROUND)
+        and (node.op_type in _CONVOLUTIONS or node.op_type in _PRODUCTS or node.op_type == "ConvTranspose")
+    ]
+    shapes = _inferred_shapes(sized)
+    needed = {name for node in layers for name in (*node.input, node.output[0]) if name}
+    missing = sorted(needed - shapes.keys())
+    if missing:
+        shapes |= _measured_shapes(sized, missing)
+    return sum(_node_macs(node, shapes) for node in layers)
+
+
+def _node_macs(node: onnx.NodeProto, shapes: dict[str, Shape]) -> int:
+    result = shapes[node.output[0]]
+    if node.op_type in _CONVOLUTIONS:
+        weight = shapes[node.input[_CONVOLUTIONS[node.op_type]]]
+        return math.prod(result) * math.prod(weight[1:])
+    first = shapes[node.input[0]]
+    if node.op_type == "ConvTranspose":
+        return math.prod(first) * math.prod(shapes[node.input[1]][1:])
+    transposed = any(a.name == "transA" and a.i for a in node.attribute)
+    return math.prod(result) * first[0 if transposed else -1]
+
+
+def _with_sizes(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
+    """A copy in which the input's free dimensions are numbers, and the batch everywhere."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    constants = {t.name for t in copy.graph.initializer}
+    symbols = {"batch": batch}
+    for value in copy.graph.input:
+        if value.name in constants:
+            continue
+        dims = value.type.tensor_type.shape.dim
+        free = (*EXAMPLE_IMAGE, 3) if len(dims) == 3 else (batch, 3, 224, 224)
+        for dim, size in zip(dims, free, strict=False):
+            if not dim.HasField("dim_value"):
+                if dim.dim_param:
+                    symbols[dim.dim_param] = size
+                dim.dim_value = size
+    for value in (*copy.graph.value_info, *copy.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in symbols:
+                dim.dim_value = symbols[dim.dim_param]
+    return copy
+
+
+def _inferred_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
+    """The shapes, known whole, that ONNX's inference finds."""
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes: dict[str, Shape] = {t.name: tuple(t.dims) for t in inferred.initializer}
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
+            shapes[value.name] = tuple(d.dim_value for d in tensor.shape.dim)
+    return shapes
+
+
+def _measured_shapes(model: onnx.ModelProto, names: list[str]) -> dict[str, Shape]:
+    """The shapes of `names` as they are when the model runs on zeros."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    for name in names:
+        probe.graph.output.append(onnx.ValueInfoProto(name=name))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        content = probe.SerializeToString()
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        feed = {
+            i.name: np.zeros(i.shape, np.uint8 if "uint8" in i.type else np.float32)
+            for i in session.get_inputs()
+        }
+        return {n: np.shape(v) for n, v in zip(names, session.run(names, feed), strict=True)}
+    except Exception as problem:  # ONNX Runtime's own exceptions share no base class but this one
+        raise ValueError(f"cannot find the shape of {names[0]}") from problem
