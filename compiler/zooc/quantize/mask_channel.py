@@ -17,8 +17,8 @@ MASK_LEVEL = 255
 def mask_channel(graph: BodyGraph, index: int) -> int | None:
     """Index of the input channel that is 255 everywhere, `None` if the convolution has none.
 
-    Folding the normalization into a convolution that pads appends it: `pixels -> Pad(one channel, 255) ->
-        Cast -> Conv`.
+    Folding the normalization into a convolution that pads appends it:
+    `pixels -> Pad(one channel, 255) -> Cast -> Conv`.
     """
     node = graph.nodes[index]
     cast = graph.producer.get(node.input[0])

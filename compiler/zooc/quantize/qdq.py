@@ -90,8 +90,9 @@ def _scales(placement: Placement, ranges: Mapping[str, Range]) -> dict[str, Acti
         root: activation_scale((min(ranges[s][0] for s in sources), max(ranges[s][1] for s in sources)))
         for root, sources in placement.sources.items()
     }
-    by_root.update(dict.fromkeys(placement.pixels, PIXEL_SCALE))
-    return {name: by_root[root] for name, root in placement.quantized.items()} | dict.fromkeys(placement.pixels, PIXEL_SCALE)
+    fixed = dict.fromkeys(placement.pixels, PIXEL_SCALE)
+    by_root |= fixed
+    return {name: by_root[root] for name, root in placement.quantized.items()} | fixed
 
 
 class _Writer:
