@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from zooc.diagnostics import SourceFile, ZoocError
 from zooc.frontend import format_source, parse
 

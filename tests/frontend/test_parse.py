@@ -6,11 +6,49 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from zooc.diagnostics import SourceFile
 from zooc.frontend import ast, format_source, parse, read_source
 
-PIECES = ["let", "a", "=", "model", "{", "}", "[", "]", "(", ")", "f(", ",", ".", "-", "*", "//", "1", "2.5", '"s"', '"']
-PIECES += ["'", "\n", "#x\n", "é", ";", "\0", "quantize", "int8", "topk", "variant", "5x", "\\", "\t", "\r\n", "\ufeff"]
+PIECES = [
+    "let",
+    "a",
+    "=",
+    "model",
+    "{",
+    "}",
+    "[",
+    "]",
+    "(",
+    ")",
+    "f(",
+    ",",
+    ".",
+    "-",
+    "*",
+    "//",
+    "1",
+    "2.5",
+    '"s"',
+    '"',
+]
+PIECES += [
+    "'",
+    "\n",
+    "#x\n",
+    "é",
+    ";",
+    "\0",
+    "quantize",
+    "int8",
+    "topk",
+    "variant",
+    "5x",
+    "\\",
+    "\t",
+    "\r\n",
+    "\ufeff",
+]
 
 
 def tree_of(text: str) -> ast.File:
@@ -65,7 +103,17 @@ def test_spans_cover_the_text_they_came_from() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['a"b', "{{ x }}", "{% raw %}", "}", "\n}\nmodel {", "import os; os.system('x')", "# no comment", "[/bold]", "\\n"],
+    [
+        'a"b',
+        "{{ x }}",
+        "{% raw %}",
+        "}",
+        "\n}\nmodel {",
+        "import os; os.system('x')",
+        "# no comment",
+        "[/bold]",
+        "\\n",
+    ],
 )
 def test_strings_keep_what_other_languages_would_take_for_code(text: str) -> None:
     let = tree_of(f"let a = {quoted(text)}\nlet b = 1").items[0]
