@@ -68,7 +68,7 @@ def _refusal(graph: BodyGraph, name: str, kept: dict[str, str]) -> str | None:
         if (pattern := kept.get(graph.name(reader))) is not None:
             return f'kept by "{pattern}"'
     values = graph.constant(name)
-    assert values is not None  # noqa: S101 - an initializer
+    assert values is not None
     exact = values.astype(np.float64)
     if exact.size and float(np.abs(exact).max()) > float(np.finfo(np.float16).max):
         return "a value exceeds 65504, float16's largest"

@@ -39,7 +39,7 @@ def kl_divergence_range(sketch: Sketch) -> tuple[float, float]:
     two_sided = bool(used[0] < _ZERO < used[-1])
     smallest = min(_LEVELS // (2 if two_sided else 1), reach)
     bounds = np.unique(np.linspace(smallest, reach, _CANDIDATES).round().astype(np.int64))[::-1]
-    first, last = int(used[0]), int(used[-1])
+    first, last = min(int(used[0]), _ZERO), max(int(used[-1]), _ZERO)
     divergences = [_divergence(counts, max(_ZERO - b, first), min(_ZERO + b, last)) for b in bounds.tolist()]
     best = int(bounds[int(np.argmin(divergences))])
     limit = (best + 1) * 2.0 ** (sketch.exponent - 11)

@@ -185,7 +185,7 @@ class _Writer:
             if node.op_type not in ("Add", "Mul") or not self._graph.is_constant(name):
                 continue
             value = self._graph.constant(name)
-            assert value is not None  # noqa: S101 - is_constant
+            assert value is not None
             number = float(value.reshape(-1)[0])
             scale = ActivationScale(np.float32(abs(number) or 1.0), 1 if number < 0 else 0)
             level = np.full(value.shape, 0 if number <= 0 else 1, np.uint8)
@@ -198,7 +198,7 @@ class _Writer:
         graph, name = self._graph, self._graph.name(index)
         original = graph.nodes[index]
         weight = graph.constant(original.input[1])
-        assert weight is not None  # noqa: S101 - operators.role_of
+        assert weight is not None
         axis = _channel_axis(original)
         bias = self._bias(original, weight, axis)
         if original.op_type == "Gemm":
@@ -232,7 +232,7 @@ class _Writer:
         if len(node.input) < 3 or not node.input[2]:
             return None if node.op_type == "Gemm" else np.zeros(channels)
         values = self._graph.constant(node.input[2])
-        assert values is not None  # noqa: S101 - operators.role_of
+        assert values is not None
         beta = attribute(node, "beta", 1.0) if node.op_type == "Gemm" else 1.0
         return np.array(np.broadcast_to(values.reshape(-1).astype(np.float64) * beta, (channels,)))
 

@@ -62,13 +62,13 @@ def attend_by_sigmoid(graph: BodyGraph, index: int) -> Replacement | None:
     if conv is None:
         return None
     weight, bias = graph.constant(conv.input[1]), None
-    assert weight is not None  # noqa: S101 - _softmaxed_convolution
+    assert weight is not None
     result = graph.nodes[index].output[0]
     new = Replacement(graph, index)
     stored = [new.constant("weight_difference", _difference(weight))]
     if len(conv.input) > 2 and conv.input[2]:
         bias = graph.constant(conv.input[2])
-        assert bias is not None  # noqa: S101 - _softmaxed_convolution
+        assert bias is not None
         stored.append(new.constant("bias_difference", _difference(bias)))
     new.nodes.append(_with_inputs(conv, [conv.input[0], *stored], f"{result}/logits"))
     attention = new.node("Sigmoid", [f"{result}/logits"], [f"{result}/attention"])

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from zooc.diagnostics import ZoocError
+from zooc.quantize.calibrate import calibrate
+from zooc.quantize.sketches import Sketches
+
+
+@pytest.fixture
+def body(net) -> onnx.ModelProto:
+    n = net()
+    x = n.add("Relu", n.conv(n.begin(), 3, 4, name="stem"), name="act")
+    n.head(x, 4)
+    return n.model()
+
+
+def test_batches_of_any_size_give_the_same_sketches(body, net) -> None:
+    images = net().images(6)
+    tensors = ["act_out", "pool_out"]
+    alone = calibrate(body, [images[i : i + 1] for i in range(6)], tensors, threads=1)
+    pairs = calibrate(body, [images[4:], images[:1], images[1:4]], tensors, threads=1)
+    assert alone.images == pairs.images == 6
+    assert alone["act_out"].seen == 6 * 4 * 16 * 16
+    assert np.abs(alone["act_out"].counts - pairs["act_out"].counts).sum() <= 4
+
+
+def test_only_what_is_named_is_observed_and_the_body_stays_as_it_was(body, net) -> None:
+    before = body.SerializeToString()
+    sketches = calibrate(body, [net().images(1)], ["act_out"])
+    assert list(sketches) == ["act_out"]
+    assert body.SerializeToString() == before
+
+
+def test_progress_counts_images(body, net) -> None:
+    images, seen = net().images(5), []
+    calibrate(body, [images[:2], images[2:4], images[4:]], ["act_out"], on_batch=seen.append)
+    assert seen == [2, 2, 1]
+
+
+def test_a_float_input_can_be_observed_itself() -> None:
+    source = helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, ["batch", 2])
+    result = helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["batch", 2])
+    graph = helper.make_graph([helper.make_node("Relu", ["input"], ["logits"])], "g", [source], [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    sketches = calibrate(model, [np.array([[-3, 2]], np.float32)], ["input", "logits"])
+    assert (sketches["input"].low, sketches["logits"].low, sketches["logits"].high) == (-3, 0, 2)
+
+
+def test_an_interrupted_run_continues_where_it_stopped(body, net) -> None:
+    images = net().images(5)
+    whole = calibrate(body, ([i] for i in images[:, None][:, 0]), ["act_out"], threads=1)
+    kept = Sketches(["act_out"])
+
+    def interrupted():
+        yield from ([i] for i in images[:3])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(body, interrupted(), ["act_out"], into=kept, threads=1)
+    assert kept.images == 3
+    calibrate(body, ([i] for i in images[kept.images :]), ["act_out"], into=kept, threads=1)
+    assert kept == whole
+
+
+def test_no_images_is_an_error(body) -> None:
+    with pytest.raises(ZoocError, match="Z0413: there are no images"):
+        calibrate(body, [], ["act_out"])
+
+
+def test_sketches_of_other_tensors_cannot_be_continued(body, net) -> None:
+    with pytest.raises(ZoocError, match="Z0415"):
+        calibrate(body, [net().images(1)], ["act_out"], into=Sketches(["other"]))
+
+
+def test_nan_activations_are_named_and_no_thread_stays_behind(net) -> None:
+    n = net()
+    n.head(n.add("Relu", n.conv(n.begin(), 3, 4, name="stem"), name="act"), 4)
+    n.weights["stem.bias"][:] = np.inf
+    with pytest.raises(ZoocError, match='Z0411: the activation "act_out" has 2048 infinite of 2048 values'):
+        calibrate(n.model(), [n.images(2)] * 5, ["act_out"])
+    assert not [t for t in threading.enumerate() if t.name == "zooc-calibrate"]

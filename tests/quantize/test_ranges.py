@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from zooc.deployment import CalibrationMethod
+from zooc.quantize.ranges import choose_ranges
+from zooc.quantize.sketches import Sketches
+
+METHODS = [
+    CalibrationMethod("max"),
+    CalibrationMethod("percentile", 99.9),
+    CalibrationMethod("kl_divergence"),
+    CalibrationMethod("mse"),
+]
+
+
+def range_of(values: np.ndarray, method: CalibrationMethod) -> tuple[float, float]:
+    sketches = Sketches(["x"])
+    sketches.update("x", values.astype(np.float32))
+    return choose_ranges(sketches, method)["x"]
+
+
+def quantization_error(values: np.ndarray, low: float, high: float) -> float:
+    step = (high - low) / 255
+    zero = round(-low / step)
+    levels = np.clip(np.rint(values / step) + zero, 0, 255)
+    return float(np.square((levels - zero) * step - values).mean())
+
+
+@pytest.fixture(scope="module")
+def normal() -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 1, 200_000).astype(np.float32)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.parametrize("value", [0.0, 3.5, -2.0])
+def test_constant_tensors_have_a_range_from_zero_to_the_constant(
+    method: CalibrationMethod, value: float
+) -> None:
+    assert range_of(np.full(10, value), method) == (min(value, 0.0), max(value, 0.0))
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_zero_is_always_inside(method: CalibrationMethod, normal: np.ndarray) -> None:
+    for values in (normal + 20, normal - 20, np.abs(normal), normal):
+        low, high = range_of(values, method)
+        assert low <= 0.0 <= high
+        assert low >= min(values.min(), 0)
+        assert high <= max(values.max(), 0)
+
+
+def test_max_is_exact(normal: np.ndarray) -> None:
+    assert range_of(normal, CalibrationMethod("max")) == (normal.min(), normal.max())
+    assert range_of(normal, CalibrationMethod("percentile", 100.0)) == (normal.min(), normal.max())
+
+
+def test_percentile_clips_both_tails_of_signed_tensors(normal: np.ndarray) -> None:
+    low, high = range_of(normal, CalibrationMethod("percentile", 99.0))
+    width = 8 / 2048
+    assert low == pytest.approx(np.percentile(normal, 0.5), abs=width)
+    assert high == pytest.approx(np.percentile(normal, 99.5), abs=width)
+
+
+def test_percentile_clips_only_the_top_after_a_relu(normal: np.ndarray) -> None:
+    positive = np.maximum(normal, 0)
+    low, high = range_of(positive, CalibrationMethod("percentile", 99.0))
+    assert low == 0.0
+    assert high == pytest.approx(np.percentile(positive, 99.0), abs=8 / 2048)
+
+
+def test_percentile_clips_only_the_bottom_of_negative_tensors(normal: np.ndarray) -> None:
+    low, high = range_of(-np.abs(normal), CalibrationMethod("percentile", 99.0))
+    assert high == 0.0
+    assert low == pytest.approx(-np.percentile(np.abs(normal), 99.0), abs=8 / 2048)
+
+
+@pytest.mark.parametrize("shape", ["normal", "relu", "laplace", "outlier", "silu"])
+def test_mse_is_as_good_as_a_search_over_the_data_itself(shape: str, normal: np.ndarray) -> None:
+    random = np.random.default_rng(1)
+    values = {
+        "normal": normal,
+        "relu": np.maximum(normal, 0),
+        "laplace": random.laplace(0, 1, 100_000),
+        "outlier": np.append(normal, 60.0),
+        "silu": 3 * normal / (1 + np.exp(-3 * normal)),
+    }[shape]
+    low, high = range_of(values, CalibrationMethod("mse"))
+    candidates = [
+        quantization_error(values, values.min() * a, values.max() * b)
+        for a in np.linspace(0.05, 1, 20)
+        for b in np.linspace(0.05, 1, 20)
+    ]
+    assert quantization_error(values, low, high) <= 1.02 * min(candidates)
+
+
+def test_kl_divergence_cuts_an_outlier_and_keeps_a_full_range(normal: np.ndarray) -> None:
+    method = CalibrationMethod("kl_divergence")
+    low, high = range_of(np.append(normal, 60.0), method)
+    assert -5 < low < -2
+    assert 2 < high < 8
+    even = np.random.default_rng(2).uniform(-1, 1, 200_000)
+    low, high = range_of(even, method)
+    assert high - low > 1.9
+
+
+def test_one_value_is_enough() -> None:
+    for method in METHODS:
+        assert range_of(np.array([2.5]), method) == (0.0, 2.5)

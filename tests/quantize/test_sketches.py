@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from zooc.diagnostics import ZoocError
+from zooc.quantize.sketches import BINS, Sketch, Sketches
+
+finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
+values = arrays.arrays(np.float32, st.integers(0, 60), elements=finite)
+
+
+def sketch_of(*parts: np.ndarray) -> Sketch:
+    sketch = Sketch()
+    for part in parts:
+        assert sketch.update(part)
+    return sketch
+
+
+def state(sketch: Sketch) -> tuple[bytes, int, str, str]:
+    return sketch.counts.tobytes(), sketch.exponent, sketch.low.hex(), sketch.high.hex()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(values, min_size=1, max_size=5), st.randoms(use_true_random=False), st.integers(1, 4))
+def test_order_and_sharding_change_no_bit(parts, random, shards) -> None:
+    whole = sketch_of(np.concatenate(parts))
+    shuffled = list(parts)
+    random.shuffle(shuffled)
+    assert state(sketch_of(*shuffled)) == state(whole)
+    merged = Sketch()
+    for shard in range(shards):
+        merged.merge(sketch_of(*shuffled[shard::shards]))
+    assert state(merged) == state(whole)
+
+
+@settings(max_examples=100, deadline=None)
+@given(values.filter(len))
+def test_every_value_lies_in_its_bin(array) -> None:
+    sketch = sketch_of(array)
+    assert sketch.seen == array.size
+    assert (sketch.low, sketch.high) == (array.min(), array.max())
+    width = 2.0 ** (sketch.exponent - 11)
+    expected = np.bincount(np.trunc(array.astype(np.float64) / width).astype(int) + 2047, minlength=BINS)
+    np.testing.assert_array_equal(sketch.counts, expected)
+
+
+def test_a_large_array_is_counted_in_chunks_without_loss() -> None:
+    array = np.random.default_rng(0).normal(0, 5, 200_001).astype(np.float32)
+    assert state(sketch_of(array)) == state(sketch_of(*np.array_split(array[::-1], 7)))
+
+
+def test_the_smallest_and_largest_floats_fit() -> None:
+    limits = np.finfo(np.float32)
+    array = np.array(
+        [limits.max, limits.min, limits.smallest_subnormal, -limits.smallest_subnormal], np.float32
+    )
+    sketch = sketch_of(array[2:], array[:2])
+    assert sketch.counts[[0, 2047, -1]].tolist() == [1, 2, 1]
+
+
+def test_all_zeros_and_nothing_at_all_are_sketches_too() -> None:
+    sketch = sketch_of(np.zeros((2, 3), np.float32), np.array([-0.0], np.float32))
+    assert (sketch.low, sketch.high, sketch.seen) == (0.0, 0.0, 7)
+    assert sketch_of(np.zeros(0, np.float32)).seen == 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_refused_by_name_and_leaves_the_sketch_as_it_was(bad: float) -> None:
+    sketches = Sketches(["layer1/Relu"])
+    sketches.update("layer1/Relu", np.ones(3, np.float32))
+    before = state(sketches["layer1/Relu"])
+    with pytest.raises(
+        ZoocError, match=r'Z0411: the activation "layer1/Relu" has 1 (NaN|infinite) of 4 values'
+    ):
+        sketches.update("layer1/Relu", np.array([0, bad, 1, 2], np.float32))
+    assert state(sketches["layer1/Relu"]) == before
+
+
+def filled(names: list[str], seed: int) -> Sketches:
+    sketches = Sketches(names)
+    random = np.random.default_rng(seed)
+    for name in names:
+        sketches.update(name, random.normal(0, 10**seed, 50).astype(np.float32))
+    sketches.images = seed + 1
+    return sketches
+
+
+def test_saving_and_loading_keeps_everything_and_is_reproducible(tmp_path: Path) -> None:
+    sketches = filled(["a", "b/ü"], 2)
+    sketches.save(tmp_path / "one.npz")
+    sketches.save(tmp_path / "two.npz")
+    assert Sketches.load(tmp_path / "one.npz") == sketches
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one.npz", "two.npz"]
+
+
+def test_loaded_sketches_continue() -> None:
+    one, two, both = filled(["a"], 0), filled(["a"], 1), filled(["a"], 0)
+    both.merge(two)
+    two.merge(one)
+    assert both == two
+    assert both != one
+    assert both.images == 3
+
+
+def test_sketches_of_other_tensors_do_not_merge() -> None:
+    with pytest.raises(ZoocError, match='Z0415: .*only one of them has "b"'):
+        filled(["a"], 0).merge(filled(["a", "b"], 1))
+
+
+@pytest.mark.parametrize("damage", ["missing", "text", "truncated", "version"])
+def test_a_file_that_is_no_calibration_is_refused(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "calibration.npz"
+    if damage == "text":
+        path.write_text("hello")
+    if damage == "truncated":
+        filled(["a"], 0).save(path)
+        path.write_bytes(path.read_bytes()[:200])
+    if damage == "version":
+        np.savez(path, format=np.asarray(99))
+    with pytest.raises(ZoocError, match=r"Z0412: .*calibration\.npz"):
+        Sketches.load(path)
