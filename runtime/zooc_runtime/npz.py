@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +44,11 @@ def read_input(path: str) -> U8Array:
         PackageError: damaged, without that key, or of another dtype or shape.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             pixels: AnyArray = archive["input_0"]
     except KeyError:
         raise PackageError(f"{path}: has no input_0; make it with the key input_0") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise PackageError(f"{path}: not an npz file, or damaged ({error}); make it again") from None
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[0] != 3 or not pixels.size:
         raise PackageError(
