@@ -1,7 +1,7 @@
 """Measures the float network: top-1 on the held-back images, and the time an image takes on one thread.
 
-It preprocesses with Pillow and numpy alone and knows nothing of zooc: what it prints is what the compiled package is
-held against.
+It preprocesses with Pillow and numpy alone and knows nothing of zooc: what it prints is what the compiled
+package is held against.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 def e_center_crop(image: Image.Image, size: int = 64) -> NDArray[np.uint8]:
-    """ResNeSt's evaluation crop: a centred square, `size / (size + 32)` of the shorter side, resized bicubically.
+    """ResNeSt's crop: a centred square, `size / (size + 32)` of the shorter side, resized bicubically.
 
     Returns:
         uint8 `[size, size, 3]`.

@@ -1,11 +1,12 @@
 """Writes the digits example's images: real handwritten digits blended over real photographs, as JPEG files.
 
-The digits are scikit-learn's 1797 scans of 8 x 8 pixels, the backgrounds its two sample photographs, the blend is
-that of MNIST-M (Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016): per channel the absolute
-difference of stroke and photograph. All of it lies inside scikit-learn's package, so nothing is downloaded.
+The digits are scikit-learn's 1797 scans of 8 x 8 pixels, the backgrounds its two sample photographs, the
+blend is that of MNIST-M (Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016): per
+channel the absolute difference of stroke and photograph. All of it lies inside scikit-learn, so nothing is
+downloaded.
 
-No test image shares its digit or any background pixel with a training image: digits are split by their index, and
-each photograph is cut in two, its left half for training and its right half for testing.
+No test image shares its digit or any background pixel with a training image: digits are split by their index,
+and each photograph is cut in two, its left half for training and its right half for testing.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ __all__ = ["CROP", "SPLITS", "Composite", "Sources", "compose", "encode", "load_
 
 Split = Literal["train", "test"]
 
-SPLITS: dict[Split, range] = {"train": range(797), "test": range(797, 1797)}
-"""Indices into scikit-learn's digits; neighbouring ones come from the same writer, so most test writers are unseen."""
-
 SEED = 20
+_ORDER = np.random.default_rng(SEED).permutation(1797).tolist()
+SPLITS: dict[Split, list[int]] = {"train": sorted(_ORDER[:797]), "test": sorted(_ORDER[797:])}
+"""Indices into scikit-learn's digits. Its 13 writers occur on both sides, their single digits on one only."""
+
 CROP = 64 / (64 + 32)
 """The part of the shorter side that `ECenterCrop(64)` keeps; a digit never reaches outside it."""
 
@@ -58,7 +60,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Composite:
-    """One image before it is encoded, and `mask`, uint8 `[H, W]`, which is 0 wherever the photograph shows alone."""
+    """An image before it is encoded, and `mask`, uint8 `[H, W]`, 0 wherever the photograph shows alone."""
 
     image: Image.Image
     mask: NDArray[np.uint8]
@@ -82,8 +84,8 @@ def compose(
 ) -> Composite:
     """Blends one digit over a random crop of a random photograph.
 
-    Sizes are drawn from 80 to 200 pixels for the shorter side, with aspect ratios from 1 to 1.6 either way. Backgrounds
-    and colours are drawn again until the stroke stands out.
+    The shorter side is drawn from 80 to 200 pixels, the aspect ratio from 1 to 1.6 either way. Background and
+    colour are drawn again until the stroke stands out.
 
     Args:
         digit: uint8 `[8, 8]`, 255 is ink.
@@ -108,7 +110,7 @@ def compose(
 def _stroke(
     digit: NDArray[np.uint8], width: int, height: int, rng: np.random.Generator, warp: float
 ) -> NDArray[np.uint8]:
-    """The digit enlarged smoothly, turned, sheared and placed inside the centre crop; uint8 `[height, width]`."""
+    """The digit enlarged, turned, sheared and placed inside the centre crop; uint8 `[height, width]`."""
     short = min(width, height)
     side = rng.uniform(0.38, 0.5) * short
     angle = math.radians(rng.uniform(-8, 8) * warp)
@@ -212,8 +214,12 @@ def _listing(folder: Path) -> dict[str, int]:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     default = Path(__file__).resolve().parent / "data"
-    parser = argparse.ArgumentParser(description="Writes the digits example's train/ and test/ images (a few seconds).")
-    parser.add_argument("folder", type=Path, nargs="?", default=default, help="default: data/ beside this script")
+    parser = argparse.ArgumentParser(
+        description="Writes the digits example's train/ and test/ images (a few seconds)."
+    )
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=default, help="default: data/ beside this script"
+    )
     folder: Path = parser.parse_args(arguments).folder
     start = time.perf_counter()
     try:

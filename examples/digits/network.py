@@ -1,8 +1,8 @@
 """The digits example's network: timm's ResNet with ResNeSt's own blocks, made small.
 
-Everything that makes resnest50d what it is (Zhang et al., "ResNeSt: Split-Attention Networks", 2020) is here: the deep
-stem, split attention of radix 2, average pooling in place of strides. Only widths and depth are less, and the max pool
-after the stem is gone, because 64 x 64 images are small.
+Everything that makes resnest50d what it is (Zhang et al., "ResNeSt: Split-Attention Networks", 2020) is
+here: the deep stem, split attention of radix 2, average pooling in place of strides. Only widths and depth
+are less, and the max pool after the stem is gone, because 64 x 64 images are small.
 """
 
 from __future__ import annotations
