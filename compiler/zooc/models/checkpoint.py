@@ -56,7 +56,7 @@ def _read_torch(path: Path, span: Span | None) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as problem:
         note = _diagnosis(path)
-        if note is None and "weights_only" in str(problem).lower():
+        if note is None and "Unsupported global" in str(problem):
             note = "it holds Python objects beside the tensors, and loading those would run the file's code"
         raise _unreadable(path, span, note or "it is no PyTorch checkpoint") from problem
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as problem:
