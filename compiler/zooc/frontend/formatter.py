@@ -40,7 +40,7 @@ def format_source(text: str, name: str = "<text>") -> str:
     again, _ = parse(SourceFile(name, formatted))
     if again is None or again.items != tree.items:
         hint = "please report this file; nothing was written"
-        raise ZoocError(error("Z0901", f"formatting {name} would change its meaning", hint=hint))
+        raise ZoocError(error("Z0910", f"formatting {name} would change its meaning", hint=hint))
     return formatted
 
 
