@@ -150,8 +150,9 @@ def nearest_indices(g: Builder, axes: Axes, axis: int) -> Value:
     start, source, target = one(axes.start), one(axes.source), one(axes.target)
     step = g.op("Div", g.cast(source, TensorProto.DOUBLE), g.cast(target, TensorProto.DOUBLE))
     stop = g.op("Add", start, one(axes.count))
-    rest = g.op("Expand", step, g.op("Sub", stop, g.i64([1])))
-    positions = g.op("CumSum", g.op("Concat", g.op("Mul", step, g.f64(0.5)), rest, axis=0), g.i64(0))
+    at_first = g.op("Equal", g.op("Range", g.i64(0), g.op("Squeeze", stop), g.i64(1)), g.i64(0))
+    steps = g.op("Where", at_first, g.op("Mul", step, g.f64(0.5)), step)
+    positions = g.op("CumSum", steps, g.i64(0))
     wanted = g.cast(g.op("Slice", positions, start, stop), TensorProto.INT64)
     return g.op("Add", wanted, one(axes.origin))
 

@@ -1,0 +1,63 @@
+"""The assembled graph answers what its stages answer one after the other."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from zooc.deployment import ECenterCrop, Normalize, Preprocess
+from zooc.graph.assemble import assemble, build_postlude
+from zooc.graph.prelude import build_prelude
+
+PREPROCESS = Preprocess((ECenterCrop(48),), Normalize())
+
+
+def body(node_prefix: str = "") -> "object":
+    weight = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["pixels"], ["x"], to=TensorProto.FLOAT, name=f"{node_prefix}cast"),
+            helper.make_node("ReduceMean", ["x", "axes"], ["m"], keepdims=0, name=f"{node_prefix}mean"),
+            helper.make_node("MatMul", ["m", f"{node_prefix}w"], ["logits"], name=f"{node_prefix}fc"),
+        ],
+        "body",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 3, 48, 48])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 5])],
+        [
+            numpy_helper.from_array(weight, f"{node_prefix}w"),
+            numpy_helper.from_array(np.array([2, 3]), "axes"),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def run(model, feed):  # type: ignore[no-untyped-def]
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(None, {model.graph.input[0].name: feed})[0]
+
+
+def test_the_whole_equals_its_stages() -> None:
+    stages = [build_prelude(PREPROCESS, 48, 48, "pillow-13"), body(), build_postlude(5)]
+    image = np.random.default_rng(1).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    whole = run(assemble(*stages), image)  # type: ignore[arg-type]
+    step = image
+    for stage in stages:
+        step = run(stage, step)
+    np.testing.assert_array_equal(whole, step)
+    np.testing.assert_allclose(whole.sum(), 1, rtol=1e-6)
+
+
+def test_boundary_tensors_are_recorded() -> None:
+    model = assemble(build_prelude(PREPROCESS, 48, 48, "pillow-13"), body(), build_postlude(5))  # type: ignore[arg-type]
+    assert [v.name for v in model.graph.value_info] == ["pixels", "logits"]
+    alone = assemble(None, body(), None)  # type: ignore[arg-type]
+    assert [v.name for v in alone.graph.value_info] == []
+    assert alone.graph.output[0].name == "logits"
+
+
+def test_a_body_with_names_of_other_stages_is_renamed() -> None:
+    model = assemble(build_prelude(PREPROCESS, 48, 48, "pillow-13"), body("prelude/"), None)  # type: ignore[arg-type]
+    names = [n.name for n in model.graph.node]
+    assert "body/prelude/fc" in names
+    assert "body/prelude/w" in [i.name for i in model.graph.initializer]
