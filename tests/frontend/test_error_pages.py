@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from zooc.diagnostics import SourceFile
 from zooc.frontend import analyze, explain, known_codes, near_codes, parse
 
@@ -14,7 +15,7 @@ OWN = [code for code in known_codes() if code[:3] in ("Z00", "Z01", "Z03", "Z05"
 
 
 def test_every_code_has_a_page_and_every_page_a_code() -> None:
-    assert USED == set(known_codes())
+    assert set(known_codes()) == USED
 
 
 @pytest.mark.parametrize("code", known_codes())
@@ -22,7 +23,7 @@ def test_a_page_begins_with_its_code_and_says_what_to_do(code: str) -> None:
     page = explain(code)
     assert page is not None
     assert re.match(rf"# {code}: \S", page)
-    assert len(page.splitlines()) >= 4
+    assert len(page.splitlines()) >= 3
 
 
 @pytest.mark.parametrize("code", OWN)
@@ -34,7 +35,9 @@ def test_the_example_provokes_the_code(code: str, tmp_path: Path) -> None:
     (tmp_path / "params.json").touch()
     (tmp_path / "net.onnx").touch()
     text = example[1]
-    if "model" not in text:
+    if code == "Z0108":
+        pass  # here the model is what is missing
+    elif "model" not in text:
         text = f"model {{ source timm.x  weights random()  input [batch, 3, 224, 224] }}\n{text}"
     elif "source" not in text:
         text = re.sub(r"model \{", "model { source timm.x  weights random()", text)

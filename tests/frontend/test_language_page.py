@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from zooc.diagnostics import SourceFile
 from zooc.frontend import analyze, format_source, parse, variant_names
 from zooc.frontend.vocabulary import BLOCKS, FUNCTIONS

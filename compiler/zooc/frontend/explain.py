@@ -27,5 +27,7 @@ def explain(code: str) -> str | None:
 def near_codes(code: str) -> list[str]:
     """Up to three codes that look like `code`, the nearest first."""
     digits = code.strip().upper().removeprefix("Z")
-    wanted = f"Z{digits.zfill(4)}" if digits.isascii() and digits.isdigit() else code.strip().upper()
-    return difflib.get_close_matches(wanted, known_codes(), n=3, cutoff=0.6)
+    if not (digits.isascii() and digits.isdigit()):
+        return difflib.get_close_matches(code.strip().upper(), known_codes(), n=3, cutoff=0.6)
+    wanted = int(digits[:9])
+    return sorted(known_codes(), key=lambda known: abs(int(known[1:]) - wanted))[:3]

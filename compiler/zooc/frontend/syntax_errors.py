@@ -69,7 +69,7 @@ def _never_closed(source: SourceFile, opening: Token, before: Sequence[Token]) -
     return error("Z0002", message, span_of(source, opening), labels=labels, hint=f"add `{close}`")
 
 
-def _closing(  # noqa: PLR0917
+def _closing(
     source: SourceFile,
     opened: list[Token],
     token: Token,
