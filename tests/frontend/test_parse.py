@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from zooc.diagnostics import SourceFile
 from zooc.frontend import ast, format_source, parse, read_source
+from zooc.frontend.parser import MAX_SYNTAX_ERRORS
 
 PIECES = [
     "let",
@@ -151,6 +152,11 @@ def test_very_long_expressions_are_no_deep_recursion() -> None:
 def test_every_top_level_item_reports_its_own_syntax_error() -> None:
     _, diagnostics = parse(SourceFile("x.zoo", "let = 1\nmodel { , }\nlet b = 2\npackage { name [ }\n"))
     assert [d.span.position()[0] for d in diagnostics if d.span] == [1, 2, 4]
+
+
+def test_a_file_of_another_kind_does_not_flood_the_terminal() -> None:
+    _, diagnostics = parse(SourceFile("x.zoo", ";x" * 500))
+    assert len(diagnostics) == MAX_SYNTAX_ERRORS
 
 
 def test_crlf_and_tabs_and_a_leading_bom_are_fine(tmp_path: Path) -> None:

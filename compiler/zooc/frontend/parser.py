@@ -15,7 +15,10 @@ from zooc.frontend.syntax_errors import explain_syntax_error
 from zooc.frontend.tokens import grammar, tokenize
 from zooc.frontend.vocabulary import BLOCKS
 
-__all__ = ["OVERRIDE_SOURCE", "parse", "parse_override"]
+__all__ = ["MAX_SYNTAX_ERRORS", "OVERRIDE_SOURCE", "parse", "parse_override"]
+
+MAX_SYNTAX_ERRORS = 100
+"""No more are reported of one file: what has more is no `.zoo` file."""
 
 OVERRIDE_SOURCE = "--set"
 """Name of the source that a command line override is, as diagnostics show it."""
@@ -39,7 +42,7 @@ def parse(source: SourceFile) -> tuple[ast.File | None, list[Diagnostic]]:
         items = ()
         diagnostics += _errors_by_item(source, tokens.significant, builder) or [failure]
     if diagnostics:
-        return None, sorted(diagnostics, key=lambda d: d.span.start if d.span else 0)
+        return None, sorted(diagnostics, key=lambda d: d.span.start if d.span else 0)[:MAX_SYNTAX_ERRORS]
     return ast.File(items, source), []
 
 
