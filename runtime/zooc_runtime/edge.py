@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -18,6 +19,9 @@ def guarded(command: Callable[[], int]) -> int:
 
     A reader that closes the pipe early (`| head`) has had enough: that is no error.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a label or path that the terminal cannot show
     try:
         code = command()
         sys.stdout.flush()

@@ -76,7 +76,11 @@ class OpenVinoStage:
 
     def __init__(self, model: bytes, threads: int) -> None:
         openvino = _import("openvino", "pip install openvino")
-        properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+        properties = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "f32",  # by default float layers run in bf16 where the CPU has it
+        }
         try:
             core = openvino.Core()
             self._compiled: Any = core.compile_model(core.read_model(model, b""), "CPU", properties)

@@ -59,9 +59,9 @@ class Manifest:
         except KeyError:
             raise PackageError(f'{self.directory / MANIFEST}: lacks "{key}"; {_REMEDY}') from None
 
-    def changed_files(self) -> Iterator[str]:
+    def changed_files(self, unless: frozenset[str] = frozenset()) -> Iterator[str]:
         """Complaints about missing or changed files of the import package, in order of their names."""
-        yield from _changes(self.directory, self.files)
+        yield from _changes(self.directory, {k: v for k, v in self.files.items() if k not in unless})
 
     def changed_distribution_files(self) -> Iterator[str]:
         """The same for the files beside the import package, if it lies in its build folder."""
@@ -83,13 +83,13 @@ class Manifest:
         names = (path.relative_to(self.directory).as_posix() for path in found if not path.is_dir())
         return sorted(name for name in names if name not in known)
 
-    def check_files(self) -> None:
-        """Refuses a package with a missing or changed file.
+    def check_files(self, unless: frozenset[str]) -> None:
+        """Refuses a package with a changed file; those in `unless` are left to `read`, which checks.
 
         Raises:
             PackageError: naming the first such file.
         """
-        for complaint in self.changed_files():
+        for complaint in self.changed_files(unless):
             raise PackageError(f"{complaint}; {_REMEDY}")
 
     def read(self, name: str) -> bytes:

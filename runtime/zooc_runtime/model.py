@@ -242,7 +242,7 @@ def open_package(
     manifest = Manifest(Path(directory).absolute())
     chosen = choose_engine(engine, manifest["engines"])
     cores = available_cores() if threads is None else _positive("threads", threads)
-    manifest.check_files()
+    manifest.check_files(unless=frozenset({"model.onnx"}))
     graph = Graph(manifest.read("model.onnx"))
     boundaries = manifest["stages"]
     body = open_body(chosen, _cut(graph, boundaries, "body"), cores)

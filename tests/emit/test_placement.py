@@ -189,6 +189,12 @@ def test_many_compiles_at_once_end_with_one_whole_package(contents: PackageConte
     assert _names(tmp_path) == ["out"]
 
 
+def test_the_root_is_no_place_and_dots_are_resolved(contents: PackageContents, tmp_path: Path) -> None:
+    assert _code(lambda: emit_package(contents, Path("/"), force=True)) == "Z0603"
+    assert emit_package(contents, tmp_path / "a" / ".." / "out", force=False) == tmp_path / "out"
+    assert _names(tmp_path) == ["out"]
+
+
 def test_an_odd_folder_name_does(contents: PackageContents, tmp_path: Path) -> None:
     for name in ("a [b] *", "ünïcödé", "with 'quotes' {{ x }}"):
         out = emit_package(contents, tmp_path / name, force=False)

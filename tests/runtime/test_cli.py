@@ -237,6 +237,15 @@ def test_a_closed_pipe_is_no_error(package: Path, birds: Path) -> None:
     assert "BrokenPipe" not in (birds.parent / "err.txt").read_text()
 
 
+def test_labels_and_paths_that_the_terminal_cannot_show_are_escaped(package: Path, photo: Path) -> None:
+    odd = photo.rename(photo.with_name("naïve \U0001f426.jpg"))
+    command = [sys.executable, "-m", "tinybird", "classify", str(odd), "--topk", "7"]
+    environment = {**_environment(package), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"\U0001f426.jpg" in done.stdout and rb"na\xefve gull" in done.stdout
+
+
 def test_python_dash_m_works(package: Path, photo: Path) -> None:
     command = [sys.executable, "-W", "error", "-m", "tinybird", "classify", str(photo), "--json"]
     done = subprocess.run(command, env=_environment(package), capture_output=True, text=True, check=False)

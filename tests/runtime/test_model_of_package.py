@@ -159,6 +159,16 @@ def test_a_missing_engine_is_named_with_its_remedy(package: Path, monkeypatch: p
         open_package(package, engine="openvino")
 
 
+@pytest.mark.slow
+def test_openvino_gives_what_onnx_runtime_gives_from_many_threads(package: Path, model: Model) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    other = open_package(package, engine="openvino", threads=1)
+    images = _images(16)
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(other.probabilities, images))
+    np.testing.assert_allclose(np.concatenate(rows), model.probabilities(images), atol=1e-5)
+
+
 def test_info_tells_what_was_compiled(model: Model) -> None:
     assert model.info["name"] == "tinybird"
     assert model.info["engine"] == "onnxruntime"

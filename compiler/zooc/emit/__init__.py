@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from zooc.diagnostics import ZoocError, error
 from zooc.emit.contents import PackageContents, golden_bytes
 from zooc.emit.layout import package_files
 from zooc.emit.placement import place
@@ -25,6 +27,10 @@ def emit_package(contents: PackageContents, directory: Path, *, force: bool) -> 
     Raises:
         ZoocError: Z0601 to Z0606; `directory` is then as it was.
     """
-    directory = Path(directory).absolute()
+    directory = Path(os.path.abspath(directory))  # noqa: PTH100 - the name matters, so `..` must go
+    if not directory.name:
+        raise ZoocError(
+            error("Z0603", f"{directory} is the root folder", hint="choose another folder with -o")
+        )
     place(package_files(contents), directory, force=force)
     return directory

@@ -29,13 +29,15 @@ def place(files: Mapping[str, bytes], directory: Path, *, force: bool) -> None:
         ZoocError: Z0601 there is a package and no `force`, Z0602 there is something else, Z0603 no place for
             a folder, Z0604 another compile is at it, Z0605 not writable, Z0606 no space.
     """
-    created = _make_parents(directory)
+    created: list[Path] = []
     try:
-        with _reported(directory), locked(directory):
-            _check_replaceable(directory, force=force)
-            _place(files, directory)
+        with _reported(directory):
+            _make_parents(directory, created)
+            with locked(directory):
+                _check_replaceable(directory, force=force)
+                _place(files, directory)
     except BaseException:
-        for parent in created:
+        for parent in reversed(created):
             with contextlib.suppress(OSError):
                 parent.rmdir()
         raise
@@ -124,12 +126,11 @@ def _is_import_package(folder: Path) -> bool:
     return isinstance(manifest, dict) and {"schema", "zooc", "files"} <= manifest.keys()
 
 
-def _make_parents(directory: Path) -> list[Path]:
-    """Creates the folder around `directory`; returns what it created, innermost first."""
-    missing = [p for p in directory.parents if not p.exists()]
-    with _reported(directory):
-        directory.parent.mkdir(parents=True, exist_ok=True)
-    return missing
+def _make_parents(directory: Path, created: list[Path]) -> None:
+    """Creates the folder around `directory`; `created` tells which folders were missing, outermost first."""
+    for parent in reversed([p for p in directory.parents if not p.exists()]):
+        parent.mkdir(exist_ok=True)
+        created.append(parent)
 
 
 @contextlib.contextmanager
