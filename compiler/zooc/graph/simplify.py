@@ -14,6 +14,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.logger import G_LOGGER
 
+from zooc.engine_log import quiet_engine
 from zooc.graph.fix_reshapes import fix_reshapes
 from zooc.graph.fold_batchnorm import fold_batchnorm
 from zooc.graph.remove_redundant import merge_duplicates, remove_identities
@@ -39,27 +40,36 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     severity, G_LOGGER.severity = G_LOGGER.severity, G_LOGGER.CRITICAL
     try:
-        graph = gs.import_onnx(_prepared(model))
-        _run_passes(graph)
-        return _export(graph, model)
+        with quiet_engine():
+            for _ in range(_MAX_ROUNDS):
+                graph = gs.import_onnx(_prepared(model))
+                modified = _run_passes(graph)
+                model = _export(graph, model)
+                # Shapes that were unknown may follow now; a graph without change is already in final form.
+                if not modified:
+                    break
     finally:
         G_LOGGER.severity = severity
+    return model
 
 
-def _run_passes(graph: gs.Graph) -> None:
-    before = -1
+def _run_passes(graph: gs.Graph) -> bool:
+    """Runs every pass, and again until none finds anything; tells whether one ever did."""
+    modified = False
     for _ in range(_MAX_ROUNDS):
+        before = len(graph.nodes)
         # The limit keeps ConstantOfShape and the like from blowing small files up.
         graph.fold_constants(size_threshold=_FOLD_LIMIT, error_ok=True)
         graph.cleanup(remove_unused_node_outputs=False).toposort()
-        modified = False
+        found = len(graph.nodes) != before
         for run in _PASSES:
-            modified |= run(graph)
+            found |= run(graph)
             graph.cleanup(remove_unused_node_outputs=False)
-        if not modified and len(graph.nodes) == before:
+        if not found:
             break
-        before = len(graph.nodes)
+        modified = True
     graph.toposort()
+    return modified
 
 
 def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:

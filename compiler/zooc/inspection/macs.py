@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from zooc.engine_log import quiet_engine
+
 __all__ = ["EXAMPLE_IMAGE", "count_macs"]
 
 EXAMPLE_IMAGE = (375, 500)
@@ -107,11 +109,12 @@ def _measured_shapes(model: onnx.ModelProto, names: list[str]) -> dict[str, Shap
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         content = probe.SerializeToString()
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        feed = {
-            i.name: np.zeros(i.shape, np.uint8 if "uint8" in i.type else np.float32)
-            for i in session.get_inputs()
-        }
-        return {n: np.shape(v) for n, v in zip(names, session.run(names, feed), strict=True)}
+        with quiet_engine():
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            feed = {
+                i.name: np.zeros(i.shape, np.uint8 if "uint8" in i.type else np.float32)
+                for i in session.get_inputs()
+            }
+            return {n: np.shape(v) for n, v in zip(names, session.run(names, feed), strict=True)}
     except Exception as problem:  # ONNX Runtime's own exceptions share no base class but this one
         raise ValueError(f"cannot find the shape of {names[0]}") from problem

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
+from zooc.engine_log import quiet_engine
+
 __all__ = ["ExecutionError", "close", "example_input", "run"]
 
 Array = npt.NDArray[np.float32]
@@ -30,11 +32,12 @@ def run(model: onnx.ModelProto, *batches: Array) -> Array:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        name = session.get_inputs()[0].name
-        return np.concatenate([np.asarray(session.run(None, {name: b})[0], np.float32) for b in batches])
+        with quiet_engine():
+            session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+            name = session.get_inputs()[0].name
+            return np.concatenate([np.asarray(session.run(None, {name: b})[0], np.float32) for b in batches])
     except Exception as problem:  # ONNX Runtime's own exceptions share no base class but this one
         raise ExecutionError(_first_line(problem)) from problem
 

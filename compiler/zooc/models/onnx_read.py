@@ -8,7 +8,7 @@ from typing import Final
 
 import onnx
 
-from zooc.cache import file_sha256
+from zooc.cache import file_sha256, key
 from zooc.diagnostics import Span, ZoocError, error
 
 __all__ = ["external_files", "hash_onnx", "read_onnx"]
@@ -59,7 +59,7 @@ def read_onnx(path: Path, span: Span | None) -> onnx.ModelProto:
 
 
 def hash_onnx(path: Path, span: Span | None) -> str:
-    """The sha256 (hex) of the file; with external data, of its hash and the other files' hashes in order.
+    """The sha256 (hex) of the file; with external data, of all files' hashes in order.
 
     Raises:
         ZoocError: the file cannot be read.
@@ -73,7 +73,7 @@ def hash_onnx(path: Path, span: Span | None) -> str:
         parts = [digest, *(file_sha256(f) for f in files if f.is_file())]
     except OSError as problem:
         raise _unreadable(path, span, problem) from problem
-    return ":".join(parts)
+    return digest if len(parts) == 1 else key(*parts)
 
 
 def external_files(model: onnx.ModelProto, path: Path, span: Span | None) -> list[Path]:
