@@ -61,11 +61,10 @@ class Net:
         k: int = 3,
         name: str = "",
         groups: int = 1,
-        gain: float = 1.0,
         **more: Any,
     ) -> str:
         name = name or f"conv{len(self.nodes)}"
-        scale = gain / np.sqrt(cin // groups * k * k)
+        scale = 1 / np.sqrt(cin // groups * k * k)
         weight = self.random.normal(0, scale, (cout, cin // groups, k, k))
         parts = [
             self.store(f"{name}.weight", weight),
@@ -92,7 +91,10 @@ class Net:
         logits = helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, None)
         stored = [numpy_helper.from_array(v, n) for n, v in self.weights.items()]
         graph = helper.make_graph(self.nodes, "body", [source], [logits], stored)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+        model = onnx.shape_inference.infer_shapes(model)
+        del model.graph.value_info[:]
+        return model
 
     def images(self, count: int = 8, seed: int = 1) -> np.ndarray:
         """Smooth uint8 images `[count, 3, size, size]`, or float32 for a float input."""

@@ -71,7 +71,7 @@ def test_all_zeros_and_nothing_at_all_are_sketches_too() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_is_refused_by_name_and_leaves_the_sketch_as_it_was(bad: float) -> None:
+def test_a_value_that_is_not_finite_is_refused_by_name_and_not_counted(bad: float) -> None:
     sketches = Sketches(["layer1/Relu"])
     sketches.update("layer1/Relu", np.ones(3, np.float32))
     before = state(sketches["layer1/Relu"])
@@ -110,7 +110,7 @@ def test_loaded_sketches_continue() -> None:
 
 
 def test_sketches_of_other_tensors_do_not_merge() -> None:
-    with pytest.raises(ZoocError, match='Z0415: .*only one of them has "b"'):
+    with pytest.raises(ZoocError, match=r'Z0415: .*only one of them has "b"'):
         filled(["a"], 0).merge(filled(["a", "b"], 1))
 
 

@@ -9,8 +9,11 @@ from zooc.quantize.sketches import BINS, Sketch
 
 __all__ = ["mse_range"]
 
-_CANDIDATES = 256
+_CANDIDATES = 192
 _LEVELS = 255
+_ZERO = BINS // 2
+
+Floats = npt.NDArray[np.float64]
 
 
 def mse_range(sketch: Sketch) -> tuple[float, float]:
@@ -20,40 +23,40 @@ def mse_range(sketch: Sketch) -> tuple[float, float]:
     below, and the rounding inside, `step^2 / 12` a value with `step = (b - a) / 255`: the additive-noise
     model of Banner et al., "Post training 4-bit quantization of convolutional networks" (arXiv 1810.05723),
     with the histogram in place of their Gaussian or Laplacian. The tails' sums follow from suffix sums of
-    count, sum and sum of squares, so that all 256 x 256 pairs of limits are evaluated together. The bin
-    around zero costs nothing: exact zeros are exact in every range.
+    count, sum and sum of squares, so that all pairs of 192 lower and 192 upper limits are evaluated
+    together. Each pair is first moved so that zero is a level, as it will be in the end: a lower limit a
+    few levels below zero moves by a notable part. The bin around zero costs nothing: exact zeros are exact
+    in every range.
     """
-    edges = sketch.edges
     if sketch.low == sketch.high:
         return sketch.low, sketch.high
+    tops, bottoms = _limits(sketch.high)[None, :], -_limits(-sketch.low)[:, None]
+    steps = (tops - bottoms) / _LEVELS
+    levels_below = np.rint(-bottoms / steps)
     counts = sketch.counts.astype(np.float64)
-    centres = (edges[:-1] + edges[1:]) / 2
-    tops = _limits(sketch.high)
-    bottoms = -_limits(-sketch.low)
-    above = _clipping_error(counts, centres, tops)
-    below = _clipping_error(counts[::-1], -centres[::-1], -bottoms)
-    rounded = sketch.seen - float(counts[BINS // 2])
-    steps = (tops[None, :] - bottoms[:, None]) / _LEVELS
-    total = below[:, None] + above[None, :] + rounded * steps**2 / 12
-    row, column = np.unravel_index(int(np.argmin(total)), total.shape)
-    return float(bottoms[row]), float(tops[column])
+    width = 2.0 ** (sketch.exponent - 11)
+    above = _clipping_error(counts, width, (_LEVELS - levels_below) * steps)
+    below = _clipping_error(counts[::-1], width, levels_below * steps)
+    rounded = sketch.seen - float(counts[_ZERO])
+    row, column = np.unravel_index(int(np.argmin(above + below + rounded * steps**2 / 12)), steps.shape)
+    return float(bottoms[row, 0]), float(tops[0, column])
 
 
-def _limits(extreme: float) -> npt.NDArray[np.float64]:
-    """Candidates up to the extreme, widest first so that ties keep more; only 0 where that is none."""
+def _limits(extreme: float) -> Floats:
+    """Candidates up to the extreme, widest first so that ties keep more; only 0 where there is none."""
     if extreme <= 0:
         return np.zeros(1)
     return extreme * np.arange(_CANDIDATES, 0, -1, dtype=np.float64) / _CANDIDATES
 
 
-def _clipping_error(
-    counts: npt.NDArray[np.float64], centres: npt.NDArray[np.float64], limits: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """`sum of (x - limit)^2` over the values above each limit."""
+def _clipping_error(counts: Floats, width: float, limits: Floats) -> Floats:
+    """`sum of (x - limit)^2` over the positive values above each limit; values sit at their bins' centres."""
+    positive = counts[_ZERO + 1 :]
+    centres = (np.arange(positive.size) + 1.5) * width
 
-    def suffix(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def suffix(values: Floats) -> Floats:
         return np.concatenate([np.cumsum(values[::-1])[::-1], [0.0]])
 
-    first = np.searchsorted(centres, limits, side="right")
-    n, s, q = suffix(counts)[first], suffix(counts * centres)[first], suffix(counts * centres**2)[first]
-    return np.maximum(q - 2 * limits * s + limits**2 * n, 0.0)
+    first = np.clip(np.ceil(limits / width - 1.5), 0, positive.size).astype(np.intp)
+    n, s, q = suffix(positive)[first], suffix(positive * centres)[first], suffix(positive * centres**2)[first]
+    return np.asarray(np.maximum(q - 2 * limits * s + limits**2 * n, 0.0))

@@ -48,11 +48,11 @@ class QuantizedWeight:
 def activation_scale(limits: Range) -> ActivationScale:
     """The 256 levels over a range that contains zero, zero itself being a level.
 
-    An empty range (an all-zero tensor) gets scale 1, which represents it exactly.
+    An empty range (an all-zero tensor) is exact at any scale and gets that of `[0, 1]`.
     """
     low, high = limits
     if high == low:
-        return ActivationScale(np.float32(1.0), 0)
+        return ActivationScale(np.float32(1.0 / 255.0), 0)
     scale = np.float32(max((high - low) / 255.0, _SMALLEST_SCALE))
     zero_point = round(-low / float(scale))
     return ActivationScale(scale, min(max(zero_point, 0), 255))

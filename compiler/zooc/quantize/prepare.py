@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx
 
+from zooc.quantize.matrix_rewrites import gemm_instead_of_matmul_and_add
 from zooc.quantize.pool_rewrites import convolve_instead_of_average, pool_instead_of_mean
 from zooc.quantize.rewriting import Rewrite, rewrite_once
 from zooc.quantize.split_attention_rewrites import attend_by_sigmoid, pool_before_sum, sum_slices_by_addition
@@ -16,6 +17,7 @@ REWRITES: tuple[Rewrite, ...] = (
     attend_by_sigmoid,
     sum_slices_by_addition,
     convolve_instead_of_average,
+    gemm_instead_of_matmul_and_add,
 )
 """In order; each is applied until it finds nothing more."""
 

@@ -15,6 +15,7 @@ KiB a tensor the histogram stays in the first-level cache while counting.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import zipfile
@@ -103,7 +104,8 @@ class Sketch:
         self.counts += _coarsen(other.counts, self.exponent - other.exponent)
 
     def _extend(self, low: float, high: float) -> None:
-        exponent = max(self.exponent, math.frexp(max(abs(low), abs(high)))[1])
+        largest = max(abs(low), abs(high))
+        exponent = max(self.exponent, math.frexp(largest)[1]) if largest else self.exponent
         self.counts = _coarsen(self.counts, exponent - self.exponent)
         self.exponent = exponent
         # Adding 0.0 turns -0.0 into 0.0: which zero a minimum keeps would depend on the order.
@@ -192,7 +194,7 @@ class Sketches:
             ZoocError: Z0412, the file is missing, damaged, or of another version.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
                 arrays: dict[str, npt.NDArray[Any]] = {name: file[name] for name in file.files}
             version = int(arrays["format"])
             if version == _FORMAT:
