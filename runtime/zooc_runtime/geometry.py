@@ -55,11 +55,13 @@ def letterbox_size(height: int, width: int, into: Size) -> Size:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def output_size(steps: Sequence[dict[str, Any]], height: int, width: int) -> Size:
+def output_size(
+    steps: Sequence[dict[str, Any]], height: int, width: int, *, most_pixels: int | None = None
+) -> Size:
     """The size that `steps` leave of a `height x width` image.
 
     Raises:
-        PackageError: a step leaves nothing of so small an image, or would enlarge it beyond reason.
+        PackageError: a step leaves nothing of so small an image, or makes more than `most_pixels` of it.
     """
     now = (height, width)
     for step in steps:
@@ -69,15 +71,12 @@ def output_size(steps: Sequence[dict[str, Any]], height: int, width: int) -> Siz
                 f"an image of {width} x {height} pixels is too small for {step['op']}; "
                 "leave it out or enlarge it first"
             )
-        if now[0] * now[1] > _MOST_PIXELS:
+        if most_pixels is not None and now[0] * now[1] > most_pixels:
             raise PackageError(
                 f"an image of {width} x {height} pixels is too elongated for {step['op']}: it would become "
                 f"{now[1]} x {now[0]}; crop the image first"
             )
     return now
-
-
-_MOST_PIXELS = 1 << 29  # 1.5 GiB of RGB; a 20,000 x 20 image resized to 512 stays below it
 
 
 def _after(step: dict[str, Any], now: Size) -> Size:

@@ -32,6 +32,8 @@ _FILTERS = {
 
 Step = dict[str, Any]
 
+_MOST_PIXELS = 1 << 29  # 1.5 GiB of RGB; a 20,000 x 20 image resized to 512 stays below it
+
 
 def reference_pixels(image: U8Array, preprocess: dict[str, Any]) -> U8Array:
     """Runs the pixel steps of `preprocess` (`{"steps": [...], ...}`); the normalization is not applied.
@@ -54,7 +56,7 @@ def apply_steps(image: U8Array, steps: list[Step]) -> U8Array:
     for step in steps:
         if step["op"] not in _STEPS:
             raise PackageError(f"unknown preprocessing step {step['op']}; this package needs a newer runtime")
-    output_size(steps, *image.shape[:2])
+    output_size(steps, *image.shape[:2], most_pixels=_MOST_PIXELS)
     for step in steps:
         image = _STEPS[step["op"]](image, step)
     return np.ascontiguousarray(image.transpose(2, 0, 1))
