@@ -178,9 +178,7 @@ def fmt(
     """Format FILES in place, comments kept."""
 
     def work() -> int:
-        from zooc.frontend import format_file
-
-        changed = [file for file in files if format_file(file, write=not check_only)]
+        changed = [file for file in files if _format_file(file, write=not check_only)]
         if not quiet:
             for file in changed:
                 typer.echo(f"{'would reformat' if check_only else 'reformatted'} {file}")
@@ -198,9 +196,11 @@ def explain(
 
     def work() -> int:
         from zooc.frontend import explain as look_up
+        from zooc.frontend import near_codes
 
-        page, near = look_up(code)
+        page = look_up(code)
         if page is None:
+            near = near_codes(code)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise typer.BadParameter(f"there is no code {code!r}{hint}", param_hint="CODE")
         if output_format is Format.json:
@@ -309,6 +309,30 @@ def _guard(work: Callable[[], int], output_format: Format = Format.human, *, ver
     raise typer.Exit(code)
 
 
+def _format_file(file: Path, *, write: bool) -> bool:
+    """Whether the standard layout differs; with `write` the file gets it, in one step."""
+    from zooc.diagnostics import ZoocError, error
+    from zooc.frontend import format_source, read_source
+
+    source, diagnostics = read_source(file)
+    if source is None:
+        raise ZoocError(*diagnostics)
+    formatted = format_source(source.text, source.name)
+    if formatted == source.text or not write:
+        return formatted != source.text
+    scratch = file.with_name(f".{file.name}.zooc-fmt")
+    try:
+        scratch.write_text(formatted, "utf-8", newline="")
+        scratch.chmod(file.stat().st_mode & 0o7777)
+        scratch.replace(file)
+    except OSError as problem:
+        scratch.unlink(missing_ok=True)
+        raise ZoocError(
+            error("Z0702", f"cannot write {file}: {problem.strerror}", hint="check its permissions and the disk")
+        ) from None
+    return True
+
+
 def _report_bug(problem: Exception, output_format: Format, *, verbose: bool) -> None:
     import traceback
 
@@ -331,7 +355,7 @@ def _report_bug(problem: Exception, output_format: Format, *, verbose: bool) -> 
 def _show(diagnostics: Sequence[Diagnostic]) -> None:
     from zooc.frontend import print_diagnostics
 
-    print_diagnostics(diagnostics)
+    print_diagnostics(diagnostics, sys.stderr)
 
 
 def _as_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:

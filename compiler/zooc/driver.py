@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import onnx
-import onnxruntime
 import PIL
 
-from zooc.cache import Cache, key
-from zooc.calibration_images import CalibrationImages
+from zooc.agreement import compare_bodies
+from zooc.cache import Cache
+from zooc.calibration import CalibrationImages, cached_sketches, pixel_batches
 from zooc.deployment import Deployment
 from zooc.diagnostics import Diagnostic, ZoocError, error
 from zooc.emit import PackageContents, emit_package, golden_bytes
@@ -35,12 +32,11 @@ from zooc.models import Network, load_network
 from zooc.progress import Progress
 from zooc.quantize import (
     Agreement,
+    FloatLayer,
     Quantized,
     Ranges,
-    Sketches,
-    calibrate,
     choose_ranges,
-    compare_bodies,
+    float_convolutions,
     quantize_body,
     tensors_to_observe,
     to_fp16,
@@ -51,9 +47,6 @@ if TYPE_CHECKING:
     from zooc.measure import Speed
 
 __all__ = ["STAGES", "Compilation", "Request", "run", "stage_names"]
-
-SKETCHES_VERSION = 1
-"""Part of the cache key: raised when sketches of the same inputs would come out differently."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +88,8 @@ class Compilation:
     quantized: Quantized | None = None
     body: onnx.ModelProto = field(init=False)
     agreement: Agreement | None = None
-    float_nodes: Sequence[FloatNode] = ()
+    images_agreed_on: int = 0
+    float_nodes: Sequence[FloatLayer] = ()
     images_compared: int = 0
     model: onnx.ModelProto = field(init=False)
     goldens: list[Golden] = field(default_factory=list)
@@ -189,21 +183,7 @@ def calibrate_ranges(c: Compilation) -> None:
     c.images = CalibrationImages.find(quantize.data)
     c.warnings += c.images.warnings
     tensors = tensors_to_observe(c.float_body, quantize)
-    cache_key = key(
-        SKETCHES_VERSION,
-        _sha256(c.float_body),
-        _sha256(c.prelude),
-        c.images.fingerprint(),
-        sorted(tensors),
-        onnxruntime.__version__,
-    )
-    sketches, c.images.skipped = _cached_sketches(c, cache_key)
-    if sketches is None:
-        batches = _pixel_batches(c, c.images)
-        with c.progress.track("calibrating", len(c.images.paths)) as advance:
-            sketches = calibrate(c.float_body, batches, tensors, on_batch=advance)
-        _store_sketches(c, cache_key, sketches)
-    c.images.check_enough()
+    sketches = cached_sketches(c.float_body, c.prelude, c.images, tensors, c.cache, c.progress)
     c.warnings += c.images.skip_warnings()
     c.ranges = choose_ranges(sketches, quantize.calibrate)
 
@@ -231,10 +211,12 @@ def check_result(c: Compilation) -> None:
     if c.prelude is not None and c.deployment.preprocess is not None:
         c.images_compared = check_against_pillow(c.prelude, c.deployment.preprocess)
     c.goldens = make_goldens(c.prelude, c.body, c.postlude)
-    if c.images is not None:
+    if c.images is not None and c.prelude is not None:
         with c.progress.track("comparing with float", len(c.images.paths)) as advance:
-            batches = _pixel_batches(c, c.images)
-            c.agreement = compare_bodies(c.float_body, c.body, batches, on_batch=advance)
+            batches = pixel_batches(c.prelude, c.images, c.network.batch or 1)
+            c.agreement, c.images_agreed_on = compare_bodies(c.float_body, c.body, batches, advance)
+        layers = c.quantized.layers if c.quantized else ()
+        c.float_nodes = float_convolutions(c.body.SerializeToString(), layers)
     if c.request.measure:
         from zooc.measure import measure_speed
 
@@ -249,7 +231,7 @@ def emit(c: Compilation) -> None:
         model=c.model.SerializeToString(deterministic=True),
         manifest=build_manifest(c),
         goldens=golden_bytes({name: array for golden in c.goldens for name, array in golden.arrays()}),
-        labels=labels.names if labels else None,
+        label_names=labels.names if labels else None,
         vdsp_params=None,
         report_html=render_report(c),
     )
@@ -267,48 +249,3 @@ STAGES: tuple[Callable[[Compilation], None], ...] = (
     check_result,
     emit,
 )
-
-
-def _sha256(model: onnx.ModelProto) -> str:
-    import hashlib
-
-    return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-
-
-def _pixel_batches(c: Compilation, images: CalibrationImages) -> Iterator[npt.NDArray[np.uint8]]:
-    """Batches of pixels, through the very prelude that will be shipped."""
-    assert c.prelude is not None
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    prelude = onnxruntime.InferenceSession(c.prelude.SerializeToString(), options)
-    size = c.network.batch or 1
-    waiting: list[npt.NDArray[np.uint8]] = []
-    for image in images.decoded():
-        waiting.append(prelude.run(None, {"image": image})[0])
-        if len(waiting) == size:
-            yield np.concatenate(waiting)
-            waiting.clear()
-    if waiting:
-        # A fixed batch is filled up by repeating images; their values count twice.
-        yield np.resize(np.concatenate(waiting), (size, *waiting[0].shape[1:]))
-
-
-def _cached_sketches(c: Compilation, cache_key: str) -> tuple[Sketches | None, dict[str, str]]:
-    path = c.cache.get("sketches", cache_key)
-    skipped = c.cache.get("skipped", cache_key)
-    if path is None or skipped is None:
-        return None, {}
-    import json
-
-    c.progress.note("sketches from the cache")
-    return Sketches.load(path), json.loads(skipped.read_text("utf-8"))
-
-
-def _store_sketches(c: Compilation, cache_key: str, sketches: Sketches) -> None:
-    import json
-
-    assert c.images is not None
-    text = json.dumps(c.images.skipped)
-    c.cache.put("sketches", cache_key, sketches.save)
-    c.cache.put("skipped", cache_key, lambda path: path.write_text(text, "utf-8"))

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 
 from zooc.deployment import Preprocess
 from zooc.diagnostics import ZoocError, error
+from zooc.sessions import open_session
 from zooc_runtime.reference import reference_pixels
 
 __all__ = [
@@ -69,7 +69,7 @@ def make_goldens(
 ) -> list[Golden]:
     """Run every stage on synthetic inputs, single-threaded, so that two compiles agree to the last bit."""
     stages = [stage for stage in (prelude, body, postlude) if stage is not None]
-    sessions = [_session(stage) for stage in stages]
+    sessions = [open_session(stage, threads=1) for stage in stages]
     goldens = []
     for index, (height, width) in enumerate(GOLDEN_SIZES):
         first = _input(body, index) if prelude is None else synthetic_image(height, width, index)
@@ -94,7 +94,7 @@ def check_against_pillow(prelude: onnx.ModelProto, preprocess: Preprocess) -> in
     Raises:
         ZoocError: Z0901, a pixel differs.
     """
-    session = _session(prelude)
+    session = open_session(prelude, threads=1)
     steps = preprocess.to_json()
     for index, (height, width) in enumerate(_CHECKED_SIZES):
         image = synthetic_image(height, width, index)
@@ -113,13 +113,6 @@ def check_against_pillow(prelude: onnx.ModelProto, preprocess: Preprocess) -> in
                 )
             )
     return len(_CHECKED_SIZES)
-
-
-def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options)
 
 
 def _input(body: onnx.ModelProto, index: int) -> npt.NDArray[np.float32]:

@@ -19,6 +19,7 @@ from zooc import __version__
 from zooc.goldens import logits_tolerance
 from zooc.graph import resample_order_of_pillow
 from zooc.inspection import count_macs
+from zooc.summary import agreement_json
 
 if TYPE_CHECKING:
     from zooc.driver import Compilation
@@ -104,5 +105,5 @@ def _quantization(c: Compilation) -> dict[str, Any]:
             "skipped": sorted(c.images.skipped),
         }
     if c.agreement is not None:
-        summary["agreement"] = c.agreement.to_json()
+        summary["agreement"] = agreement_json(c)
     return summary

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from zooc.deployment import Preprocess
 from zooc.goldens import synthetic_image
+from zooc.sessions import open_session
 from zooc_runtime.machine import available_cores
 from zooc_runtime.reference import reference_pixels
 
@@ -85,10 +85,7 @@ def _compare(what: str, baseline: str, theirs: Callable[[], Any], ours: Callable
 
 
 def _runner(model: onnx.ModelProto, feed: dict[str, Any]) -> Callable[[], Any]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    session = open_session(model, threads=1)
     return lambda: session.run(None, feed)
 
 

@@ -10,6 +10,7 @@ import PIL
 from zooc import __version__
 from zooc.inspection import count_macs
 from zooc.resources import resource
+from zooc.summary import agreement_json
 
 if TYPE_CHECKING:
     from zooc.deployment import Normalize, Step
@@ -46,7 +47,7 @@ def _facts(c: Compilation) -> dict[str, Any]:
         "normalize": describe_normalize(preprocess.normalize) if preprocess else None,
         "folded": c.folded,
         "images_compared": c.images_compared,
-        "agreement": c.agreement,
+        "agreement": agreement_json(c) if c.agreement else None,
         "images": c.images,
         "layers": layers,
         "integer_share": [sum(layer.dtype == "int8" for layer in convolutions), len(convolutions)],

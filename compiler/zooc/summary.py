@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zooc.driver import Compilation
 
-__all__ = ["print_summary", "summarize"]
+__all__ = ["agreement_json", "print_summary", "summarize"]
 
 
 def summarize(c: Compilation) -> dict[str, Any]:
@@ -23,11 +23,22 @@ def summarize(c: Compilation) -> dict[str, Any]:
     if c.quantized is not None:
         summary["layers"] = dict(Counter(layer.dtype for layer in c.quantized.layers))
     if c.agreement is not None:
-        summary["agreement"] = c.agreement.to_json()
+        summary["agreement"] = agreement_json(c)
     if c.package is not None:
         summary["package"] = str(c.package)
         summary["bytes"] = sum(f.stat().st_size for f in c.package.rglob("*") if f.is_file())
     return summary
+
+
+def agreement_json(c: Compilation) -> dict[str, Any]:
+    """How close int8 is to float, rounded so that it does not depend on the order of additions."""
+    assert c.agreement is not None
+    return {
+        "images": c.images_agreed_on,
+        "sqnr_db": round(min(c.agreement.sqnr_db, 999.0), 2),
+        "cosine": round(c.agreement.cosine, 5),
+        "top1_agreement": round(c.agreement.top1, 4),
+    }
 
 
 def print_summary(c: Compilation, *, quiet: bool) -> None:
