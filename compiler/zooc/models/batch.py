@@ -15,33 +15,37 @@ __all__ = ["fix_batch", "free_batch", "same_results"]
 def free_batch(model: onnx.ModelProto, fixed: int) -> onnx.ModelProto:
     """A copy of `model` whose batch is free as far as can be told from the graph; not yet known to work.
 
-    Constant Reshape targets that begin with the fixed batch are freed too: `[n, rest]` becomes `[-1, rest]`,
-    or `[0, rest]` (keep the input's) where the rest holds a -1 already.
+    A Reshape to `[fixed, rest]`, its target constant or computed from constants, becomes one to `[-1, rest]`.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     graph = copy.graph
+    shapes = _shapes(copy, fixed)
+    constants = {tensor.name for tensor in graph.initializer}
+    for number, node in enumerate(graph.node):
+        shape = shapes.get(node.output[0]) if node.op_type == "Reshape" else None
+        if not shape or shape[0] != fixed or 0 in shape or node.input[0] in constants:
+            continue
+        name = f"{node.input[1]}:free{number}"
+        graph.initializer.append(numpy_helper.from_array(np.array([-1, *shape[1:]], np.int64), name))
+        node.input[1] = name
     del graph.value_info[:]
     graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
-    graph.output[0].type.tensor_type.ClearField("shape")
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    constants |= {
-        node.output[0]: node.attribute[0].t
-        for node in graph.node
-        if node.op_type == "Constant" and node.attribute[0].name == "value"
-    }
-    for number, node in enumerate(list(graph.node)):
-        if node.op_type != "Reshape" or node.input[1] not in constants or node.input[0] in constants:
-            continue
-        target = numpy_helper.to_array(constants[node.input[1]])
-        if target.ndim != 1 or target.size == 0 or target[0] != fixed:
-            continue
-        freed = np.array(target, dtype=np.int64)
-        freed[0] = 0 if (freed[1:] == -1).any() else -1
-        name = f"{node.input[1]}:free{number}"
-        graph.initializer.append(numpy_helper.from_array(freed, name))
-        node.input[1] = name
+    graph.output[0].type.tensor_type.shape.dim[0].dim_param = "batch"
     return copy
+
+
+def _shapes(model: onnx.ModelProto, batch: int) -> dict[str, list[int]]:
+    """The tensors' shapes for this batch size, where inference finds them whole."""
+    sized = onnx.ModelProto()
+    sized.CopyFrom(model)
+    fix_batch(sized, batch)
+    graph = onnx.shape_inference.infer_shapes(sized, data_prop=True).graph
+    return {
+        value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
+        for value in (*graph.value_info, *graph.output)
+        if all(d.HasField("dim_value") for d in value.type.tensor_type.shape.dim)
+    }
 
 
 def fix_batch(model: onnx.ModelProto, batch: int) -> None:
