@@ -43,7 +43,7 @@ SPLITS: dict[Split, list[int]] = {"train": sorted(_ORDER[:797]), "test": sorted(
 """Indices into scikit-learn's digits. Its 13 writers occur on both sides, their single digits on one only."""
 
 CROP = 64 / (64 + 32)
-"""The part of the shorter side that `ECenterCrop(64)` keeps; a digit never reaches outside it."""
+"""The part of the shorter side that `ECenterCrop(64)` keeps; digits are placed inside it."""
 
 _STAMP = "dataset.json"
 _MIN_CONTRAST = 60.0
@@ -131,7 +131,8 @@ def _stroke(
     )
     # Enlarged 8 x 8 scans are blurs; a steeper ramp gives strokes back their edges.
     ramp = np.clip((np.asarray(soft, np.float32) - 64) * (255 / 96), 0, 255)
-    return np.round(ramp).astype(np.uint8)
+    mask: NDArray[np.uint8] = np.round(ramp).astype(np.uint8)
+    return mask
 
 
 def _patch(photo: Image.Image, width: int, height: int, rng: np.random.Generator) -> Image.Image:

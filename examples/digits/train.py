@@ -36,10 +36,10 @@ BATCH = 32
 WINDOW = 44
 
 
-class Composites(torch.utils.data.Dataset[Any]):
-    """The training digits, shuffled and composed anew each epoch, reproducibly for one `seed`.
+class Composites:
+    """For torch: the training digits, shuffled and composed anew each epoch, reproducibly for a `seed`.
 
-    `view` is the side in pixels of what is shown: 64 is the network's whole input, less a window on the digit.
+    `view` is the side of what is shown, in pixels: 64 is the network's whole input, less a window on it.
     """
 
     def __init__(self, epochs: range, view: int, seed: int) -> None:
@@ -56,33 +56,32 @@ class Composites(torch.utils.data.Dataset[Any]):
         rng = np.random.default_rng([self.seed, epoch, place])
         composite = compose(self.sources.digits[index], self.sources.photos["train"], rng, warp=1.6)
         pixels = e_center_crop(Image.open(io.BytesIO(encode(composite.image, rng))), SIZE)
-        shorter = min(composite.image.size)
-        top, left = (window_start(composite.mask.any(axis=axis), shorter, self.view) for axis in (1, 0))
+        top, left = (window_start(composite.mask, axis, self.view) for axis in (0, 1))
         window = pixels[top : top + self.view, left : left + self.view]
         # Two photographs hold few colours: exchanging channels shows the network more of them.
         return torch.from_numpy(normalize(window[..., rng.permutation(3)])), int(self.sources.classes[index])
 
 
-def window_start(inked: NDArray[np.bool_], shorter: int, view: int) -> int:
+def window_start(mask: NDArray[np.uint8], axis: int, view: int) -> int:
     """Where a window of `view` pixels centred on the digit begins, along one axis of the network's input.
 
     Args:
-        inked: bool `[n]`, which of the image's rows (or columns) the digit touches.
-        shorter: the image's shorter side.
+        mask: uint8 `[H, W]`, the digit in the image as composed.
+        axis: 0 for the window's top, 1 for its left.
         view: the window's side; 64 gives 0.
     """
-    touched = np.flatnonzero(inked)
-    crop = CROP * shorter
+    touched = np.flatnonzero(mask.any(axis=1 - axis))
+    crop = CROP * min(mask.shape)
     middle = (touched[0] + touched[-1] + 1) / 2
-    start = (middle - (len(inked) - crop) / 2) * SIZE / crop - view / 2
-    return min(max(round(start), 0), SIZE - view)
+    start = (middle - (mask.shape[axis] - crop) / 2) * SIZE / crop - view / 2
+    return int(np.clip(np.round(start), 0, SIZE - view))
 
 
 def train(epochs: int, seed: int, *, bfloat16: bool) -> nn.Module:
     """Trains from scratch with AdamW, one learning rate cycle and label smoothing, printing progress.
 
-    The first third of the epochs shows windows on the digits: global average pooling makes small digits in whole
-    frames a slow start, and a network shown nothing else still guesses after 10,000 images.
+    The first third of the epochs shows windows on the digits: global average pooling makes small digits in
+    whole frames a slow start, and a network shown nothing else still guesses after 10,000 images.
     """
     torch.manual_seed(seed)
     network = build_network().to(memory_format=torch.channels_last).train()
@@ -172,7 +171,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Trains, exports and measures the digits example's network.")
     parser.add_argument("--epochs", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
         "--float32", action="store_true", help="no bfloat16 autocast; slower where the CPU has it"
     )

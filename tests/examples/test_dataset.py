@@ -97,7 +97,7 @@ def test_images_are_rgb_jpegs_of_many_sizes_and_shapes(dataset: Path) -> None:
     assert any(w > 1.4 * h for w, h in sizes) and any(h > 1.4 * w for w, h in sizes)
 
 
-def test_no_digit_reaches_outside_the_center_crop(script: ModuleType) -> None:
+def test_the_center_crop_keeps_the_whole_digit(script: ModuleType) -> None:
     sources = script.load_sources()
     for split, indices in script.SPLITS.items():
         for index in indices[::4]:
@@ -105,9 +105,11 @@ def test_no_digit_reaches_outside_the_center_crop(script: ModuleType) -> None:
             mask = script.compose(sources.digits[index], sources.photos[split], rng).mask
             height, width = mask.shape
             side = 64 / 96 * min(width, height)
-            rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-            assert rows[0] >= (height - side) / 2 - 1 and rows[-1] <= (height + side) / 2, index
-            assert columns[0] >= (width - side) / 2 - 1 and columns[-1] <= (width + side) / 2, index
+            top, left = round((height - side) / 2), round((width - side) / 2)
+            inside = mask[top : round(top + side), left : round(left + side)]
+            assert inside.sum(dtype=np.int64) >= 0.98 * mask.sum(dtype=np.int64), (
+                index
+            )  # blurred ends may stick out
 
 
 def test_a_second_run_writes_nothing_and_a_damaged_folder_is_made_again(
