@@ -1,1 +1,29 @@
 """Calibration, ranges and quantization of a float32 body."""
+
+from __future__ import annotations
+
+from zooc.quantize.calibrate import calibrate
+from zooc.quantize.compare import Agreement, compare_logits
+from zooc.quantize.fp16 import to_fp16
+from zooc.quantize.inspect_optimized import FloatLayer, float_convolutions
+from zooc.quantize.placement import tensors_to_observe
+from zooc.quantize.qdq import quantize_body
+from zooc.quantize.ranges import Ranges, choose_ranges
+from zooc.quantize.records import LayerRecord, Quantized
+from zooc.quantize.sketches import Sketches
+
+__all__ = [
+    "Agreement",
+    "FloatLayer",
+    "LayerRecord",
+    "Quantized",
+    "Ranges",
+    "Sketches",
+    "calibrate",
+    "choose_ranges",
+    "compare_logits",
+    "float_convolutions",
+    "quantize_body",
+    "tensors_to_observe",
+    "to_fp16",
+]
