@@ -86,8 +86,9 @@ class _Source:
 class _Requests:
     """The numbers of the requests, shared by the streams; ends after `iterations` or after `duration`."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, stop: threading.Event) -> None:
         self._job = job
+        self._stop = stop
         self._next = 0
         self._lock = threading.Lock()
         self._deadline = None if job.duration is None else time.monotonic() + job.duration
@@ -97,7 +98,7 @@ class _Requests:
             with self._lock:
                 number = self._next
                 over = number >= self._job.iterations if self._deadline is None else self._late()
-                if over:
+                if over or self._stop.is_set():
                     return
                 self._next += 1
             yield number
@@ -113,7 +114,8 @@ def prepare(job: Job) -> tuple[Model, Measurement]:
     result = Measurement(load=time.monotonic() - begin, engine=model.engine)
     if job.warmup:
         source = _Source(job, model)
-        _in_threads(job.instances, lambda: _warm(model, source, job.warmup))
+        stop = threading.Event()
+        _in_threads(stop, job.instances, lambda: _warm(model, source, job.warmup, stop))
     return model, result
 
 
@@ -121,9 +123,10 @@ def measure(job: Job, model: Model, result: Measurement) -> Measurement:
     """Runs the measured requests and fills in `result`."""
     source = _Source(job, model)
     lock = threading.Lock()
+    stop = threading.Event()
     result.start = time.monotonic()
-    requests = _Requests(job)
-    queue = _Queue(requests, job.queue_size) if job.queue_size else None
+    requests = _Requests(job, stop)
+    queue = _Queue(requests, job.queue_size, stop) if job.queue_size else None
 
     def stream() -> None:
         latencies: list[float] = []
@@ -138,7 +141,7 @@ def measure(job: Job, model: Model, result: Measurement) -> Measurement:
             for stage, seconds in spent.items():
                 result.stages[stage] += seconds
 
-    _in_threads(job.instances, stream, queue.fill if queue else None)
+    _in_threads(stop, job.instances, stream, queue.fill if queue else None)
     result.end = time.monotonic()
     result.memory_mb = peak_memory_mb()
     return result
@@ -147,22 +150,22 @@ def measure(job: Job, model: Model, result: Measurement) -> Measurement:
 class _Queue:
     """Bounded queue of submitted requests; a request's clock starts when a place has been found for it."""
 
-    def __init__(self, requests: _Requests, size: int) -> None:
+    def __init__(self, requests: _Requests, size: int, stop: threading.Event) -> None:
         self._requests = requests
+        self._stop = stop
         self._places = threading.Semaphore(size)
         self._filled = threading.Semaphore(0)
         self._waiting: list[tuple[int, float]] = []
         self._lock = threading.Lock()
-        self._over = False
 
     def fill(self) -> None:
         """Submits all requests, as places become free."""
         for number in self._requests:
-            self._places.acquire()
+            while not self._places.acquire(timeout=0.1) and not self._stop.is_set():
+                pass  # a stream that has failed frees no more places
             with self._lock:
                 self._waiting.append((number, time.monotonic()))
             self._filled.release()
-        self._over = True
         self._filled.release()
 
     def take(self) -> Iterator[tuple[int, float]]:
@@ -192,28 +195,47 @@ def _answer(model: Model, source: _Source, number: int) -> tuple[float, float, f
     return decoded - begin, prepared - decoded, inferred - prepared, time.monotonic() - inferred
 
 
-def _warm(model: Model, source: _Source, count: int) -> None:
+def _warm(model: Model, source: _Source, count: int, stop: threading.Event) -> None:
     for number in range(count):
-        _answer(model, source, number)
+        if not stop.is_set():
+            _answer(model, source, number)
 
 
-def _in_threads(count: int, work: Callable[[], None], beside: Callable[[], None] | None = None) -> None:
-    """Runs `work` in `count` threads, and `beside` in one; raises the first error that one of them met."""
+def _in_threads(
+    stop: threading.Event, count: int, work: Callable[[], None], beside: Callable[[], None] | None = None
+) -> None:
+    """Runs `work` in `count` threads and `beside` in one; raises the first error that one of them met.
+
+    After an error or Ctrl-C `stop` is set and the threads are awaited: the interpreter must not end while
+    one is in an engine.
+    """
     errors: list[BaseException] = []
+    jobs = [work] * count + ([beside] if beside else [])
+    # Not Thread.join: once interrupted, it takes the thread for ended (Python < 3.13).
+    running: set[int] = set()
+    ended = threading.Semaphore(0)
 
-    def run(function: Callable[[], None]) -> None:
+    def run(index: int) -> None:
         try:
-            function()
+            jobs[index]()
         except BaseException as error:
             errors.append(error)
+            stop.set()
+        finally:
+            running.discard(index)
+            ended.release()
 
-    jobs = [work] * count + ([beside] if beside else [])
-    threads = [threading.Thread(target=run, args=(one,), daemon=True) for one in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        while thread.is_alive() and not errors:
-            thread.join(0.05)
+    try:
+        for index in range(len(jobs)):
+            running.add(index)
+            threading.Thread(target=run, args=(index,)).start()
+        while running:
+            ended.acquire(timeout=1)
+    except BaseException:
+        stop.set()
+        while running:
+            ended.acquire(timeout=1)
+        raise
     if errors:
         raise errors[0]
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zooc_runtime import PackageError, open_package
+from zooc_runtime import PackageError, bench_worker, open_package
 from zooc_runtime.bench import add_arguments, run
 from zooc_runtime.bench_processes import run_jobs
 from zooc_runtime.bench_report import bottleneck
@@ -289,3 +289,28 @@ def test_ctrl_c_ends_the_children(package: Path) -> None:
     while any(Path(f"/proc/{pid}").exists() for pid in started) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
+
+
+def test_waiting_in_the_queue_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: object) -> tuple[float, float, float, float]:
+        time.sleep(0.005)
+        return 0.0, 0.0, 0.005, 0.0
+
+    monkeypatch.setattr(bench_worker, "_answer", slow)
+    job = _job(package, instances=1, iterations=20, queue_size=4)
+    model, result = prepare(job)
+    latencies = measure(job, model, result).latencies
+    # In the middle of the run four requests wait, so that each sees at least three others answered first.
+    assert len(latencies) == 20 and float(np.median(latencies)) > 3 * 0.005
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_one_process_is_130(package: Path) -> None:
+    command = [sys.executable, str(package / "bench.py"), "-i", "2", "--duration", "60"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    process.stderr.readline()  # "loading and warming up"
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "interrupted\n")

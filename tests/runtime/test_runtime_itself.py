@@ -1,0 +1,50 @@
+"""The runtime as a whole: what it offers, what it needs."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import zooc_runtime
+from zooc_runtime import machine
+
+ALLOWED = {"numpy", "PIL"}
+"""Besides the standard library; the engines are imported by name when a package is loaded."""
+
+
+def _sources() -> list[Path]:
+    return sorted(Path(zooc_runtime.__file__).parent.glob("*.py"))
+
+
+def test_the_public_names_are_these() -> None:
+    assert zooc_runtime.__all__ == ["Model", "PackageError", "Prediction", "Result", "open_package"]
+    for name in zooc_runtime.__all__:
+        assert getattr(zooc_runtime, name).__module__.startswith("zooc_runtime")
+    with pytest.raises(AttributeError, match="no attribute 'Modell'"):
+        _ = zooc_runtime.Modell
+
+
+@pytest.mark.parametrize("path", _sources(), ids=lambda path: path.name)
+def test_modules_import_relatively_and_little(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.append(node.module or "")
+        roots = {name.split(".")[0] for name in names}
+        assert roots <= {*sys.stdlib_module_names, *ALLOWED}, path
+
+
+@pytest.mark.parametrize("path", _sources(), ids=lambda path: path.name)
+def test_modules_say_what_they_are_and_what_they_offer(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    offered = next(ast.literal_eval(n.value) for n in tree.body if ast.unparse(n).startswith("__all__"))  # type: ignore[attr-defined]
+    assert offered == sorted(offered, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+
+
+def test_the_machine_has_a_core_and_this_process_memory() -> None:
+    assert machine.available_cores() >= 1
+    assert machine.peak_memory_mb() > 1
