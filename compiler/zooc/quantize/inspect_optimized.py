@@ -133,7 +133,7 @@ def _float_layer(
     original: BodyGraph, optimized: BodyGraph, index: int, reasons: dict[str, str]
 ) -> FloatLayer:
     node = optimized.nodes[index]
-    name = re.sub(r"(_token_\d+|_nchwc)+$", "", optimized.name(index))
+    name = re.sub(r"(_token_\d+|_nchwc|/\w+Fusion/?)+$", "", optimized.name(index))
     source = {original.name(i): i for i in range(len(original.nodes))}.get(name)
     reason = reasons.get(name) or ("" if source is None else _structural_reason(original, source))
     return FloatLayer(name, node.op_type, reason or "the engine did not fuse it; it left no reason")
