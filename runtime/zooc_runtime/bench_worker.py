@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .arrays import AnyArray
+from .errors import PackageError
 from .machine import peak_memory_mb
 from .model import Model, open_package
 from .npz import read_input
@@ -227,8 +228,13 @@ def _in_threads(
 
     try:
         for index in range(len(jobs)):
+            thread = threading.Thread(target=run, args=(index,))
             running.add(index)
-            threading.Thread(target=run, args=(index,)).start()
+            try:
+                thread.start()
+            except RuntimeError:
+                running.discard(index)
+                raise PackageError("no more threads can be started; lower --instance") from None
         while running:
             ended.acquire(timeout=1)
     except BaseException:

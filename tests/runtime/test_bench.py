@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -302,6 +303,23 @@ def test_waiting_in_the_queue_counts(package: Path, monkeypatch: pytest.MonkeyPa
     latencies = measure(job, model, result).latencies
     # In the middle of the run four requests wait, so that each sees at least three others answered first.
     assert len(latencies) == 20 and float(np.median(latencies)) > 3 * 0.005
+
+
+def test_too_many_streams_are_an_error(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    started = []
+
+    def limited(thread: threading.Thread) -> None:
+        if len(started) == 3:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    job = _job(package, instances=9, iterations=50)
+    model, result = prepare(job)
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(PackageError, match="lower --instance"):
+        measure(job, model, result)
 
 
 @pytest.mark.slow
