@@ -5,8 +5,9 @@ from __future__ import annotations
 from zooc.quantize.calibrate import calibrate
 from zooc.quantize.compare import Agreement, compare_logits
 from zooc.quantize.fp16 import to_fp16
-from zooc.quantize.inspect_optimized import FloatLayer, float_convolutions
+from zooc.quantize.inspect_optimized import FloatLayer, Optimized, float_convolutions, inspect_optimized
 from zooc.quantize.placement import tensors_to_observe
+from zooc.quantize.prepare import prepare_body
 from zooc.quantize.qdq import quantize_body
 from zooc.quantize.ranges import Ranges, choose_ranges
 from zooc.quantize.records import LayerRecord, Quantized
@@ -16,6 +17,7 @@ __all__ = [
     "Agreement",
     "FloatLayer",
     "LayerRecord",
+    "Optimized",
     "Quantized",
     "Ranges",
     "Sketches",
@@ -23,6 +25,8 @@ __all__ = [
     "choose_ranges",
     "compare_logits",
     "float_convolutions",
+    "inspect_optimized",
+    "prepare_body",
     "quantize_body",
     "tensors_to_observe",
     "to_fp16",
