@@ -82,6 +82,13 @@ def matmul(n) -> None:
     n.finish(n.add("Add", x, n.store("head.bias", n.random.normal(0, 1, 10)), name="head_bias"))
 
 
+def scalars(n) -> None:
+    x = n.add("Relu", n.conv(n.begin(), 3, 8, name="stem"), name="act")
+    x = n.add("Mul", x, n.store("half", 0.37), name="scaled")
+    x = n.add("Add", n.store("shift", [-1.3]), x, name="shifted")
+    n.head(n.add("Relu", n.conv(x, 8, 8, name="last"), name="last_act"), 8)
+
+
 def float_input(n) -> None:
     n.source = ("input", onnx.TensorProto.FLOAT)
     n.head(n.add("Relu", n.conv("input", 3, 8, name="stem"), name="act"), 8)
@@ -112,6 +119,7 @@ NETS: list[Callable[..., None]] = [
     inception,
     mixed_concat,
     matmul,
+    scalars,
     float_input,
     explicit_normalization,
     convolutional_head,
@@ -139,7 +147,7 @@ def test_int8_is_close_to_float_and_prepared_convolutions_are_integer(
         assert inspect_optimized(result.model.SerializeToString(), result.layers).float_layers == ()
 
 
-@pytest.mark.parametrize("build", [residual, depthwise, squeeze_excite, split_attention, inception])
+@pytest.mark.parametrize("build", [residual, depthwise, squeeze_excite, split_attention, inception, scalars])
 def test_prepared_networks_have_no_float_islands(net, quantized, build) -> None:
     n = net()
     build(n)
@@ -288,6 +296,17 @@ def test_keep_leaves_what_it_names_in_float(net, run, quantized, pattern: str, k
     assert {f.name for f in found} == {name for name in kept if name.endswith(("Conv", "Gemm"))}
     assert all(f.reason == f'kept by "{pattern}"' for f in found)
     assert sqnr_db(run(n.model(), n.images()), run(result.model, n.images())) > 25
+
+
+def test_nodes_without_names_are_told_apart(net, run, quantized) -> None:
+    n = net()
+    residual(n)
+    body = n.model()
+    for node in body.graph.node:
+        node.name = ""
+    result = quantized(body, n.images())
+    assert sqnr_db(run(body, n.images()), run(result.model, n.images())) > 25
+    assert len({record.name for record in result.layers}) == len(result.layers)
 
 
 def test_keeping_everything_is_exact(net, run, quantized) -> None:

@@ -26,8 +26,7 @@ class Replacement:
 
     def node(self, op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> str:
         """Adds a node (the first keeps the old name) and returns its first output."""
-        suffix = f"{op}_{len(self.nodes)}" if self.nodes else op
-        name = f"{self.prefix.rpartition('/')[0] or self.prefix}/{suffix}" if self.nodes else self.prefix
+        name = f"{self.prefix}_{op}{len(self.nodes)}" if self.nodes else self.prefix
         self.nodes.append(helper.make_node(op, inputs, outputs, name=name, **attributes))
         return outputs[0]
 
