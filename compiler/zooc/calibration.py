@@ -1,4 +1,4 @@
-"""Calibration: the images that `data images(...)` stands for, and their sketches, from the cache where known."""
+"""Calibration: the images that `data images(...)` stands for, and their sketches."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def cached_sketches(
     cache: Cache,
     progress: Progress,
 ) -> Sketches:
-    """Sketches of `tensors` over all images, computed unless the same network, prelude and images were met before."""
+    """Sketches of `tensors` over all images, from the cache if it knows network, prelude and images."""
     cache_key = key(
         _SKETCHES_VERSION,
         _sha256(body),

@@ -78,7 +78,7 @@ def _zooc(
 
 @app.command(
     "compile",
-    epilog="Examples: zooc compile resnest50.zoo · zooc compile net.zoo -o build/net --variant big --set size=256",
+    epilog="Examples: zooc compile resnest50.zoo · zooc compile net.zoo -o out --variant big --set size=256",
 )
 def compile_command(
     file: FileArgument,
@@ -328,7 +328,9 @@ def _format_file(file: Path, *, write: bool) -> bool:
     except OSError as problem:
         scratch.unlink(missing_ok=True)
         raise ZoocError(
-            error("Z0702", f"cannot write {file}: {problem.strerror}", hint="check its permissions and the disk")
+            error(
+                "Z0702", f"cannot write {file}: {problem.strerror}", hint="check its permissions and the disk"
+            )
         ) from None
     return True
 

@@ -203,7 +203,7 @@ def _to_json(node: Any, *, op: bool = True) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationMethod:
-    """How a tensor's range follows from its sketch; `percentile` only for that method (99.99 means 99.99 %)."""
+    """How a tensor's range follows from its sketch; `percentile`, in per cent, only for that method."""
 
     name: Literal["max", "percentile", "kl_divergence", "mse"]
     percentile: float | None = None
@@ -253,11 +253,12 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Postprocess:
-    """The `postprocess` block."""
+    """The `postprocess` block; `topk_span` is `None` where the default holds; a small network lowers it."""
 
     softmax: bool = False
     topk: int = 5
     labels: Labels | None = None
+    topk_span: Span | None = field(default=None, compare=False)
     span: Span | None = field(default=None, compare=False)
 
 

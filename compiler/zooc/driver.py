@@ -13,6 +13,7 @@ import PIL
 from zooc.agreement import compare_bodies
 from zooc.cache import Cache
 from zooc.calibration import CalibrationImages, cached_sketches, pixel_batches
+from zooc.consistency import network_contradictions
 from zooc.deployment import Deployment
 from zooc.diagnostics import Diagnostic, ZoocError, error
 from zooc.emit import PackageContents, emit_package, golden_bytes
@@ -136,16 +137,8 @@ def load_model(c: Compilation) -> None:
     """The source to a float32 ONNX network, from the cache when it was exported before."""
     c.network = load_network(c.deployment.model, c.cache, on_progress=c.progress.note)
     c.warnings += c.network.warnings
-    postprocess = c.deployment.postprocess
-    if postprocess.labels and len(postprocess.labels.names) != c.network.classes:
-        raise ZoocError(
-            error(
-                "Z0503",
-                f"{len(postprocess.labels.names)} labels for a network of {c.network.classes} classes",
-                postprocess.labels.span,
-                hint="give the labels that the network was trained with, one a line",
-            )
-        )
+    if problems := network_contradictions(c.deployment, c.network):
+        raise ZoocError(*problems)
 
 
 def simplify_graph(c: Compilation) -> None:

@@ -68,7 +68,7 @@ def build_manifest(c: Compilation) -> dict[str, Any]:
         "quantization": _quantization(c),
         "postprocess": {
             "softmax": deployment.postprocess.softmax,
-            "topk": deployment.postprocess.topk,
+            "topk": min(deployment.postprocess.topk, c.network.classes),
             "labels": "labels.txt" if labels else None,
         },
         "engines": list(deployment.package.engines),

@@ -45,7 +45,8 @@ def read_postprocess(settings: Settings, model: Model | None, reader: Reader) ->
             topk = None
     if topk is None or softmax is None or not sound:
         return None
-    return Postprocess(softmax, topk, labels, settings.name_span)
+    topk_span = fields["topk"].span if "topk" in fields else None
+    return Postprocess(softmax, topk, labels, topk_span, settings.name_span)
 
 
 def _too_many(topk: int, classes: int, span: Span, classes_span: Span | None, reader: Reader) -> None:

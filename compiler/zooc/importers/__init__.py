@@ -1,1 +1,1 @@
-
+"""Importers of other tools' descriptions."""

@@ -1,0 +1,72 @@
+"""What a description says against what its network turns out to be.
+
+Analysis checks a file by itself; this is what it cannot know before the network is loaded.
+"""
+
+from __future__ import annotations
+
+from zooc.deployment import Deployment
+from zooc.diagnostics import Diagnostic, error
+from zooc.models import Network
+from zooc_runtime.geometry import output_size
+
+__all__ = ["network_contradictions"]
+
+_SAMPLE = (480, 640)
+"""Any image: the size that the steps leave is fixed, analysis has seen to that."""
+
+
+def network_contradictions(deployment: Deployment, network: Network) -> list[Diagnostic]:
+    """Errors, all of them: preprocessing, labels and top-k that do not fit the network."""
+    return [*_preprocessing(deployment, network), *_classes(deployment, network)]
+
+
+def _preprocessing(deployment: Deployment, network: Network) -> list[Diagnostic]:
+    preprocess = deployment.preprocess
+    if preprocess is None:
+        return []
+    if network.channels != 3:
+        return [
+            error(
+                "Z0308",
+                f"images have three channels, but the network takes {network.channels}",
+                preprocess.span,
+                hint="leave out the `preprocess` block to compile the tensor form",
+            )
+        ]
+    height, width = output_size(preprocess.to_json()["steps"], *_SAMPLE)
+    if (height, width) == (network.height, network.width):
+        return []
+    return [
+        error(
+            "Z0302",
+            f"preprocessing ends at {height} x {width} pixels, but the network takes "
+            f"{network.height} x {network.width}",
+            preprocess.span,
+            hint="make the last crop or resize the size of the network's input",
+        )
+    ]
+
+
+def _classes(deployment: Deployment, network: Network) -> list[Diagnostic]:
+    post = deployment.postprocess
+    found = []
+    if post.labels and len(post.labels.names) != network.classes:
+        found.append(
+            error(
+                "Z0504",
+                f"{len(post.labels.names)} labels for a network of {network.classes} classes",
+                post.labels.span,
+                hint="give the labels that the network was trained with, one a line",
+            )
+        )
+    if post.topk_span and post.topk > network.classes:
+        found.append(
+            error(
+                "Z0505",
+                f"topk is {post.topk}, but the network has {network.classes} classes",
+                post.topk_span,
+                hint=f"give at most {network.classes}",
+            )
+        )
+    return found
