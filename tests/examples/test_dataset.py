@@ -163,4 +163,4 @@ def test_the_committed_network_reads_held_back_digits(dataset: Path) -> None:
     session = ort.InferenceSession(str(NETWORK), providers=["CPUExecutionProvider"])
     (logits,) = session.run(None, {"input": ((pixels - mean) / std).transpose(0, 3, 1, 2)})
     classes = np.array([int(f.parent.name) for f in files])
-    assert (logits.argmax(axis=1) == classes).mean() >= 0.93
+    assert (logits.argmax(axis=1) == classes).mean() >= 0.96
