@@ -101,7 +101,8 @@ def compile_command(
             "--stop-before",
             metavar="STAGE",
             help="Run the stages up to this one and write no package: analyze, load_model, simplify_graph, "
-            "fuse_preprocessing, calibrate_ranges, quantize_network, assemble_graph, check_result, emit.",
+            "fuse_preprocessing, prepare_for_int8, calibrate_ranges, quantize_network, assemble_graph, "
+            "check_result, emit.",
         ),
     ] = None,
     measure: Annotated[

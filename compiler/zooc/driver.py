@@ -38,6 +38,7 @@ from zooc.quantize import (
     Ranges,
     choose_ranges,
     float_convolutions,
+    prepare_body,
     quantize_body,
     tensors_to_observe,
     to_fp16,
@@ -84,6 +85,7 @@ class Compilation:
     folded: Folded | None = None
     prelude: onnx.ModelProto | None = None
     postlude: onnx.ModelProto | None = None
+    prepared_body: onnx.ModelProto = field(init=False)
     images: CalibrationImages | None = None
     ranges: Ranges | None = None
     quantized: Quantized | None = None
@@ -158,6 +160,12 @@ def fuse_preprocessing(c: Compilation) -> None:
         c.postlude = build_postlude(c.network.classes)
 
 
+def prepare_for_int8(c: Compilation) -> None:
+    """Exact rewrites of the float body into operators that engines have in integers (int8 only)."""
+    if c.deployment.quantize.dtype == "int8":
+        c.prepared_body = prepare_body(c.float_body)
+
+
 def calibrate_ranges(c: Compilation) -> None:
     """Run the calibration images once, keep a sketch of each tensor, choose the ranges (int8 only)."""
     quantize = c.deployment.quantize
@@ -175,8 +183,8 @@ def calibrate_ranges(c: Compilation) -> None:
         )
     c.images = CalibrationImages.find(quantize.data)
     c.warnings += c.images.warnings
-    tensors = tensors_to_observe(c.float_body, quantize)
-    sketches = cached_sketches(c.float_body, c.prelude, c.images, tensors, c.cache, c.progress)
+    tensors = tensors_to_observe(c.prepared_body, quantize)
+    sketches = cached_sketches(c.prepared_body, c.prelude, c.images, tensors, c.cache, c.progress)
     c.warnings += c.images.skip_warnings()
     c.ranges = choose_ranges(sketches, quantize.calibrate)
 
@@ -189,7 +197,7 @@ def quantize_network(c: Compilation) -> None:
         c.quantized = to_fp16(c.float_body, quantize)
     elif quantize.dtype == "int8":
         assert c.ranges is not None
-        c.quantized = quantize_body(c.float_body, c.ranges, quantize)
+        c.quantized = quantize_body(c.prepared_body, c.ranges, quantize)
     if c.quantized is not None:
         c.body = c.quantized.model
 
@@ -236,6 +244,7 @@ STAGES: tuple[Callable[[Compilation], None], ...] = (
     load_model,
     simplify_graph,
     fuse_preprocessing,
+    prepare_for_int8,
     calibrate_ranges,
     quantize_network,
     assemble_graph,
