@@ -1,22 +1,30 @@
 """The command line: `zooc compile`, `check`, `fmt`, `inspect`, `explain`, `cache`.
 
-Only this module renders diagnostics and chooses exit codes: 0 done, 1 the user's input, 2 usage, 70 our bug,
-130 interrupted. Heavy imports happen inside the commands, so that `--help` and `check` start at once.
+Errors are rendered and exit codes chosen in `zooc.commands.edge`. Heavy imports happen inside the commands,
+so that `--help` and `check` start at once.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-from collections.abc import Callable, Sequence
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zooc import __version__
+from zooc.commands.edge import (
+    Format,
+    FormatOption,
+    QuietOption,
+    SetOption,
+    VariantOption,
+    VerboseOption,
+    as_json,
+    guard,
+    print_json,
+    show,
+)
 
 if TYPE_CHECKING:
     from zooc.diagnostics import Diagnostic
@@ -35,34 +43,8 @@ app = typer.Typer(
 cache_app = typer.Typer(no_args_is_help=True, help="Look at or empty the cache of exports and calibrations.")
 app.add_typer(cache_app, name="cache")
 
-_BUG = 70
-_INTERRUPTED = 130
-
-
-class Format(str, Enum):
-    """How results and diagnostics are written."""
-
-    human = "human"
-    json = "json"
-
 
 FileArgument = Annotated[Path, typer.Argument(help="The .zoo file.", show_default=False)]
-VariantOption = Annotated[
-    str | None, typer.Option("--variant", metavar="NAME", help="Compile this variant of the file.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="NAME=VALUE", help="Override a `let` or a field, e.g. --set size=256. Repeatable."
-    ),
-]
-FormatOption = Annotated[
-    Format, typer.Option("--format", help="json writes one object to standard output, for tools.")
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and the result.")]
-VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Say more; show tracebacks of our own bugs.")
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -131,13 +113,13 @@ def compile_command(
         compilation = Compilation(request, Cache(None if no_cache else default_root()), progress)
         run(compilation)
         if output_format is Format.json:
-            _print_json({"ok": True, **summarize(compilation), "diagnostics": _as_json(compilation.warnings)})
+            print_json({"ok": True, **summarize(compilation), "diagnostics": as_json(compilation.warnings)})
         else:
-            _show(compilation.warnings)
+            show(compilation.warnings)
             print_summary(compilation, quiet=quiet)
         return 0
 
-    _guard(work, output_format, verbose=verbose)
+    guard(work, output_format, verbose=verbose)
 
 
 @app.command(epilog="Examples: zooc check resnest50.zoo · zooc check *.zoo --format json")
@@ -158,14 +140,14 @@ def check(
             found += load_deployment(file, variant, tuple(overrides or ()))[1]
         errors = sum(d.severity == "error" for d in found)
         if output_format is Format.json:
-            _print_json({"ok": not errors, "diagnostics": _as_json(found)})
+            print_json({"ok": not errors, "diagnostics": as_json(found)})
         else:
-            _show(found)
+            show(found)
             if not errors and not quiet:
                 typer.echo(f"{', '.join(map(str, files))}: no errors")
         return 1 if errors else 0
 
-    _guard(work, output_format)
+    guard(work, output_format)
 
 
 @app.command(epilog="Examples: zooc fmt resnest50.zoo · zooc fmt --check *.zoo (for pre-commit)")
@@ -185,7 +167,7 @@ def fmt(
                 typer.echo(f"{'would reformat' if check_only else 'reformatted'} {file}")
         return 1 if changed and check_only else 0
 
-    _guard(work)
+    guard(work)
 
 
 @app.command(epilog="Examples: zooc explain Z0103 · zooc explain --format json Z0103")
@@ -205,7 +187,7 @@ def explain(
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise typer.BadParameter(f"there is no code {code!r}{hint}", param_hint="CODE")
         if output_format is Format.json:
-            _print_json({"code": code.upper(), "text": page})
+            print_json({"code": code.upper(), "text": page})
         elif sys.stdout.isatty():
             from rich.console import Console
             from rich.markdown import Markdown
@@ -215,7 +197,7 @@ def explain(
             typer.echo(page)
         return 0
 
-    _guard(work, output_format)
+    guard(work, output_format)
 
 
 @app.command(
@@ -240,12 +222,12 @@ def inspect_command(
 
         inspection = inspect_path(path, variant=variant, overrides=tuple(overrides or ()))
         if output_format is Format.json:
-            _print_json(inspection.to_json())
+            print_json(inspection.to_json())
         else:
             render(inspection, Console())
         return 0
 
-    _guard(work, output_format, verbose=verbose)
+    guard(work, output_format, verbose=verbose)
 
 
 @cache_app.command("info")
@@ -258,12 +240,12 @@ def cache_info(output_format: FormatOption = Format.human) -> None:
         root = default_root()
         size = Cache(root).size()
         if output_format is Format.json:
-            _print_json({"folder": str(root), "bytes": size})
+            print_json({"folder": str(root), "bytes": size})
         else:
             typer.echo(f"{root}: {size / 1e6:.1f} MB")
         return 0
 
-    _guard(work, output_format)
+    guard(work, output_format)
 
 
 @cache_app.command("clear")
@@ -279,35 +261,7 @@ def cache_clear() -> None:
         typer.echo(f"removed {size / 1e6:.1f} MB")
         return 0
 
-    _guard(work)
-
-
-def _guard(work: Callable[[], int], output_format: Format = Format.human, *, verbose: bool = False) -> None:
-    """Run a command's work and leave with its exit code; the one edge where errors are rendered."""
-    from zooc.diagnostics import ZoocError
-
-    try:
-        code = work()
-        sys.stdout.flush()
-    except ZoocError as problem:
-        if output_format is Format.json:
-            _print_json({"ok": False, "diagnostics": _as_json(problem.diagnostics)})
-        else:
-            _show(problem.diagnostics)
-        code = 1
-    except KeyboardInterrupt:
-        typer.echo("interrupted; nothing was written", err=True)
-        code = _INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone; keep the interpreter from complaining when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    except (typer.Exit, typer.BadParameter):
-        raise
-    except Exception as problem:
-        _report_bug(problem, output_format, verbose=verbose)
-        code = _BUG
-    raise typer.Exit(code)
+    guard(work)
 
 
 def _format_file(file: Path, *, write: bool) -> bool:
@@ -334,41 +288,6 @@ def _format_file(file: Path, *, write: bool) -> bool:
             )
         ) from None
     return True
-
-
-def _report_bug(problem: Exception, output_format: Format, *, verbose: bool) -> None:
-    import traceback
-
-    from zooc.diagnostics import error
-
-    diagnostic = error(
-        "Z0900",
-        f"zooc failed: {type(problem).__name__}: {problem}",
-        notes=("nothing was written",),
-        hint="this is a bug in zooc; run again with -v for the traceback and report it with the .zoo file",
-    )
-    if output_format is Format.json:
-        _print_json({"ok": False, "diagnostics": _as_json([diagnostic])})
-    else:
-        _show([diagnostic])
-    if verbose:
-        traceback.print_exception(problem)
-
-
-def _show(diagnostics: Sequence[Diagnostic]) -> None:
-    from zooc.frontend import print_diagnostics
-
-    print_diagnostics(diagnostics, sys.stderr)
-
-
-def _as_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
-    from zooc.frontend import to_json
-
-    return [to_json(d) for d in diagnostics]
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from zooc.diagnostics import Span
 __all__ = [
     "CalibrationMethod",
     "CenterCrop",
+    "Crop",
     "Deployment",
     "ECenterCrop",
     "FileWeights",
@@ -23,6 +24,7 @@ __all__ = [
     "InputShape",
     "Interpolation",
     "Labels",
+    "Letterbox",
     "Model",
     "ModelSource",
     "Normalize",
@@ -35,6 +37,7 @@ __all__ = [
     "Quantize",
     "RandomWeights",
     "Resize",
+    "ResizeCv",
     "Step",
     "SwapChannels",
     "Weights",
@@ -160,7 +163,38 @@ class SwapChannels:
     span: Span | None = field(default=None, compare=False)
 
 
-Step = Resize | CenterCrop | ECenterCrop | Pad | SwapChannels
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A crop at a fixed offset, as vdsp's `CropX`, `CropY`; it must lie inside the image."""
+
+    left: int
+    top: int
+    height: int
+    width: int
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeCv:
+    """OpenCV's `resize` with `INTER_LINEAR` on `uint8` (vdsp's `BILINEAR_CV`)."""
+
+    height: int
+    width: int
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """Resized as a whole to fit into `height x width`, centred, the rest filled with `fill` (RGB)."""
+
+    height: int
+    width: int
+    interpolation: Interpolation | Literal["bilinear_cv"] = "bilinear_cv"
+    fill: tuple[int, int, int] = (114, 114, 114)
+    span: Span | None = field(default=None, compare=False)
+
+
+Step = Resize | CenterCrop | ECenterCrop | Pad | SwapChannels | Crop | ResizeCv | Letterbox
 """The steps that map `uint8` pixels to `uint8` pixels."""
 
 
@@ -179,20 +213,28 @@ class Normalize:
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """The `preprocess` block: pixel steps in order, then one normalization."""
+    """The `preprocess` block: pixel steps in order, then one normalization.
+
+    `source` is what the compiled graph is given: decoded RGB, or YUV 4:2:0 frames (NV12) as cameras deliver.
+    """
 
     steps: tuple[Step, ...]
     normalize: Normalize
+    source: Literal["rgb", "nv12-bt601", "nv12-bt709"] = "rgb"
     span: Span | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The form kept in `manifest.json`, which `zooc_runtime.reference` executes with Pillow.
 
         Returns:
-            `{"steps": [{"op": "Resize", "size": 256, ...}, ...], "normalize": {"divisor", "mean", "std"}}`.
-            A step's keys are its fields' names; pairs and triples are lists.
+            `{"source": "rgb", "steps": [{"op": "Resize", "size": 256, ...}, ...], "normalize":
+            {"divisor", "mean", "std"}}`. A step's keys are its fields' names; pairs and triples are lists.
         """
-        return {"steps": [_to_json(s) for s in self.steps], "normalize": _to_json(self.normalize, op=False)}
+        return {
+            "source": self.source,
+            "steps": [_to_json(s) for s in self.steps],
+            "normalize": _to_json(self.normalize, op=False),
+        }
 
 
 def _to_json(node: Any, *, op: bool = True) -> dict[str, Any]:

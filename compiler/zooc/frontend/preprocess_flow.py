@@ -129,7 +129,7 @@ def check_flow(
         norm.std if norm else (1.0, 1.0, 1.0),
         norm.span if norm else state.convert.span,
     )
-    return Preprocess(tuple(state.steps), normalize, span)
+    return Preprocess(tuple(state.steps), normalize, span=span)
 
 
 def _before_conversion(span: Span | None, state: _State, refuse: Report) -> None:

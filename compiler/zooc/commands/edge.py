@@ -1,0 +1,125 @@
+"""What every command shares: its options, and the one edge where errors are rendered and exit codes chosen.
+
+Exit codes: 0 done, 1 the user's input, 2 usage, 70 our bug, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from zooc.diagnostics import Diagnostic
+
+__all__ = [
+    "Format",
+    "FormatOption",
+    "QuietOption",
+    "SetOption",
+    "VariantOption",
+    "VerboseOption",
+    "as_json",
+    "guard",
+    "print_json",
+    "show",
+]
+
+_BUG = 70
+_INTERRUPTED = 130
+
+
+class Format(str, Enum):
+    """How results and diagnostics are written."""
+
+    human = "human"
+    json = "json"
+
+
+VariantOption = Annotated[
+    str | None, typer.Option("--variant", metavar="NAME", help="Compile this variant of the file.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Override a `let` or a field, e.g. --set size=256. Repeatable."
+    ),
+]
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="json writes one object to standard output, for tools.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and the result.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say more; show tracebacks of our own bugs.")
+]
+
+
+def guard(work: Callable[[], int], output_format: Format = Format.human, *, verbose: bool = False) -> None:
+    """Run a command's work and leave with its exit code; the one edge where errors are rendered."""
+    from zooc.diagnostics import ZoocError
+
+    try:
+        code = work()
+        sys.stdout.flush()
+    except ZoocError as problem:
+        if output_format is Format.json:
+            print_json({"ok": False, "diagnostics": as_json(problem.diagnostics)})
+        else:
+            show(problem.diagnostics)
+        code = 1
+    except KeyboardInterrupt:
+        typer.echo("interrupted; nothing was written", err=True)
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone; keep the interpreter from complaining when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except (typer.Exit, typer.BadParameter):
+        raise
+    except Exception as problem:
+        _report_bug(problem, output_format, verbose=verbose)
+        code = _BUG
+    raise typer.Exit(code)
+
+
+def _report_bug(problem: Exception, output_format: Format, *, verbose: bool) -> None:
+    import traceback
+
+    from zooc.diagnostics import error
+
+    diagnostic = error(
+        "Z0900",
+        f"zooc failed: {type(problem).__name__}: {problem}",
+        notes=("nothing was written",),
+        hint="this is a bug in zooc; run again with -v for the traceback and report it with the .zoo file",
+    )
+    if output_format is Format.json:
+        print_json({"ok": False, "diagnostics": as_json([diagnostic])})
+    else:
+        show([diagnostic])
+    if verbose:
+        traceback.print_exception(problem)
+
+
+def show(diagnostics: Sequence[Diagnostic]) -> None:
+    """Render diagnostics on standard error."""
+    from zooc.frontend import print_diagnostics
+
+    print_diagnostics(diagnostics, sys.stderr)
+
+
+def as_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
+    """Diagnostics as plain data for `print_json`."""
+    from zooc.frontend import to_json
+
+    return [to_json(d) for d in diagnostics]
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object on standard output."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
