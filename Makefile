@@ -28,7 +28,7 @@ demo: $(VENV)/.demo  ## Compile, run, evaluate and benchmark the embedded exampl
 	$(BIN)/zooc compile examples/digits/digits.zoo -o $(DEMO)/digits_float --force --quiet \
 	    --set quantize=fp32 --set package.name=digits_float
 	@echo; echo "== one image =="
-	cd $(DEMO)/digits && $(CURDIR)/$(BIN)/python -m digits classify $(CURDIR)/$(DATA)/test/3
+	cd $(DEMO)/digits && $(CURDIR)/$(BIN)/python -m digits classify $$(ls $(CURDIR)/$(DATA)/test/3/*.jpg | head -n 1)
 	@echo; echo "== is it what was compiled? =="
 	cd $(DEMO)/digits && $(CURDIR)/$(BIN)/python -m digits verify
 	@echo; echo "== benchmark =="
