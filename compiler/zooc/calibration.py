@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +22,12 @@ from zooc.quantize import Sketches, calibrate
 from zooc.sessions import open_session
 from zooc_runtime.decode import decode
 from zooc_runtime.errors import PackageError
+from zooc_runtime.geometry import output_size
 from zooc_runtime.images import draw, list_images, suffixes_found
 
 __all__ = ["CalibrationImages", "cached_sketches", "pixel_batches"]
 
-_SKETCHES_VERSION = 1
+_SKETCHES_VERSION = 2
 """Part of the cache key: raised when sketches of the same inputs would come out differently."""
 
 _LEAST_SHARE = 0.5
@@ -38,16 +40,18 @@ class CalibrationImages:
 
     Attributes:
         paths: what was drawn, sorted.
-        skipped: what could not be read, with the reason, known after a pass of `decoded`.
+        steps: the preprocessing, of which an image can be too small.
+        skipped: what could not be read or was too small, with the reason, known after a pass of `decoded`.
     """
 
     image_set: ImageSet
     paths: list[Path]
+    steps: Sequence[dict[str, Any]] = ()
     warnings: list[Diagnostic] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def find(cls, image_set: ImageSet) -> CalibrationImages:
+    def find(cls, image_set: ImageSet, steps: Sequence[dict[str, Any]] = ()) -> CalibrationImages:
         """List the folder and draw.
 
         Raises:
@@ -58,7 +62,7 @@ class CalibrationImages:
             if not found:
                 raise ZoocError(_none_found(image_set))
             wanted = image_set.count or len(found)
-            images = cls(image_set, draw(found, min(wanted, len(found)), image_set.seed))
+            images = cls(image_set, draw(found, min(wanted, len(found)), image_set.seed), steps)
         except PackageError as problem:
             raise ZoocError(error("Z0451", str(problem), image_set.span)) from None
         if wanted > len(found):
@@ -77,20 +81,11 @@ class CalibrationImages:
         return path.relative_to(self.image_set.folder).as_posix()
 
     def fingerprint(self) -> list[list[str]]:
-        """Name and content hash of every image, for cache keys.
-
-        Raises:
-            ZoocError: Z0453, an image vanished or cannot be read at all.
-        """
-        try:
-            return [[self.name(path), file_sha256(path)] for path in self.paths]
-        except OSError as problem:
-            raise ZoocError(
-                error("Z0453", f"cannot read {problem.filename}: {problem.strerror}", self.image_set.span)
-            ) from None
+        """Name and content hash of every image, for cache keys; the reason in place of one unreadable."""
+        return [[self.name(path), _content(path)] for path in self.paths]
 
     def decoded(self) -> Iterator[npt.NDArray[np.uint8]]:
-        """Each readable image, uint8 `[H, W, 3]`.
+        """Each usable image, uint8 `[H, W, 3]`.
 
         Raises:
             ZoocError: Z0453, at the end, if fewer than half could be read.
@@ -99,6 +94,7 @@ class CalibrationImages:
         for path in self.paths:
             try:
                 image = decode(path)
+                output_size(self.steps, *image.shape[:2])
             except PackageError as problem:
                 self.skipped[self.name(path)] = str(problem).removeprefix(f"{path}: ")
                 continue
@@ -178,6 +174,13 @@ def cached_sketches(
     text = json.dumps(images.skipped)
     cache.put("skipped", cache_key, lambda path: path.write_text(text, "utf-8"))
     return sketches
+
+
+def _content(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as problem:  # a dangling link, say: decoding will skip it by name
+        return f"unreadable: {problem.strerror}"
 
 
 def _sha256(model: onnx.ModelProto) -> str:

@@ -116,8 +116,7 @@ def run(compilation: Compilation) -> Compilation:
             break
         with compilation.progress.stage(stage.__name__):
             stage(compilation)
-        compilation.warnings += compilation.cache.warnings
-        compilation.cache.warnings.clear()
+    compilation.warnings += compilation.cache.warnings
     return compilation
 
 
@@ -171,7 +170,7 @@ def calibrate_ranges(c: Compilation) -> None:
     quantize = c.deployment.quantize
     if quantize.dtype != "int8":
         return
-    if quantize.data is None or c.prelude is None:
+    if quantize.data is None or c.prelude is None or c.deployment.preprocess is None:
         raise ZoocError(
             error(
                 "Z0455",
@@ -181,7 +180,7 @@ def calibrate_ranges(c: Compilation) -> None:
                 hint="add a `preprocess` block, or compile the tensor form as fp32 or fp16",
             )
         )
-    c.images = CalibrationImages.find(quantize.data)
+    c.images = CalibrationImages.find(quantize.data, c.deployment.preprocess.to_json()["steps"])
     c.warnings += c.images.warnings
     tensors = tensors_to_observe(c.prepared_body, quantize)
     sketches = cached_sketches(c.prepared_body, c.prelude, c.images, tensors, c.cache, c.progress)

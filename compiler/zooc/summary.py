@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,8 @@ def print_summary(c: Compilation, *, quiet: bool) -> None:
             f"  against float on {agreement['images']} images: same top-1 on "
             f"{agreement['top1_agreement']:.1%}, logits {agreement['sqnr_db']:.1f} dB"
         )
-    name = summary["name"]
-    typer.echo(f"  try it:      cd {c.package} && python -m {name} classify IMAGE")
-    typer.echo(f"  install it:  pip install {c.package}")
+    folder = shlex.quote(str(c.package))
+    trial = "info" if c.prelude is None else "classify IMAGE"
+    typer.echo(f"  try it:      cd {folder} && python -m {summary['name']} {trial}")
+    typer.echo(f"  install it:  pip install {folder}")
     typer.echo(f"  read it:     {c.package / 'report.html'}")
