@@ -6,6 +6,7 @@ so that `--help` and `check` start at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +23,7 @@ from zooc.commands.edge import (
     VerboseOption,
     as_json,
     guard,
+    open_streams,
     print_json,
     show,
 )
@@ -108,7 +110,8 @@ def compile_command(
                 f"{stop_before!r} is no stage; the stages are {', '.join(stage_names())}",
                 param_hint="--stop-before",
             )
-        request = Request(file, output, variant, tuple(overrides or ()), force, stop_before, measure)
+        place = output and Path(os.path.expanduser(output))  # noqa: PTH111 - an unknown ~user stays as it is
+        request = Request(file, place, variant, tuple(overrides or ()), force, stop_before, measure)
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
         compilation = Compilation(request, Cache(None if no_cache else default_root()), progress)
         run(compilation)
@@ -292,4 +295,5 @@ def _format_file(file: Path, *, write: bool) -> bool:
 
 def main() -> None:
     """Entry point of the `zooc` command."""
+    open_streams()
     app()

@@ -16,7 +16,7 @@ from zooc.calibration import CalibrationImages, cached_sketches, pixel_batches
 from zooc.consistency import network_contradictions
 from zooc.deployment import Deployment
 from zooc.diagnostics import Diagnostic, ZoocError, error
-from zooc.emit import PackageContents, emit_package, golden_bytes
+from zooc.emit import PackageContents, check_output, emit_package, golden_bytes
 from zooc.frontend import load_deployment
 from zooc.goldens import Golden, check_against_pillow, make_goldens
 from zooc.graph import (
@@ -126,12 +126,14 @@ def stage_names() -> list[str]:
 
 
 def analyze(c: Compilation) -> None:
-    """Text to a checked `Deployment`."""
+    """Text to a checked `Deployment`, and a look at the place where its package would go."""
     deployment, diagnostics = load_deployment(c.request.file, c.request.variant, c.request.overrides)
     if deployment is None:
         raise ZoocError(*diagnostics)
     c.warnings += diagnostics
     c.deployment = deployment
+    if c.request.stop_before is None:
+        check_output(c.output, force=c.request.force)
 
 
 def load_model(c: Compilation) -> None:

@@ -5,11 +5,14 @@ Exit codes: 0 done, 1 the user's input, 2 usage, 70 our bug, 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,6 +29,7 @@ __all__ = [
     "VerboseOption",
     "as_json",
     "guard",
+    "open_streams",
     "print_json",
     "show",
 ]
@@ -61,17 +65,20 @@ VerboseOption = Annotated[
 
 def guard(work: Callable[[], int], output_format: Format = Format.human, *, verbose: bool = False) -> None:
     """Run a command's work and leave with its exit code; the one edge where errors are rendered."""
-    from zooc.diagnostics import ZoocError
+    from zooc.diagnostics import ZoocError, error
+
+    def fail(*diagnostics: Diagnostic) -> int:
+        if output_format is Format.json:
+            print_json({"ok": False, "diagnostics": as_json(diagnostics)})
+        else:
+            show(diagnostics)
+        return 1
 
     try:
         code = work()
         sys.stdout.flush()
     except ZoocError as problem:
-        if output_format is Format.json:
-            print_json({"ok": False, "diagnostics": as_json(problem.diagnostics)})
-        else:
-            show(problem.diagnostics)
-        code = 1
+        code = fail(*problem.diagnostics)
     except KeyboardInterrupt:
         typer.echo("interrupted; nothing was written", err=True)
         code = _INTERRUPTED
@@ -82,28 +89,34 @@ def guard(work: Callable[[], int], output_format: Format = Format.human, *, verb
     except (typer.Exit, typer.BadParameter):
         raise
     except Exception as problem:
-        _report_bug(problem, output_format, verbose=verbose)
-        code = _BUG
+        if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            # A full temporary folder, or standard output redirected to a full disk.
+            place = problem.filename or "temporary files or standard output"
+            message = f"cannot write {place}: {problem.strerror}"
+            code = fail(error("Z0702", message, hint="free some space, or point TMPDIR to another disk"))
+        else:
+            fail(_bug(problem))
+            code = _BUG
+        if verbose:
+            traceback.print_exception(problem)
     raise typer.Exit(code)
 
 
-def _report_bug(problem: Exception, output_format: Format, *, verbose: bool) -> None:
-    import traceback
+def open_streams() -> None:
+    """Gives a process that was started with a standard stream closed (`2>&-`) one that swallows all."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for good
 
+
+def _bug(problem: Exception) -> Diagnostic:
     from zooc.diagnostics import error
 
-    diagnostic = error(
+    return error(
         "Z0900",
         f"zooc failed: {type(problem).__name__}: {problem}",
-        notes=("nothing was written",),
         hint="this is a bug in zooc; run again with -v for the traceback and report it with the .zoo file",
     )
-    if output_format is Format.json:
-        print_json({"ok": False, "diagnostics": as_json([diagnostic])})
-    else:
-        show([diagnostic])
-    if verbose:
-        traceback.print_exception(problem)
 
 
 def show(diagnostics: Sequence[Diagnostic]) -> None:

@@ -8,9 +8,18 @@ from pathlib import Path
 from zooc.diagnostics import ZoocError, error
 from zooc.emit.contents import PackageContents, golden_bytes
 from zooc.emit.layout import package_files
-from zooc.emit.placement import place
+from zooc.emit.placement import check_place, place
 
-__all__ = ["PackageContents", "emit_package", "golden_bytes"]
+__all__ = ["PackageContents", "check_output", "emit_package", "golden_bytes"]
+
+
+def check_output(directory: Path, *, force: bool) -> None:
+    """Refuses, before the long work begins, a place that `emit_package` would refuse after it.
+
+    Raises:
+        ZoocError: Z0601, Z0602, Z0603.
+    """
+    check_place(_absolute(directory), force=force)
 
 
 def emit_package(contents: PackageContents, directory: Path, *, force: bool) -> Path:
@@ -27,10 +36,15 @@ def emit_package(contents: PackageContents, directory: Path, *, force: bool) -> 
     Raises:
         ZoocError: Z0601 to Z0606; `directory` is then as it was.
     """
-    directory = Path(os.path.abspath(directory))  # noqa: PTH100 - the name matters, so `..` must go
-    if not directory.name:
-        raise ZoocError(
-            error("Z0603", f"{directory} is the root folder", hint="choose another folder with -o")
-        )
+    directory = _absolute(directory)
     place(package_files(contents), directory, force=force)
     return directory
+
+
+def _absolute(directory: Path) -> Path:
+    absolute = Path(os.path.abspath(directory))  # noqa: PTH100 - the name matters, so `..` must go
+    if not absolute.name:
+        raise ZoocError(
+            error("Z0603", f"{absolute} is the root folder", hint="choose another folder with -o")
+        )
+    return absolute

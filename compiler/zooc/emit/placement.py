@@ -14,7 +14,7 @@ from pathlib import Path
 from zooc.diagnostics import ZoocError, error
 from zooc.emit.locking import locked
 
-__all__ = ["place"]
+__all__ = ["check_place", "place"]
 
 _DISTRIBUTION = frozenset({"README.md", "pyproject.toml", "report.html"})
 _LEFT_BY_TOOLS = frozenset({"build", "dist", "__pycache__", ".mypy_cache", ".ruff_cache", ".DS_Store"})
@@ -41,6 +41,16 @@ def place(files: Mapping[str, bytes], directory: Path, *, force: bool) -> None:
             with contextlib.suppress(OSError):
                 parent.rmdir()
         raise
+
+
+def check_place(directory: Path, *, force: bool) -> None:
+    """What `place` would refuse to replace, found without writing.
+
+    Raises:
+        ZoocError: Z0601, Z0602, Z0603, Z0605.
+    """
+    with _reported(directory):
+        _check_replaceable(directory, force=force)
 
 
 def _place(files: Mapping[str, bytes], directory: Path) -> None:
