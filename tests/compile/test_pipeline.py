@@ -12,8 +12,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-from PIL import Image
 
 from zooc.cache import Cache
 from zooc.driver import Compilation, Request, run, stage_names
@@ -21,70 +19,6 @@ from zooc.progress import Progress
 from zooc_runtime import open_package
 
 SIZE, CLASSES = 32, 4
-
-
-def network(path: Path) -> onnx.ModelProto:
-    """conv, relu, residual conv, pool, fc: small, with everything int8 has to handle."""
-    rng = np.random.default_rng(0)
-    shapes = {
-        "w1": (8, 3, 3, 3),
-        "b1": (8,),
-        "w2": (8, 8, 3, 3),
-        "b2": (8,),
-        "w3": (8, CLASSES),
-        "b3": (CLASSES,),
-    }
-    scales = {"w1": 0.3, "w2": 0.15, "w3": 0.5}
-    weights = {k: scales.get(k, 0.1) * rng.standard_normal(s).astype(np.float32) for k, s in shapes.items()}
-    nodes = [
-        helper.make_node("Conv", ["input", "w1", "b1"], ["c1"], "stem/Conv", pads=[1] * 4, strides=[2, 2]),
-        helper.make_node("Relu", ["c1"], ["r1"], "stem/Relu"),
-        helper.make_node("Conv", ["r1", "w2", "b2"], ["c2"], "block/Conv", pads=[1] * 4),
-        helper.make_node("Add", ["c2", "r1"], ["a"], "block/Add"),
-        helper.make_node("Relu", ["a"], ["r2"], "block/Relu"),
-        helper.make_node("GlobalAveragePool", ["r2"], ["p"], "pool"),
-        helper.make_node("Flatten", ["p"], ["f"], "flatten"),
-        helper.make_node("Gemm", ["f", "w3", "b3"], ["logits"], "fc/Gemm"),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, SIZE, SIZE])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", CLASSES])],
-        [numpy_helper.from_array(w.astype(np.float32), k) for k, w in weights.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    onnx.save(model, path)
-    return model
-
-
-DESCRIPTION = f"""
-let size = {SIZE}
-model {{ source onnx("net.onnx")  input [batch, 3, size, size]  classes {CLASSES} }}
-preprocess {{
-  ECenterCrop(size)
-  ToTensor()
-  Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
-}}
-quantize int8 {{ calibrate percentile(99.99)  data images("images", count=12, seed=1) }}
-postprocess {{ softmax  topk 2  labels "labels.txt" }}
-package {{ name tiny  version "1.2.3" }}
-"""
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a `.zoo` file, a network, images and labels."""
-    folder = tmp_path_factory.mktemp("project")
-    network(folder / "net.onnx")
-    rng = np.random.default_rng(2)
-    (folder / "images").mkdir()
-    for index in range(16):
-        small = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8))
-        small.resize((90 + index, 70), Image.Resampling.BICUBIC).save(folder / "images" / f"{index}.jpg")
-    (folder / "labels.txt").write_text("ant\nbee\ncat\ndog\n", "utf-8")
-    (folder / "tiny.zoo").write_text(DESCRIPTION, "utf-8")
-    return folder
 
 
 def compile_it(project: Path, output: Path, cache: Path | None = None, **options: object) -> Compilation:
@@ -198,7 +132,7 @@ def test_the_package_needs_no_zooc(project: Path, tmp_path: Path) -> None:
 def test_the_manifest_tells_what_was_compiled(project: Path, tmp_path: Path) -> None:
     compile_it(project, tmp_path / "out")
     manifest = json.loads((tmp_path / "out" / "tiny" / "manifest.json").read_text("utf-8"))
-    assert manifest["source"]["text"] == DESCRIPTION
+    assert manifest["source"]["text"] == (project / "tiny.zoo").read_text("utf-8")
     assert manifest["model"]["parameters"] == 8 * 27 + 8 + 8 * 72 + 8 + 8 * CLASSES + CLASSES
     assert manifest["quantization"]["images"] == {"used": 12, "skipped": []}
     assert manifest["quantization"]["agreement"]["sqnr_db"] > 20
@@ -207,7 +141,8 @@ def test_the_manifest_tells_what_was_compiled(project: Path, tmp_path: Path) -> 
 
 
 def test_the_tensor_form_takes_normalized_floats(project: Path, tmp_path: Path) -> None:
-    text = DESCRIPTION[: DESCRIPTION.index("preprocess")] + "quantize fp32 {}\npackage { name bare }\n"
+    described = (project / "tiny.zoo").read_text("utf-8")
+    text = described[: described.index("preprocess")] + "quantize fp32 {}\npackage { name bare }\n"
     (project / "bare.zoo").write_text(text, "utf-8")
     run(Compilation(Request(project / "bare.zoo", tmp_path / "out"), Cache(None), Progress()))
     model = open_package(tmp_path / "out" / "bare")

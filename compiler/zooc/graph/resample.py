@@ -30,7 +30,7 @@ __all__ = ["FILTERS", "Axes", "Bands", "bands", "nearest_indices", "resample_row
 PRECISION = float(1 << 22)
 """Pillow's weights have `32 - 8 - 2` fractional bits."""
 
-GROUP = 16
+GROUP = 8
 """Outputs that share one band of source rows."""
 
 
