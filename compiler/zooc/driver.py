@@ -15,7 +15,7 @@ from zooc.cache import Cache
 from zooc.calibration import CalibrationImages, cached_sketches, pixel_batches
 from zooc.consistency import network_contradictions
 from zooc.deployment import Deployment
-from zooc.diagnostics import Diagnostic, ZoocError, error
+from zooc.diagnostics import Diagnostic, ZoocError
 from zooc.emit import PackageContents, check_output, emit_package, golden_bytes
 from zooc.frontend import load_deployment
 from zooc.goldens import Golden, check_against_pillow, make_goldens
@@ -172,16 +172,7 @@ def calibrate_ranges(c: Compilation) -> None:
     quantize = c.deployment.quantize
     if quantize.dtype != "int8":
         return
-    if quantize.data is None or c.prelude is None or c.deployment.preprocess is None:
-        raise ZoocError(
-            error(
-                "Z0455",
-                "int8 calibrates on images, and without a `preprocess` block there is no way from an image "
-                "to the network",
-                quantize.span,
-                hint="add a `preprocess` block, or compile the tensor form as fp32 or fp16",
-            )
-        )
+    assert quantize.data is not None and c.prelude is not None and c.deployment.preprocess is not None
     c.images = CalibrationImages.find(quantize.data, c.deployment.preprocess.to_json()["steps"])
     c.warnings += c.images.warnings
     tensors = tensors_to_observe(c.prepared_body, quantize)

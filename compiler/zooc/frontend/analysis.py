@@ -137,6 +137,17 @@ def _describe(
         return None
     if preprocess is None and "preprocess" in blocks:
         return None
+    if preprocess is None and quantize.dtype == "int8":
+        report(
+            error(
+                "Z0455",
+                "int8 calibrates on images, and without a `preprocess` block there is no way from an image "
+                "to the network",
+                quantize.span,
+                hint="add a `preprocess` block, or compile the tensor form as fp32 or fp16",
+            )
+        )
+        return None
     return Deployment(model, preprocess, quantize, postprocess, package, path, source.text)
 
 
