@@ -414,15 +414,6 @@ def test_the_cache_gives_the_same_network_without_reading_the_graph_again(tmp_pa
     )
 
 
-@pytest.mark.parametrize("kind", ["torchvision", "official"])
-def test_sources_that_are_not_there_yet_name_the_way_out(kind):
-    with pytest.raises(ZoocError) as caught:
-        load_network(Model(ModelSource(kind, "resnet50"), None, None, 1000), Cache(None))
-    (found,) = caught.value.diagnostics
-    assert found.code == "Z0202"
-    assert 'onnx("' in found.hint
-
-
 def test_a_file_over_two_gigabytes_is_refused_without_reading_it(tmp_path):
     path: Path = tmp_path / "net.onnx"
     with path.open("wb") as file:

@@ -22,7 +22,7 @@ from zooc.deployment import (
 )
 from zooc.diagnostics import ZoocError
 from zooc.models import load_network
-from zooc.models.timm_source import near_names
+from zooc.models.near_names import near_names
 
 NAME = "test_resnet"
 """timm's own tiny model for tests, 0.5 M parameters."""
@@ -85,7 +85,7 @@ def state():
     pytest.importorskip("timm")
     from zooc.models import timm_model
 
-    return timm_model.create(describe(RandomWeights(5)))[0].state_dict()
+    return timm_model.create(describe(RandomWeights(5))).module.state_dict()
 
 
 @pytest.mark.slow

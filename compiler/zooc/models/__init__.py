@@ -1,4 +1,4 @@
-"""Sources of networks: an ONNX file, timm."""
+"""Sources of networks: an ONNX file, timm, torchvision, the official ResNeSt and iResNet."""
 
 from __future__ import annotations
 

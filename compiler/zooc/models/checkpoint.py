@@ -22,17 +22,8 @@ def read_checkpoint(path: Path, span: Span | None) -> dict[str, Any]:
     Reads `.safetensors`, and what `torch.save` writes; never runs code that a file holds.
 
     Raises:
-        ZoocError: `Z0204`: missing, unreadable, truncated, holding code, or no state dict.
+        ZoocError: `Z0204`: unreadable, truncated, holding code, or no state dict.
     """
-    if not path.is_file():
-        raise ZoocError(
-            error(
-                "Z0204",
-                f"there is no weights file {path}",
-                span,
-                hint="paths are relative to the .zoo file",
-            )
-        )
     content = _read_safetensors(path, span) if path.suffix == ".safetensors" else _read_torch(path, span)
     return _unwrap(content, path, span)
 

@@ -11,16 +11,19 @@ __all__ = ["fill_randomly", "fit_weights"]
 
 _SHOWN = 10
 
+_COUNTERS = ("num_batches_tracked", "total_ops", "total_params")
+"""Entries that no result depends on: BatchNorm's batch counters, and what thop leaves in a counted model."""
+
 
 def fit_weights(module: Any, state: dict[str, Any], file: str, model: str, span: Span | None) -> None:
-    """Loads `state` into `module`, in place; every key must fit, but for BatchNorm's batch counters.
+    """Loads `state` into `module`, in place; every key must fit, but for mere counters.
 
     Raises:
         ZoocError: `Z0205`: keys missing, unexpected or of another shape.
     """
     expected = module.state_dict()
-    missing = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
-    unexpected = [k for k in state if k not in expected]
+    missing = [k for k in expected if k not in state and not k.endswith(_COUNTERS)]
+    unexpected = [k for k in state if k not in expected and not k.endswith(_COUNTERS)]
     shapes = [
         f"{k}: {list(state[k].shape)} in the file, {list(expected[k].shape)} in the model"
         for k in expected

@@ -6,21 +6,16 @@ from collections.abc import Callable
 
 from zooc.cache import Cache, key
 from zooc.deployment import Model
-from zooc.models import onnx_file, timm_source
+from zooc.models import onnx_file
 from zooc.models.network import Network, read_network, write_network
 from zooc.models.source import Source
-from zooc.models.unavailable import UnavailableSource
+from zooc.models.torch_source import TORCH_SOURCES
 
 __all__ = ["SOURCES", "load_network"]
 
 _CACHE_KIND = "network"
 
-SOURCES: dict[str, Source] = {
-    "onnx": onnx_file.OnnxFileSource(),
-    "timm": timm_source.TimmSource(),
-    "torchvision": UnavailableSource("torchvision"),
-    "official": UnavailableSource("official"),
-}
+SOURCES: dict[str, Source] = {"onnx": onnx_file.OnnxFileSource(), **TORCH_SOURCES}
 """The loader of each kind of source."""
 
 

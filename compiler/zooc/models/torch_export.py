@@ -25,6 +25,9 @@ from zooc.models.source import Progress
 
 __all__ = ["export_module"]
 
+_LARGEST = 2**31 - 2**24
+"""Bytes of weights; the rest is for the graph around them."""
+
 
 def export_module(
     module: Any,
@@ -50,9 +53,11 @@ def export_module(
         on_progress: told of each step.
 
     Raises:
-        ZoocError: the module does not take this size or gives no `[batch, classes]` (`Z0207`), cannot be
-            exported (`Z0208`), or ONNX Runtime computes something else (`Z0208`).
+        ZoocError: the weights exceed what one ONNX file holds (`Z0209`), the module does not take this size
+            or gives no `[batch, classes]` (`Z0207`), cannot be exported (`Z0208`), or ONNX Runtime computes
+            something else (`Z0208`).
     """
+    _refuse_huge(module, name, span)
     images = example_input(2, shape.channels, shape.height, shape.width)
     scores = _scores(module, images, name, classes, span)
     on_progress(f"exporting {name}")
@@ -82,6 +87,20 @@ def export_module(
         batch=shape.batch,
         ends_in_softmax=False,
     )
+
+
+def _refuse_huge(module: Any, name: str, span: Span | None) -> None:
+    """An ONNX file, like every protobuf message, ends at 2 GiB."""
+    size = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
+    if size > _LARGEST:
+        raise ZoocError(
+            error(
+                "Z0209",
+                f"{name} has {size / 2**30:.1f} GiB of weights; an ONNX file holds less than 2",
+                span,
+                hint="choose a smaller model",
+            )
+        )
 
 
 def _scores(module: Any, images: Array, name: str, classes: int, span: Span | None) -> Array:
