@@ -18,6 +18,7 @@ from .arrays import U8Array
 from .cvresize import resize_cv_linear
 from .errors import PackageError
 from .geometry import crop_offset, ecenter_crop_box, letterbox_size, output_size, resized_size
+from .nv12 import is_nv12, nv12_to_rgb
 
 __all__ = ["apply_steps", "reference_pixels"]
 
@@ -39,7 +40,7 @@ def reference_pixels(image: U8Array, preprocess: dict[str, Any]) -> U8Array:
     """Runs the pixel steps of `preprocess` (`{"steps": [...], ...}`); the normalization is not applied.
 
     Args:
-        image: `uint8 [H, W, 3]` RGB.
+        image: `uint8 [H, W, 3]` RGB; an NV12 frame where the source is one.
         preprocess: what `Preprocess.to_json()` gives and `manifest.json` holds.
 
     Returns:
@@ -48,7 +49,8 @@ def reference_pixels(image: U8Array, preprocess: dict[str, Any]) -> U8Array:
     Raises:
         PackageError: the image is too small for a step, or a step is unknown.
     """
-    return apply_steps(image, preprocess["steps"])
+    source = preprocess.get("source", "rgb")
+    return apply_steps(nv12_to_rgb(image, source) if is_nv12(source) else image, preprocess["steps"])
 
 
 def apply_steps(image: U8Array, steps: list[Step]) -> U8Array:

@@ -55,6 +55,10 @@ class Builder:
         """An int32 constant."""
         return self.constant(value, np.int32)
 
+    def f32(self, value: Any) -> Value:
+        """A float32 constant."""
+        return self.constant(value, np.float32)
+
     def f64(self, value: Any) -> Value:
         """A float64 constant."""
         return self.constant(value, np.float64)

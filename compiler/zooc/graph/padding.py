@@ -7,15 +7,14 @@ import numpy as np
 from zooc.deployment import Pad
 from zooc.graph.builder import Builder, Value
 
-__all__ = ["pad_centred", "pad_steps"]
+__all__ = ["pad_centred", "pad_constant", "pad_steps"]
 
 
 def pad_centred(g: Builder, data: Value, size: Value, wanted: Value) -> Value:
     """Zeros around an image smaller than a crop, the odd one right and below; sizes are int64 `[2]`."""
     missing = g.op("Sub", wanted, size)
     before = g.op("Div", missing, g.i64(2))
-    pads = g.op("Concat", before, g.op("Sub", missing, before), axis=0)
-    return g.op("Pad", data, pads, g.constant(0, np.uint8), g.i64([0, 1]))
+    return pad_constant(g, data, before, g.op("Sub", missing, before), (0, 0, 0))
 
 
 def pad_steps(
@@ -28,21 +27,27 @@ def pad_steps(
     """
     new_size = g.op("Add", size, g.i64([step.top + step.bottom, step.left + step.right]))
     if step.mode == "constant":
-        return _constant(g, data, step, fill), new_size
+        before, after = g.i64([step.top, step.left]), g.i64([step.bottom, step.right])
+        return pad_constant(g, data, before, after, fill), new_size
     height, width = g.ops("Split", size, outputs=2, num_outputs=2)
     rows = _positions(g, height, step.top, step.bottom, step.mode)
     columns = _positions(g, width, step.left, step.right, step.mode)
     return g.op("Gather", g.op("Gather", data, rows, axis=0), columns, axis=1), new_size
 
 
-def _constant(g: Builder, data: Value, step: Pad, fill: tuple[int, int, int]) -> Value:
-    pads, axes = g.i64([step.top, step.left, step.bottom, step.right]), g.i64([0, 1])
+def pad_constant(g: Builder, data: Value, before: Value, after: Value, fill: tuple[int, ...]) -> Value:
+    """A border of one colour around uint8 `[H, W, 3]`; both pads are int64 `[vertical, horizontal]`.
+
+    The pads are written for all three axes: ONNX Runtime (seen in 1.31) moves a `Transpose` past a `Pad` that
+    names its axes, and then reads its pads as if there were six.
+    """
+    none = g.i64([0])
+    pads = g.op("Concat", before, none, after, none, axis=0)
     if len(set(fill)) == 1:
-        return g.op("Pad", data, pads, g.constant(fill[0], np.uint8), axes)
+        return g.op("Pad", data, pads, g.constant(fill[0], np.uint8))
     channels = g.ops("Split", data, outputs=3, axis=2, num_outputs=3)
     padded = [
-        g.op("Pad", c, pads, g.constant(value, np.uint8), axes)
-        for c, value in zip(channels, fill, strict=True)
+        g.op("Pad", c, pads, g.constant(value, np.uint8)) for c, value in zip(channels, fill, strict=True)
     ]
     return g.op("Concat", *padded, axis=2)
 
