@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
+from zooc_runtime import PackageError, open_package
 
 Save = Callable[[Path, Callable[..., Image.Image]], None]
 
@@ -84,10 +87,14 @@ def test_unusable_images_are_named_skipped_and_counted(
     assert manifest["quantization"]["images"] == {"used": 10, "skipped": sorted(REFUSED)}
     again = project.compile("--force").warned("Z0454", "7 of 17", *notes)
     assert "calibration from the cache" in again.err
+    model = open_package(project.folder / "out" / "tiny")
     for name, (_, reason) in REFUSED.items():
-        outcome = project.package("classify", images / name)
-        assert outcome.code == 1
-        assert name in outcome.err and reason in outcome.err and "Traceback" not in outcome.err
+        with pytest.raises(PackageError, match=re.escape(reason)) as caught:
+            model(images / name)
+        assert name in str(caught.value)
+    outcome = project.package("classify", images / "cut.jpg")
+    assert outcome.code == 1
+    assert "cut.jpg: damaged" in outcome.err and "Traceback" not in outcome.err
 
 
 def test_one_pixel_is_enough_for_a_resize(project: Any) -> None:

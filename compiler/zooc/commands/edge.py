@@ -83,8 +83,7 @@ def guard(work: Callable[[], int], output_format: Format = Format.human, *, verb
         typer.echo("interrupted; nothing was written", err=True)
         code = _INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone; keep the interpreter from complaining when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _settle_stdout()
         code = 1
     except (typer.Exit, typer.BadParameter):
         raise
@@ -93,6 +92,7 @@ def guard(work: Callable[[], int], output_format: Format = Format.human, *, verb
             # A full temporary folder, or standard output redirected to a full disk.
             place = problem.filename or "temporary files or standard output"
             message = f"cannot write {place}: {problem.strerror}"
+            _settle_stdout()
             code = fail(error("Z0702", message, hint="free some space, or point TMPDIR to another disk"))
         else:
             fail(_bug(problem))
@@ -107,6 +107,14 @@ def open_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for good
+
+
+def _settle_stdout() -> None:
+    """Keeps the flush at exit from failing too where the reader has gone or the disk is full."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _bug(problem: Exception) -> Diagnostic:
