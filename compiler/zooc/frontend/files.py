@@ -21,6 +21,7 @@ def find_path(
     folder: bool,
     check: bool,
     report: Callable[[Diagnostic], None],
+    cache: Path | None = None,
 ) -> Path | None:
     """The absolute path that `text` names relative to `base`.
 
@@ -32,6 +33,7 @@ def find_path(
         folder: whether it must be a folder rather than a file.
         check: whether it must exist.
         report: takes the finding.
+        cache: a folder where a file named without one is looked for too.
     """
     if not text or "\0" in text:
         problem = "is empty" if not text else "holds a NUL character"
@@ -41,6 +43,8 @@ def find_path(
         path = Path(os.path.normpath(base / Path(text).expanduser()))
         if not check:
             return path
+        if cache is not None and Path(text).name == text and not path.exists() and (cache / text).is_file():
+            return cache / text
         exists, is_folder, is_file = path.exists(), path.is_dir(), path.is_file()
     except (OSError, RuntimeError) as failure:
         reason = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)

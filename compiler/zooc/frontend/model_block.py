@@ -17,6 +17,7 @@ from zooc.frontend.outline import Field, Settings
 from zooc.frontend.reading import Reader
 from zooc.frontend.suggest import did_you_mean, either
 from zooc.frontend.vocabulary import EXAMPLES, FUNCTIONS, SOURCES
+from zooc.hub_cache import hub_folder
 
 __all__ = ["MAX_CLASSES", "MAX_SEED", "MAX_SIDE", "read_model"]
 
@@ -130,7 +131,7 @@ def _weights(field: Field, reader: Reader) -> Weights | None:  # noqa: PLR0911 -
         hint = did_you_mean(node.text, ["pretrained", "random"]) or f'a file is quoted: "{node.text}"'
         reader.report(error("Z0106", f"unknown weights `{node.text}`", node.span, hint=hint))
         return None
-    path = reader.path(node, "the weights file")
+    path = reader.path(node, "the weights file", cache=hub_folder())
     return FileWeights(path, field.span) if path else None
 
 

@@ -155,13 +155,25 @@ class Reader:
         """A constant of any type."""
         return self._value(node)
 
-    def path(self, node: Readable, what: str, *, folder: bool = False) -> Path | None:
-        """An existing file (or folder), relative to the `.zoo` file's folder; `~` is the home folder."""
+    def path(
+        self, node: Readable, what: str, *, folder: bool = False, cache: Path | None = None
+    ) -> Path | None:
+        """An existing file (or folder), relative to the `.zoo` file's folder; `~` is the home folder.
+
+        A file named without a folder may also lie in the folder `cache`.
+        """
         text = self.string(node, what)
         if text is None:
             return None
         return find_path(
-            text, node.span, what, base=self.folder, folder=folder, check=self.check_files, report=self.report
+            text,
+            node.span,
+            what,
+            base=self.folder,
+            folder=folder,
+            check=self.check_files,
+            report=self.report,
+            cache=cache,
         )
 
     def bind(self, call: ast.Call, parameters: Sequence[Parameter]) -> dict[str, ast.Expr] | None:

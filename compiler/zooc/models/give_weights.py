@@ -11,7 +11,6 @@ from zooc.cache import file_sha256
 from zooc.deployment import FileWeights, Model, RandomWeights
 from zooc.models.checkpoint import read_checkpoint
 from zooc.models.fit_weights import fill_randomly, fit_weights
-from zooc.models.hub_cache import locate_weights
 
 __all__ = ["Created", "give_weights", "unchanged"]
 
@@ -67,7 +66,7 @@ def give_weights(
     weights = model.weights
     name = f"{model.source.kind}.{model.source.name}"
     if isinstance(weights, FileWeights):
-        path = locate_weights(weights)
+        path = weights.path
         state = translate(read_checkpoint(path, weights.span))
         module = new(state)
         fit_weights(module, state, path.name, name, weights.span)

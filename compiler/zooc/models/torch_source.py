@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from zooc.cache import file_sha256
 from zooc.deployment import FileWeights, InputShape, Model, RandomWeights
 from zooc.diagnostics import Span, ZoocError, error
-from zooc.models.hub_cache import locate_weights
 from zooc.models.network import Network
 from zooc.models.source import Progress
 
@@ -35,7 +34,7 @@ class TorchSource:
         """The weights' hash, input, classes, and the versions of all that takes part in the export."""
         weights = model.weights
         if isinstance(weights, FileWeights):
-            path = locate_weights(weights)
+            path = weights.path
             try:
                 identity: Any = ["file", path.name, file_sha256(path)]
             except OSError as problem:
@@ -44,7 +43,7 @@ class TorchSource:
                         "Z0204",
                         f"cannot read the weights file {path}: {problem.strerror or problem}",
                         weights.span,
-                        hint="check its permissions",
+                        hint="check the path and its permissions",
                     )
                 ) from problem
         elif isinstance(weights, RandomWeights):
