@@ -36,6 +36,7 @@ __all__ = [
     "PretrainedWeights",
     "Quantize",
     "RandomWeights",
+    "Requirement",
     "Resize",
     "ResizeCv",
     "Step",
@@ -272,8 +273,29 @@ class ImageSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Requirement:
+    """`require drop <= 0.5% on images(...)`: the accuracy contract.
+
+    Attributes:
+        drop: the largest loss allowed, a share from 0 to 1.
+        images: what it is measured on.
+        labels: the true classes: from the images' class folders, from a file `name id`, or `none`, and then
+            the loss is the share of images whose top-1 is not float's. `auto`: the class folders if they fit
+            the network, else none.
+    """
+
+    drop: float
+    images: ImageSet
+    labels: Literal["auto", "folders", "none"] | Path = "auto"
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Quantize:
-    """The `quantize` block; for `fp32` and `fp16` only `dtype` and `keep` matter."""
+    """The `quantize` block; for `fp32` and `fp16` only `dtype` and `keep` matter.
+
+    `keep_auto` is `keep fp32 auto`: layers stay in float as a contract needs it, `require` or the default one.
+    """
 
     dtype: Literal["int8", "fp16", "fp32"] = "fp32"
     calibrate: CalibrationMethod = CalibrationMethod("percentile", 99.99)
@@ -281,6 +303,8 @@ class Quantize:
     weights: Literal["per_channel", "per_tensor"] = "per_channel"
     keep: tuple[str, ...] = ()
     keep_spans: tuple[Span | None, ...] = field(default=(), compare=False)
+    require: Requirement | None = None
+    keep_auto: bool = False
     span: Span | None = field(default=None, compare=False)
 
 

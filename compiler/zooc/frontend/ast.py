@@ -14,6 +14,7 @@ __all__ = [
     "Block",
     "Call",
     "Chain",
+    "Comparison",
     "Entry",
     "Expr",
     "File",
@@ -126,7 +127,16 @@ class Call:
     span: Span = field(compare=False)
 
 
-Expr = Reference | Number | String | ListExpr | Group | Negate | Chain | Call
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`left <= right`, only as a value of a statement."""
+
+    left: Expr
+    right: Expr
+    span: Span = field(compare=False)
+
+
+Expr = Reference | Number | String | ListExpr | Group | Negate | Chain | Call | Comparison
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,10 @@ class Builder:
     _sum = _chain
     _product = _chain
 
+    def _comparison(self, tree: Node) -> ast.Comparison:
+        left, _, right = tree.children
+        return ast.Comparison(self.value(left), self.value(right), self._span(tree))
+
     def _string(self, tree: Node) -> ast.String:
         span = self._span(tree)
         return ast.String(literals.string(span, self._report), span)
@@ -93,6 +97,10 @@ class Builder:
     def _number(self, tree: Node) -> ast.Number:
         span = self._span(tree)
         return ast.Number(literals.number(span, self._report), span)
+
+    def _percentage(self, tree: Node) -> ast.Number:
+        span = self._span(tree)
+        return ast.Number(literals.percentage(span, self._report), span)
 
     def _bad_number(self, tree: Node) -> ast.Number:
         span = self._span(tree)

@@ -16,7 +16,7 @@ __all__ = ["format_source"]
 _INDENT = "  "
 _OPENING = ("_LBRACE", "_LSQB", "_LPAR")
 _CLOSING = ("_RBRACE", "_RSQB", "_RPAR")
-_VALUE_ENDS = ("NAME", "STRING", "NUMBER", "_RSQB", "_RPAR")
+_VALUE_ENDS = ("NAME", "STRING", "NUMBER", "PERCENTAGE", "_RSQB", "_RPAR")
 
 
 def format_source(text: str, name: str = "<text>") -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from zooc.diagnostics import Diagnostic, Span, error
 
-__all__ = ["MAX_INTEGER", "bad_number", "bad_string", "number", "string"]
+__all__ = ["MAX_INTEGER", "bad_number", "bad_string", "number", "percentage", "string"]
 
 Report = Callable[[Diagnostic], None]
 
@@ -75,6 +75,15 @@ def number(span: Span, report: Report) -> int | float:
         report(error("Z0006", "the number is larger than a double can hold", span))
         return 1.0
     return value_float
+
+
+def percentage(span: Span, report: Report) -> float:
+    """The share that `0.5%` stands for: 0.005."""
+    value = float(span.text[:-1]) / 100.0
+    if math.isfinite(value):
+        return value
+    report(error("Z0006", "the number is larger than a double can hold", span))
+    return 1.0
 
 
 def bad_number(span: Span, report: Report) -> int | float:

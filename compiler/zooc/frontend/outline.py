@@ -197,7 +197,7 @@ def _fields(item: ast.Block, report: Report) -> dict[str, Field]:
         fields[name.text] = Field(entry.values, name.span, entry.span)
         wanted = arity[name.text]
         if len(entry.values) != wanted:
-            count = {0: "no value", 1: "one value", 2: "two values"}[wanted]
+            count = {0: "no value", 1: "one value", 2: "two values", 3: "three values"}[wanted]
             span = entry.values[wanted].span if len(entry.values) > wanted else name.span
             message = f"`{name.text}` takes {count}, found {len(entry.values) or 'none'}"
             report(error("Z0114", message, span, hint=f"write it like `{example}`"))

@@ -17,7 +17,7 @@ __all__ = ["apply_overrides", "check_targets"]
 Report = Callable[[Diagnostic], None]
 
 _WHOLE_BLOCKS = ("quantize", "preprocess")
-_INT8_ONLY = ("calibrate", "data", "weights")
+_INT8_ONLY = ("calibrate", "data", "weights", "require")
 
 
 def check_targets(
@@ -79,18 +79,33 @@ def _apply(entry: ast.Assignment, result: Outline) -> None:
     block, dot, statement = entry.target.text.partition(".")
     settings = result.blocks.get(block, Settings())
     if dot:
-        field = Field((entry.value,), entry.target.span, entry.span)
+        field = Field(_values(entry, settings), entry.target.span, entry.span)
         result.blocks[block] = replace(settings, fields={**settings.fields, statement: field})
     elif block in result.lets:
         result.lets[block] = Definition(entry.target.parts[0], entry.value)
     elif block == "quantize":
         fields = dict(settings.fields)
         if isinstance(entry.value, ast.Reference) and entry.value.text in ("fp16", "fp32"):
-            fields = {name: field for name, field in fields.items() if name not in _INT8_ONLY}
+            fields = {name: field for name, field in fields.items() if not _int8_only(name, field)}
         result.blocks[block] = replace(settings, header=(entry.value,), fields=fields)
     else:
         steps = (entry.value,) if isinstance(entry.value, ast.Call) else (_as_statement(entry),)
         result.blocks[block] = replace(settings, steps=steps)
+
+
+def _values(entry: ast.Assignment, settings: Settings) -> tuple[ast.Expr, ...]:
+    """The statement's new values; of a contract only the limit changes."""
+    before = settings.fields.get("require")
+    is_false = isinstance(entry.value, ast.Reference) and entry.value.word == "false"
+    if entry.target.text != "quantize.require" or is_false or before is None or len(before.values) != 3:
+        return (entry.value,)
+    drop = ast.Reference((ast.Name("drop", entry.target.span),), entry.target.span)
+    return (ast.Comparison(drop, entry.value, entry.value.span), *before.values[1:])
+
+
+def _int8_only(name: str, field: Field) -> bool:
+    last = field.values[-1] if field.values else None
+    return name in _INT8_ONLY or (name == "keep" and isinstance(last, ast.Reference) and last.word == "auto")
 
 
 def _as_statement(entry: ast.Assignment) -> ast.Statement:

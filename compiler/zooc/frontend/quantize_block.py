@@ -5,15 +5,17 @@ from __future__ import annotations
 from zooc.deployment import CalibrationMethod, ImageSet, Quantize
 from zooc.diagnostics import Label, Span, error
 from zooc.frontend import ast
-from zooc.frontend.model_block import MAX_SEED
+from zooc.frontend.image_set import is_images_call, read_image_set
 from zooc.frontend.outline import Field, Settings
 from zooc.frontend.reading import Reader
+from zooc.frontend.requirement import is_dropped, read_requirement
 from zooc.frontend.suggest import did_you_mean
 from zooc.frontend.vocabulary import CALIBRATION_METHODS, DTYPES, FUNCTIONS, GRANULARITIES
 
 __all__ = ["read_quantize"]
 
 _DEFAULT = Quantize()
+_DATA_EXAMPLE = 'data images("folder", suffix="JPEG", count=50)'
 
 
 def read_quantize(settings: Settings, reader: Reader) -> Quantize | None:
@@ -34,13 +36,30 @@ def read_quantize(settings: Settings, reader: Reader) -> Quantize | None:
         word = _word(fields["weights"], reader)
         sound &= word is not None
         weights = "per_tensor" if word == "per_tensor" else "per_channel"
-    keep = _keep(fields["keep"], reader) if "keep" in fields else ()
+    keep_auto = "keep" in fields and _is_auto(fields["keep"])
+    if keep_auto and len(fields["keep"].values) > 1:
+        sound &= reader.word(fields["keep"].values[0], ["fp32"], "data type to keep") is not None
+    keep = _keep(fields["keep"], reader) if "keep" in fields and not keep_auto else ()
+    require = None
+    if "require" in fields and not is_dropped(fields["require"]):
+        require = read_requirement(fields["require"], reader)
+        sound &= require is not None
     if dtype is not None:
         sound &= _consistent(dtype, header.span, settings, reader)
     if dtype is None or calibrate is None or keep is None or not sound:
         return None
     patterns, spans = tuple(text for text, _ in keep), tuple(span for _, span in keep)
-    return Quantize(dtype, calibrate, data, weights, patterns, spans, settings.name_span)  # type: ignore[arg-type]
+    return Quantize(
+        dtype,  # type: ignore[arg-type]
+        calibrate,
+        data,
+        weights,
+        patterns,
+        spans,
+        require,
+        keep_auto,
+        settings.name_span,
+    )
 
 
 def _implied_header(span: Span) -> ast.Reference:
@@ -55,7 +74,10 @@ def _consistent(dtype: str, span: Span, settings: Settings, reader: Reader) -> b
             reader.report(error("Z0122", "int8 needs calibration data", span, hint=hint))
             return False
         return True
-    ignored = [name for name in ("calibrate", "data", "weights") if name in settings.fields]
+    int8_only = ["calibrate", "data", "weights", "require"]
+    if "keep" in settings.fields and _is_auto(settings.fields["keep"]):
+        int8_only.append("keep")
+    ignored = [name for name in int8_only if name in settings.fields]
     for name in ignored:
         place = settings.fields[name].span
         labels = () if place == span else (Label(span, f"{dtype} needs no calibration"),)
@@ -99,40 +121,25 @@ def _calibrate(field: Field, reader: Reader) -> CalibrationMethod | None:  # noq
     return CalibrationMethod(word, None, field.span)  # type: ignore[arg-type]
 
 
-def _data(field: Field, reader: Reader) -> ImageSet | None:  # noqa: PLR0911 - one return a case
+def _data(field: Field, reader: Reader) -> ImageSet | None:
     if not field.values:
         return None
     node = field.values[0]
-    if not isinstance(node, ast.Call):
-        hint = 'write `data images("folder", suffix="JPEG", count=50)`'
-        reader.report(error("Z0109", "calibration data is `images(...)`", node.span, hint=hint))
+    if not is_images_call(node, "calibration data", _DATA_EXAMPLE, reader):
         return None
-    if node.name.text != "images":
-        near = did_you_mean(node.name.text, ["images"])
-        reader.report(error("Z0104", f"unknown data `{node.name.text}(...)`", node.name.span, hint=near))
-        return None
+    assert isinstance(node, ast.Call)
     bound = reader.bind(node, FUNCTIONS["images"])
-    if bound is None:
-        return None
-    folder = reader.path(bound["folder"], "the folder of images", folder=True)
-    suffix = reader.string(bound["suffix"], "the suffix") if "suffix" in bound else None
-    count = reader.integer(bound["count"], "the count", 1, 10_000_000) if "count" in bound else None
-    seed = reader.integer(bound["seed"], "the seed", 0, MAX_SEED) if "seed" in bound else 0
-    if folder is None or seed is None:
-        return None
-    if ("suffix" in bound and suffix is None) or ("count" in bound and count is None):
-        return None
-    if suffix is not None:
-        suffix = suffix.removeprefix(".")
-        if not suffix.isalnum():
-            message = f'"{suffix}" is no file name suffix'
-            reader.report(error("Z0110", message, bound["suffix"].span, hint='write suffix="JPEG"'))
-            return None
-    return ImageSet(folder, suffix, count, seed, field.span)
+    return None if bound is None else read_image_set(bound, field.span, reader)
 
 
 def _word(field: Field, reader: Reader) -> str | None:
     return reader.word(field.values[0], GRANULARITIES, "granularity") if field.values else None
+
+
+def _is_auto(field: Field) -> bool:
+    """`keep fp32 auto`; an override may leave out the `fp32`."""
+    last = field.values[-1] if field.values else None
+    return isinstance(last, ast.Reference) and last.word == "auto"
 
 
 def _keep(field: Field, reader: Reader) -> list[tuple[str, Span]] | None:

@@ -79,6 +79,9 @@ class Scope:
             case ast.Call():
                 self._report_call(expr)
                 return None
+            case ast.Comparison(span=span):
+                self._report(error("Z0109", "a comparison is not a value that can stand here", span))
+                return None
 
     def _reference(self, expr: ast.Reference) -> Value | None:
         word = expr.word
@@ -161,6 +164,8 @@ class Scope:
                     yield reference.text
                 case ast.Group(inner) | ast.Negate(inner):
                     pending.append(inner)
+                case ast.Comparison(left, right):
+                    pending += [right, left]
                 case ast.Chain(items) | ast.ListExpr(items):
                     pending.extend(reversed(items))
                 case _:

@@ -13,7 +13,8 @@ __all__ = ["explain_syntax_error"]
 
 _PAIRS = {"_LBRACE": "_RBRACE", "_LSQB": "_RSQB", "_LPAR": "_RPAR"}
 _SHOWN = {"_LBRACE": "{", "_RBRACE": "}", "_LSQB": "[", "_RSQB": "]", "_LPAR": "(", "_RPAR": ")"}
-_VALUES = {"NAME", "FUNCTION", "STRING", "NUMBER", "BAD_STRING", "BAD_NUMBER", "_LSQB", "_LPAR", "MINUS"}
+_VALUES = {"NAME", "FUNCTION", "STRING", "NUMBER", "PERCENTAGE", "BAD_STRING", "BAD_NUMBER"}
+_VALUES |= {"_LSQB", "_LPAR", "MINUS"}
 
 
 def explain_syntax_error(
@@ -127,7 +128,8 @@ def _describe(expected: set[str], opened: list[Token]) -> str:  # noqa: PLR0911 
 
 
 def _found(token: Token) -> str:
-    kinds = {"STRING": "a string", "NUMBER": "the number ", "NAME": "", "_LET": ""}
+    number = dict.fromkeys(("NUMBER", "PERCENTAGE"), "the number ")
+    kinds = {"STRING": "a string", **number, "NAME": "", "_LET": ""}
     if token.type == "STRING":
         return "a string"
     return f"{kinds.get(token.type, '')}`{token}`"
@@ -146,6 +148,8 @@ def _hint(  # noqa: PLR0911 - one return a case
         return f"is a `]` missing before `{before[-1]}`?"
     if token.type == "_EQUAL":
         return "only `let NAME = VALUE`, a variant's `PATH = VALUE` and a function's `name=value` take `=`"
+    if token.type == "AT_MOST":
+        return "`<=` stands in `require drop <= 0.5% on images(...)` alone"
     if token.type == "_COMMA" and (not opened or opened[-1].type == "_LBRACE"):
         return "statements are separated by blanks or line breaks, without commas"
     if opened and opened[-1].type in ("_LSQB", "_LPAR") and _VALUES & {token.type} and "_COMMA" in expected:

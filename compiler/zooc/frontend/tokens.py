@@ -26,6 +26,8 @@ _STRAY_HINTS = {
     "\0": "is this a text file? It holds a NUL byte",
     "\ufeff": "a byte order mark may only stand at the start of the file",
     "\xa0": "this is a no-break space; type an ordinary blank",
+    "<": "the only comparison is `<=`",
+    ">": "the only comparison is `<=`",
     "$": "names are used as they are: `size`",
     "\\": "a statement may simply go on in the next line",
 }

@@ -14,6 +14,7 @@ __all__ = [
     "GRANULARITIES",
     "INTERPOLATIONS",
     "PAD_MODES",
+    "REQUIRED_LABELS",
     "RESERVED",
     "SOURCES",
     "STEPS",
@@ -33,7 +34,7 @@ class Parameter:
 BLOCKS: dict[str, dict[str, int]] = {
     "model": {"source": 1, "weights": 1, "input": 1, "classes": 1},
     "preprocess": {},
-    "quantize": {"calibrate": 1, "data": 1, "weights": 1, "keep": 2},
+    "quantize": {"calibrate": 1, "data": 1, "weights": 1, "keep": 2, "require": 3},
     "postprocess": {"softmax": 0, "topk": 1, "labels": 1},
     "package": {"name": 1, "version": 1, "engines": 1},
     "variant": {},
@@ -49,6 +50,7 @@ EXAMPLES: dict[tuple[str, str], str] = {
     ("quantize", "data"): 'data images("folder", count=50)',
     ("quantize", "weights"): "weights per_channel",
     ("quantize", "keep"): 'keep fp32 ["fc"]',
+    ("quantize", "require"): 'require drop <= 0.5% on images("val", count=1000)',
     ("postprocess", "softmax"): "softmax",
     ("postprocess", "topk"): "topk 5",
     ("postprocess", "labels"): "labels imagenet1k",
@@ -87,6 +89,7 @@ CALIBRATION_METHODS = ("percentile", "kl_divergence", "mse", "max")
 GRANULARITIES = ("per_channel", "per_tensor")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 PAD_MODES = ("constant", "edge", "reflect", "symmetric")
+REQUIRED_LABELS = ("folders", "none")
 ENGINES = ("onnxruntime", "openvino")
 
 RESERVED = frozenset(
@@ -98,9 +101,13 @@ RESERVED = frozenset(
         *INTERPOLATIONS,
         *PAD_MODES,
         *ENGINES,
+        *REQUIRED_LABELS,
         *FUNCTIONS,
         *BLOCKS,
+        "auto",
         "batch",
+        "drop",
+        "on",
         "imagenet1k",
         "let",
         "pretrained",
