@@ -69,11 +69,17 @@ class _Source:
         self._files = job.files
         self._batch = job.batch_size
         self._random: list[AnyArray] = []
+        if job.files and model.takes_frames:
+            raise PackageError(
+                "--datalist holds RGB images, but this package was compiled to take NV12 frames"
+            )
         if not job.files:
             random = np.random.default_rng(0)
             channels, height, width = job.shape
             for _ in range(_RANDOM_IMAGES):
-                pixels = random.integers(0, 256, (height, width, channels), dtype=np.uint8)
+                frame = (height // 2 * 3, width // 2 * 2)
+                shape = frame if model.takes_frames else (height, width, channels)
+                pixels = random.integers(0, 256, shape, dtype=np.uint8)
                 self._random.append(pixels if model.takes_images else _normalized(pixels))
 
     def images(self, request: int) -> list[AnyArray]:

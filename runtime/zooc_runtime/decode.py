@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from .arrays import AnyArray, U8Array
 from .errors import PackageError
+from .nv12 import check_frame, is_nv12
 
 __all__ = ["ImageLike", "decode", "describe"]
 
@@ -24,18 +25,22 @@ ImageLike = Union[str, "os.PathLike[str]", bytes, Image.Image, AnyArray]
 """One image: a path, the bytes of an image file, a PIL image, or `uint8 [H, W, 3]` RGB."""
 
 
-def decode(image: ImageLike) -> U8Array:
+def decode(image: ImageLike, source: str = "rgb") -> U8Array:
     """Reads one image.
 
     Args:
-        image: a path, the bytes of an image file, a PIL image, or a `uint8 [H, W, 3]` RGB array.
+        image: a path, the bytes of an image file, a PIL image, or a `uint8 [H, W, 3]` RGB array; for NV12
+            a `uint8 [H * 3 / 2, W]` frame and nothing else.
+        source: `rgb`, or one of `nv12.MATRICES`.
 
     Returns:
-        `uint8 [H, W, 3]`, RGB, C-contiguous.
+        `uint8 [H, W, 3]`, RGB, C-contiguous; of NV12 the frame as it is.
 
     Raises:
         PackageError: not an image, damaged, of a mode that Pillow would clip silently, or an unfit array.
     """
+    if is_nv12(source):
+        return check_frame(image)
     if isinstance(image, np.ndarray):
         return _checked_array(image)
     if isinstance(image, Image.Image):

@@ -19,10 +19,12 @@ from .errors import PackageError
 from .labels import parse_labels
 from .machine import available_cores
 from .manifest import Manifest
+from .nv12 import is_nv12
 from .prelude import CompiledPrelude, Prelude, VdspPrelude
 from .stages import Graph
 from .topk import softmax, top_k
-from .vdsp import check_override, read_vdsp
+from .vdsp import read_vdsp
+from .vdsp_override import check_override
 
 __all__ = ["Model", "Prediction", "Result", "open_package"]
 
@@ -73,6 +75,7 @@ class Model:
         self.batch_size = self.fixed_batch or _positive("batch_size", batch_size)
         self.topk = int(manifest["postprocess"]["topk"])
         self.takes_images = stages.prelude is not None
+        self.takes_frames = stages.prelude is not None and is_nv12(stages.prelude.source)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -114,8 +117,7 @@ class Model:
             PackageError: an image cannot be read; the message names it.
         """
         count = self.topk if topk is None else _positive("topk", topk)
-        rows = self.probabilities(images, batch_size)
-        results = [self._result(row, count) for row in rows]
+        results = self._results(self.scores(images, batch_size), count)
         return results[0] if _is_single(images) else results
 
     def probabilities(
@@ -146,7 +148,7 @@ class Model:
                 f"{self.manifest['name']} was compiled without a preprocess block and takes no images; "
                 "give run_tensor a normalized float32 tensor, or compile it with a preprocess block"
             )
-        decoded = decode(image)
+        decoded = decode(image, self.stages.prelude.source)
         try:
             return self.stages.prelude.pixels(decoded)
         except PackageError as error:
@@ -157,9 +159,7 @@ class Model:
         count = self.topk if topk is None else _positive("topk", topk)
         if not pixels:
             return []
-        scores = self.finish(self.run_tensor(np.stack(pixels)))
-        rows = scores if self.stages.postlude is not None else softmax(scores)
-        return [self._result(row, count) for row in rows]
+        return self._results(self.finish(self.run_tensor(np.stack(pixels))), count)
 
     def run_tensor(self, tensor: AnyArray) -> F32Array:
         """The network alone.
@@ -210,10 +210,15 @@ class Model:
         full = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
         return np.asarray((stage or self.stages.body).run(full), np.float32)[: len(part)]
 
-    def _result(self, probabilities: F32Array, count: int) -> Result:
-        best = top_k(probabilities, count)
-        predictions = (Prediction(i, self.label(i), float(probabilities[i])) for i in best)
-        return Result(tuple(predictions), probabilities)
+    def _results(self, scores: F32Array, count: int) -> list[Result]:
+        """Ranked by the graph's own output: probabilities of very unlikely classes round to equal numbers."""
+        rows = scores if self.stages.postlude is not None else softmax(scores)
+        results = []
+        for row, probabilities in zip(scores, rows, strict=True):
+            best = top_k(row, count)
+            predictions = (Prediction(i, self.label(i), float(probabilities[i])) for i in best)
+            results.append(Result(tuple(predictions), probabilities))
+        return results
 
     def label(self, index: int) -> str:
         """The class's name, or its id as text in a package without labels."""
@@ -268,11 +273,11 @@ def _open_prelude(
             )
         return None
     if vdsp_params is not None:
-        params = read_vdsp(vdsp_params)
+        params = read_vdsp(vdsp_params, size)
         check_override(params, preprocess, *size, os.fspath(vdsp_params))
-        return VdspPrelude(params.steps, size)
+        return VdspPrelude(params.steps, size, params.source)
     stage = OnnxRuntimeStage(_cut(graph, manifest["stages"], "prelude"), threads)
-    return CompiledPrelude(stage, preprocess["steps"], size)
+    return CompiledPrelude(stage, preprocess["steps"], size, preprocess.get("source", "rgb"))
 
 
 def _cut(graph: Graph, boundaries: dict[str, Any], stage: Any) -> bytes:

@@ -115,4 +115,5 @@ def rgb_to_nv12(image: U8Array, source: str) -> U8Array:
     planes = [c.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3)) * 224 / 255 + 128 for c in (cb, cr)]
     chroma = np.stack(planes, axis=-1).reshape(height // 2, width)
     frame = np.concatenate([luma * 219 / 255 + 16, chroma])
-    return np.clip(np.rint(frame), 0, 255).astype(np.uint8)
+    rounded: U8Array = np.clip(np.rint(frame), 0, 255).astype(np.uint8)
+    return rounded

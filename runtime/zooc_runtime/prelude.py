@@ -9,13 +9,16 @@ from .arrays import U8Array
 from .engines import Stage
 from .errors import PackageError
 from .geometry import output_size
-from .reference import apply_steps
+from .nv12 import frame_size, is_nv12
+from .reference import reference_pixels
 
 __all__ = ["CompiledPrelude", "Prelude", "VdspPrelude"]
 
 
 class Prelude(Protocol):
-    """`uint8 [H, W, 3]` RGB to `uint8 [3, h, w]`."""
+    """`uint8 [H, W, 3]` RGB, or an NV12 frame where `source` says so, to `uint8 [3, h, w]`."""
+
+    source: str
 
     def pixels(self, image: U8Array) -> U8Array:
         """Raises PackageError when the image is too small for the preprocessing."""
@@ -25,14 +28,17 @@ class Prelude(Protocol):
 class CompiledPrelude:
     """The prelude of `model.onnx`."""
 
-    def __init__(self, stage: Stage, steps: Sequence[dict[str, Any]], size: tuple[int, int]) -> None:
+    def __init__(
+        self, stage: Stage, steps: Sequence[dict[str, Any]], size: tuple[int, int], source: str = "rgb"
+    ) -> None:
+        self.source = source
         self._stage = stage
         self._steps = steps
         self._size = size
 
     def pixels(self, image: U8Array) -> U8Array:
         """Runs the stage, after a look at the image's size."""
-        _check_size(self._steps, image, self._size)
+        _check_size(self._steps, image, self._size, self.source)
         result: U8Array = self._stage.run(image)[0]
         return result
 
@@ -40,21 +46,23 @@ class CompiledPrelude:
 class VdspPrelude:
     """A vdsp file's steps, executed with numpy and Pillow."""
 
-    def __init__(self, steps: Sequence[dict[str, Any]], size: tuple[int, int]) -> None:
+    def __init__(self, steps: Sequence[dict[str, Any]], size: tuple[int, int], source: str = "rgb") -> None:
+        self.source = source
         self._steps = list(steps)
         self._size = size
 
     def pixels(self, image: U8Array) -> U8Array:
         """Applies the steps."""
-        _check_size(self._steps, image, self._size)
-        return apply_steps(image, self._steps)
+        _check_size(self._steps, image, self._size, self.source)
+        return reference_pixels(image, {"source": self.source, "steps": self._steps})
 
 
-def _check_size(steps: Sequence[dict[str, Any]], image: U8Array, size: tuple[int, int]) -> None:
-    height, width = output_size(steps, *image.shape[:2])
+def _check_size(steps: Sequence[dict[str, Any]], image: U8Array, size: tuple[int, int], source: str) -> None:
+    rows, columns = frame_size(image) if is_nv12(source) else image.shape[:2]
+    height, width = output_size(steps, rows, columns)
     if (height, width) != size:
         raise PackageError(
-            f"an image of {image.shape[1]} x {image.shape[0]} pixels leaves the preprocessing as "
+            f"an image of {columns} x {rows} pixels leaves the preprocessing as "
             f"{width} x {height}, "
             f"but the network takes {size[1]} x {size[0]}; add a crop or a Resize to both sides to the "
             f".zoo file"

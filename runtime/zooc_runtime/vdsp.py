@@ -1,70 +1,49 @@
-"""Vastai's `vdsp_params` JSON: the preprocessing that a `--vdsp_params` run executes in the prelude's place.
+"""Vastai's `vdsp_params` JSON: a preprocessing in one object, examined and translated into steps.
 
 Meaning of the file, as this module takes it:
 
-- `..._RESIZE_CVTCOLOR_CROP_NORM_TENSOR`: stretch to `ResizeWidth x ResizeHeight`, cut `OimageWidth x
-  OimageHeight` at `(CropX, CropY)`. `..._RESIZE_CVTCOLOR_NORM_TENSOR`: stretch to `OimageWidth x
-  OimageHeight`.
+- `FUSION_OP_RGB_RESIZE_CVTCOLOR_CROP_NORM_TENSOR`: stretch to `ResizeWidth x ResizeHeight`, cut
+  `OimageWidth x OimageHeight` at `(CropX, CropY)`. `..._CROP_RESIZE_CVTCOLOR...`: cut `CropWidth x$
+  CropHeight`, then stretch. `..._RESIZE_CVTCOLOR_NORM_TENSOR`: stretch to `OimageWidth x OimageHeight`.
 - `..._LETTERBOX_CVTCOLOR_NORM_TENSOR`: fit into `OimageWidth x OimageHeight`, ratio kept, centred on
   `Padding` (114 where the file has none). `_EXT`: stretch to `ResizeWidth x ResizeHeight`, then pad each
-  side as stated.
-- `Iimage...` describe vamp's buffers; images of any size are taken. A `BGR...` input format and a
+  side as stated (with 0 where the file has no `Padding`).
+- `FUSION_OP_YUV_NV12_CVTCOLOR_...`: the same after a conversion from NV12, of BT.601. `RGB` operations with
+  an `IimageFormat` of `YUV_NV12` mean this too.
+- `Iimage...` sizes describe vamp's buffers; images of any size are taken. A `BGR...` input format and a
   `ColorCvtCode` other than `NO_CHANGE` each reverse the channels, so both together cancel out.
-- The normalization is compiled into the network, so the file's must be the compiled one.
+- A missing `OimageWidth` or `OimageHeight` is the network's: the accelerator's own tools fill it in.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from .errors import PackageError
+from .json_text import JsonError, position, read_json
+from .vdsp_reading import Fault, Reading
+from .vdsp_words import (
+    COLORS,
+    FORMATS,
+    KEYS,
+    NORMALIZATIONS,
+    OPERATIONS,
+    RESIZE_TYPES,
+    UNSUPPORTED,
+    Geometry,
+)
 
-__all__ = ["VdspParams", "check_override", "parse_vdsp", "read_vdsp"]
+Step = dict[str, Any]
+Shape = tuple[list[Step], int, int]
+"""Steps, and the height and width that they leave."""
 
-_CROP = "FUSION_OP_RGB_RESIZE_CVTCOLOR_CROP_NORM_TENSOR"
-_RESIZE = "FUSION_OP_RGB_RESIZE_CVTCOLOR_NORM_TENSOR"
-_LETTERBOX = "FUSION_OP_RGB_LETTERBOX_CVTCOLOR_NORM_TENSOR"
-_PADDINGS = ("PaddingLeft", "PaddingTop", "PaddingRight", "PaddingBottom")
-_OUTPUT = ("OimageWidth", "OimageHeight")
-_RESIZED = ("ResizeWidth", "ResizeHeight")
-_GEOMETRY = {
-    _CROP: (*_RESIZED, "CropX", "CropY", *_OUTPUT),
-    _RESIZE: _OUTPUT,
-    _LETTERBOX: _OUTPUT,
-    f"{_LETTERBOX}_EXT": (*_RESIZED, *_PADDINGS),
-}
-_NORMALIZATIONS = {  # divisor; mean and std, None when the file's own hold
-    "DIV255_MINUSMEAN_DIVSTD": (255.0, None),
-    "MINUSMEAN_DIVSTD": (1.0, None),
-    "DIV255": (255.0, (0.0, 1.0)),
-    "DIV127.5_MINUSONE": (127.5, (1.0, 1.0)),
-    "DIV1275_MINUSONE": (127.5, (1.0, 1.0)),
-    "EQUAL": (1.0, (0.0, 1.0)),
-}
-_RESIZE_TYPES = {
-    "BILINEAR_CV": "bilinear_cv",
-    "BILINEAR": "bilinear_cv",
-    "BILINEAR_PILLOW": "bilinear",
-    "BICUBIC_PILLOW": "bicubic",
-    "BOX_PILLOW": "box",
-    "HAMMING_PILLOW": "hamming",
-    "LANCZOS_PILLOW": "lanczos",
-}
-_FORMATS = ("RGB_PLANAR", "BGR_PLANAR", "RGB888", "BGR888")
-_COLORS = ("NO_CHANGE", "RGB2BGR", "BGR2RGB")
-_OTHER = ("IimageWidth", "IimageHeight", "IimageWidthPitch", "IimageHeightPitch", "Mean", "Std", "Padding")
-_KEYS = (
-    "IimageFormat", "ResizeType", "NormaType", "ColorCvtCode", "Scale", "TensorType0",
-    *_OTHER, *_GEOMETRY[_CROP], *_PADDINGS,
-)  # fmt: skip
+__all__ = ["Examination", "Fault", "VdspParams", "examine_vdsp", "parse_vdsp", "read_vdsp"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +51,7 @@ class VdspParams:
     """A checked vdsp file: steps for `reference.apply_steps`, the output's size, and the normalization.
 
     `mean` and `std` are in the channel order that the steps leave: `(pixel / divisor - mean) / std`.
+    `source` is as in the manifest: `rgb`, or `nv12-bt601` where the file works on camera frames.
     """
 
     steps: tuple[dict[str, Any], ...]
@@ -81,10 +61,34 @@ class VdspParams:
     divisor: float
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    source: str = "rgb"
 
 
-def read_vdsp(path: str | os.PathLike[str]) -> VdspParams:
+@dataclass(frozen=True)
+class Examination:
+    """What a text says.
+
+    Attributes:
+        params: `None` exactly when there are faults.
+        faults: all of them, in the order found.
+        assumed: the keys that the file lacks and for which defaults were taken.
+        unused: `Mean` and `Std` where the file's `NormaType` gives them no effect.
+        places: where each key's value stands.
+    """
+
+    params: VdspParams | None
+    faults: tuple[Fault, ...]
+    assumed: tuple[str, ...]
+    unused: tuple[str, ...]
+    places: Mapping[str, tuple[int, int]]
+
+
+def read_vdsp(path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> VdspParams:
     """Reads and checks a vdsp_params file.
+
+    Args:
+        path: the file.
+        size: the network's height and width, for a file that leaves its output's size out.
 
     Raises:
         PackageError: unreadable, not JSON, or values that make no sense; with line and column.
@@ -93,190 +97,208 @@ def read_vdsp(path: str | os.PathLike[str]) -> VdspParams:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise PackageError(f"{os.fspath(path)}: cannot be read ({error}); check the path") from None
-    return parse_vdsp(text, os.fspath(path))
+    return parse_vdsp(text, os.fspath(path), size)
 
 
-def parse_vdsp(text: str, name: str) -> VdspParams:
-    """`read_vdsp` for a text already read; `name` stands in messages."""
-    return _File(text, name).checked()
+def parse_vdsp(text: str, name: str, size: tuple[int, int] | None = None) -> VdspParams:
+    """`read_vdsp` for a text already read; `name` stands in messages. Raises the first fault."""
+    found = examine_vdsp(text, {} if size is None else {"OimageHeight": size[0], "OimageWidth": size[1]})
+    if found.params is None:
+        fault = found.faults[0]
+        line, column = position(text, fault.start)
+        hint = f"; {fault.hint}" if fault.hint else ""
+        raise PackageError(f"{name}:{line}:{column}: {fault.message}{hint}")
+    return found.params
 
 
-class _File:
-    """One file under examination: every complaint says where."""
+def examine_vdsp(text: str, defaults: Mapping[str, int] | None = None) -> Examination:
+    """All faults of a file, or what it means.
 
-    def __init__(self, text: str, name: str) -> None:
-        self.text = text
-        self.name = name
-        try:
-            document = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise PackageError(
-                f"{name}:{error.lineno}:{error.colno}: not JSON: {error.msg}; correct it"
-            ) from None
-        except RecursionError:
-            raise PackageError(f"{name}:1:1: not a vdsp_params file: nested too deeply") from None
-        if not isinstance(document, dict):
-            raise PackageError(f"{name}:1:1: an object with OpType and OpConfig is wanted")
-        self.op_type = self.choice(document, "OpType", tuple(_GEOMETRY))
-        config = document.get("OpConfig")
-        if not isinstance(config, dict):
-            raise self.fault("OpConfig", "OpConfig, an object, is missing")
-        self.config: dict[str, Any] = config
+    Args:
+        text: the file's.
+        defaults: values of sizes and offsets that the file may leave out.
+    """
+    try:
+        document = read_json(text)
+    except JsonError as error:
+        return Examination(None, (Fault(error.start, error.end, error.message, error.hint),), (), (), {})
+    file = _File(document, defaults or {})
+    params = file.checked()
+    if file.faults:
+        params = None
+    return Examination(params, tuple(file.faults), tuple(file.assumed), tuple(file.unused), file.places())
 
-    def fault(self, key: str, message: str) -> PackageError:
-        """An error at the first place that `key` is written as a key, else at the file's start."""
-        found = re.search(rf'"{re.escape(key)}"\s*:', self.text)
-        start = found.start() if found else 0
-        line = self.text.count("\n", 0, start) + 1
-        column = start - (self.text.rfind("\n", 0, start) + 1) + 1
-        return PackageError(f"{self.name}:{line}:{column}: {message}")
 
-    def choice(self, where: dict[str, Any], key: str, known: Sequence[str]) -> str:
-        value = self.required(where, key)
-        if value not in known:
-            near = get_close_matches(str(value), known, 1, 0.5)
-            hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}"
-            raise self.fault(key, f"{key} {json.dumps(value)} is unknown; {hint}")
-        return str(value)
+class _File(Reading):
+    """One file under examination."""
 
-    def required(self, where: dict[str, Any], key: str) -> Any:
-        if key in where:
-            return where[key]
-        near = get_close_matches(key, [str(k) for k in where if k not in _KEYS], 1, 0.7)
-        if near:
-            raise self.fault(near[0], f'{key} is missing; is "{near[0]}" a misspelling of it?')
-        raise self.fault("OpConfig", f"{key} is missing; add it")
-
-    def integer(self, key: str, least: int) -> int:
-        value = self.required(self.config, key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.fault(
-                key, f"{key} is {json.dumps(value)}; a whole number of at least {least} is wanted"
-            )
-        return value
-
-    def triple(self, key: str) -> tuple[float, float, float]:
-        value = self.required(self.config, key)
-        values = value if isinstance(value, list) else [value]
-        if len(values) != 3 or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
-            raise self.fault(key, f"{key} is {json.dumps(value)}; three numbers are wanted")
-        if not all(math.isfinite(v) for v in values):
-            raise self.fault(key, f"{key} is {json.dumps(value)}; finite numbers are wanted")
-        return float(values[0]), float(values[1]), float(values[2])
-
-    def checked(self) -> VdspParams:
-        for key in self.config:
-            if key not in _KEYS:
-                near = get_close_matches(key, _KEYS, 1, 0.7)
-                hint = f'did you mean "{near[0]}"?' if near else "remove it"
-                raise self.fault(key, f'unknown key "{key}"; {hint}')
-        divisor, mean, std = self.normalization()
-        resize = _RESIZE_TYPES[self.choice(self.config, "ResizeType", tuple(_RESIZE_TYPES))]
-        order = self.choice(self.config, "IimageFormat", _FORMATS)
-        color = self.choice(self.config, "ColorCvtCode", _COLORS)
-        bgr = order.startswith("BGR") != (color != "NO_CHANGE")
-        steps, height, width = self.geometry(resize)
+    def checked(self) -> VdspParams | None:
+        if not isinstance(self.document.value, dict):
+            start = self.document.start
+            self.fault((start, start + 1), "an object with OpType and OpConfig is wanted")
+            return None
+        operation = self.operation()
+        config = self.document.value.get("OpConfig")
+        if operation is None:
+            return None
+        if config is None or not isinstance(config.value, dict):
+            place = self.document.keys.get("OpConfig", (self.document.start, self.document.start + 1))
+            self.fault(place, "OpConfig, an object, is missing", 'add `"OpConfig": {...}`')
+            return None
+        self.config = config
+        self.unknown_keys()
+        normalization = self.normalization()
+        resize = self.choice("ResizeType", tuple(RESIZE_TYPES))
+        source, bgr = self.channels(operation)
+        shape = self.geometry(operation.kind, RESIZE_TYPES.get(resize or "", "bilinear_cv"))
+        if normalization is None or shape is None:
+            return None
+        steps, height, width = shape
         if bgr:
             steps.append({"op": "SwapChannels"})
-        return VdspParams(tuple(steps), height, width, bgr, divisor, mean, std)
+        return VdspParams(tuple(steps), height, width, bgr, *normalization, source)
 
-    def normalization(self) -> tuple[float, tuple[float, float, float], tuple[float, float, float]]:
-        kind = self.choice(self.config, "NormaType", tuple(_NORMALIZATIONS))
-        divisor, constants = _NORMALIZATIONS[kind]
+    def operation(self) -> Geometry | None:
+        found = self.document.value.get("OpType")
+        if found is None:
+            self.fault(
+                (self.document.start, self.document.start + 1), "OpType is missing", 'add `"OpType": "..."`'
+            )
+            return None
+        name = found.value
+        if name in OPERATIONS:
+            return OPERATIONS[name]
+        for beginning, reason in UNSUPPORTED.items():
+            if isinstance(name, str) and name.startswith(beginning):
+                self.fault(found, f"OpType {name} {reason}", unsupported=True)
+                return None
+        near = get_close_matches(str(name), OPERATIONS, 1, 0.8)
+        hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(OPERATIONS)}"
+        self.fault(found, f"OpType {json.dumps(found.plain())} is unknown", hint)
+        return None
+
+    def unknown_keys(self) -> None:
+        for key, place in self.config.keys.items():
+            if key not in KEYS:
+                near = get_close_matches(key, KEYS, 1, 0.7)
+                hint = f'did you mean "{near[0]}"?' if near else "remove it"
+                self.fault(place, f'unknown key "{key}"', hint)
+
+    def normalization(self) -> tuple[float, tuple[float, float, float], tuple[float, float, float]] | None:
+        kind = self.choice("NormaType", tuple(NORMALIZATIONS))
+        if kind is None:
+            return None
+        divisor, constants = NORMALIZATIONS[kind]
         if constants is not None:
+            self.unused = [key for key in ("Mean", "Std") if key in self.config.value]
             mean, std = constants
             return divisor, (mean,) * 3, (std,) * 3
-        stds = self.triple("Std")
-        if 0 in stds:
-            raise self.fault("Std", f"Std holds a 0, by which {kind} would divide; correct it")
-        return divisor, self.triple("Mean"), stds
+        means, stds = self.triple("Mean"), self.triple("Std")
+        if means is None or stds is None:
+            return None
+        for item in self.config.value["Std"].value:
+            if item.value <= 0:
+                what = "a 0" if item.value == 0 else f"{item.value}"
+                self.fault(item, f"Std holds {what}, by which {kind} would divide", "write a number above 0")
+                return None
+        return divisor, means, stds
 
-    def geometry(self, resize: str) -> tuple[list[dict[str, Any]], int, int]:
-        if self.op_type == _LETTERBOX:
-            width, height = (self.integer(key, 1) for key in _OUTPUT)
-            fill = self.fill(114)
-            box = {"op": "Letterbox", "height": height, "width": width, "fill": fill, "interpolation": resize}
-            return [box], height, width
-        if self.op_type == _RESIZE:
-            width, height = (self.integer(key, 1) for key in _OUTPUT)
-            return [_stretch(height, width, resize)], height, width
-        width, height = (self.integer(key, 1) for key in _RESIZED)
-        steps = [_stretch(height, width, resize)]
-        if self.op_type == _CROP:
-            left, top = self.integer("CropX", 0), self.integer("CropY", 0)
-            out_width, out_height = (self.integer(key, 1) for key in _OUTPUT)
-            if left + out_width > width or top + out_height > height:
-                key = "CropX" if left + out_width > width else "CropY"
-                raise self.fault(
-                    key,
-                    f"a crop of {out_width} x {out_height} at ({left}, {top}) reaches outside the "
-                    f"resized image "
-                    f"of {width} x {height}; lower the offset or the crop",
-                )
-            steps.append({"op": "Crop", "left": left, "top": top, "height": out_height, "width": out_width})
-            return steps, out_height, out_width
-        pads = [self.integer(key, 0) for key in _PADDINGS]
-        names = ("left", "top", "right", "bottom")
-        steps.append(
-            {"op": "Pad", "mode": "constant", "fill": self.fill(0), **dict(zip(names, pads, strict=True))}
-        )
-        return steps, height + pads[1] + pads[3], width + pads[0] + pads[2]
+    def channels(self, operation: Geometry) -> tuple[str, bool]:
+        """Source, and whether the steps end in BGR."""
+        default = "YUV_NV12" if operation.nv12 else None
+        order = self.choice("IimageFormat", FORMATS, default) or "RGB_PLANAR"
+        nv12 = order == "YUV_NV12"
+        if operation.nv12 and not nv12:
+            self.fault(
+                self.config.value["IimageFormat"], f"IimageFormat {order} is not what this OpType takes"
+            )
+        color = self.choice("ColorCvtCode", COLORS, "YUV2RGB_NV12" if nv12 else None) or "NO_CHANGE"
+        if not nv12 and color.endswith("NV12"):
+            hint = "use NO_CHANGE, RGB2BGR or BGR2RGB"
+            self.fault(self.config.value["ColorCvtCode"], f"ColorCvtCode {color} needs YUV_NV12 input", hint)
+        if nv12:
+            return "nv12-bt601", color in ("YUV2BGR_NV12", "RGB2BGR", "BGR2RGB")
+        return "rgb", order.startswith("BGR") != (color != "NO_CHANGE")
 
-    def fill(self, default: int) -> list[int]:
-        if "Padding" not in self.config:
+    def geometry(self, kind: str, resize: str) -> Shape | None:  # noqa: PLR0911 - one return a case
+        if kind == "letterbox_ext":
+            return self.extended(resize)
+        output = self.integers("OimageHeight", "OimageWidth")
+        if kind == "crop":
+            return self.cropped(resize, output)
+        if kind == "crop_first":
+            size, offset = self.integers("CropHeight", "CropWidth"), self.integers("CropY", "CropX", least=0)
+            if output is None or size is None or offset is None:
+                return None
+            crop = {"op": "Crop", "left": offset[1], "top": offset[0], "height": size[0], "width": size[1]}
+            return [crop, _stretch(output, resize)], output[0], output[1]
+        fill = self.fill(114) if kind == "letterbox" else None
+        if output is None:
+            return None
+        if kind == "resize":
+            return [_stretch(output, resize)], output[0], output[1]
+        box = {
+            "op": "Letterbox",
+            "height": output[0],
+            "width": output[1],
+            "interpolation": resize,
+            "fill": fill,
+        }
+        return [box], output[0], output[1]
+
+    def cropped(self, resize: str, output: list[int] | None) -> Shape | None:
+        resized = self.integers("ResizeHeight", "ResizeWidth")
+        offset = self.integers("CropY", "CropX", least=0)
+        if output is None or resized is None or offset is None:
+            return None
+        (height, width), (top, left) = output, offset
+        outside = [
+            key
+            for key, o, part, whole in zip(("CropY", "CropX"), offset, output, resized, strict=True)
+            if o + part > whole
+        ]
+        if outside:
+            key = outside[-1] if outside[-1] in self.config.value else "OpType"
+            place = self.places().get(key, (self.config.start, self.config.start + 1))
+            message = (
+                f"a crop of {width} x {height} at ({left}, {top}) reaches outside the resized image of "
+                f"{resized[1]} x {resized[0]}"
+            )
+            self.fault(place, message, "lower the offset or the crop")
+            return None
+        crop = {"op": "Crop", "left": left, "top": top, "height": height, "width": width}
+        return [_stretch(resized, resize), crop], height, width
+
+    def extended(self, resize: str) -> Shape | None:
+        resized = self.integers("ResizeHeight", "ResizeWidth")
+        sides = ("left", "top", "right", "bottom")
+        pads = self.integers(*(f"Padding{side.capitalize()}" for side in sides), least=0)
+        fill = self.fill(0)
+        if resized is None or pads is None or fill is None:
+            return None
+        pad = {"op": "Pad", **dict(zip(sides, pads, strict=True)), "fill": fill, "mode": "constant"}
+        height, width = resized[0] + pads[1] + pads[3], resized[1] + pads[0] + pads[2]
+        return [_stretch(resized, resize), pad], height, width
+
+    def fill(self, default: int) -> list[int] | None:
+        edge = self.config.value.get("EdgePaddingType")
+        if edge is not None and edge.value != "CONSTANT":
+            shown = json.dumps(edge.plain())
+            self.fault(edge, f"EdgePaddingType {shown} is not supported", "use CONSTANT", unsupported=True)
+        if "Padding" not in self.config.value:
             return [default] * 3
         values = self.triple("Padding")
+        if values is None:
+            return None
         if any(v != int(v) or not 0 <= v <= 255 for v in values):
-            raise self.fault("Padding", "Padding holds a value that is no whole number from 0 to 255")
+            place = self.config.value["Padding"]
+            self.fault(place, "Padding holds a value that is no whole number from 0 to 255")
+            return None
         return [int(v) for v in values]
 
 
-def _stretch(height: int, width: int, resize: str) -> dict[str, Any]:
+def _stretch(size: list[int], resize: str) -> Step:
+    height, width = size
     if resize == "bilinear_cv":
         return {"op": "ResizeCv", "height": height, "width": width}
-    return {"op": "Resize", "size": [height, width], "interpolation": resize}
-
-
-_FP16_ROUNDING = 1e-3  # twice the relative rounding of fp16: the field's files hold Mean and Std so rounded
-
-
-def check_override(
-    params: VdspParams, preprocess: dict[str, Any], height: int, width: int, name: str
-) -> None:
-    """Refuses a vdsp file that means another network input than the one compiled.
-
-    Args:
-        params: the file.
-        preprocess: the package's own, from its manifest.
-        height: the network's.
-        width: the network's.
-        name: the file's name, for messages.
-
-    Raises:
-        PackageError: another output size, channel order or normalization.
-    """
-    if (params.height, params.width) != (height, width):
-        raise PackageError(
-            f"{name}: gives {params.width} x {params.height} pixels, but the network takes {width} x "
-            f"{height}; "
-            "correct OimageWidth and OimageHeight, or compile for that size"
-        )
-    swaps = sum(step["op"] == "SwapChannels" for step in preprocess["steps"])
-    if params.bgr != (swaps % 2 == 1):
-        order = "BGR" if params.bgr else "RGB"
-        raise PackageError(
-            f"{name}: ColorCvtCode gives {order}, but the network was compiled for the other channel order; "
-            "change ColorCvtCode or compile again"
-        )
-    own = preprocess["normalize"]
-    for key, theirs, ours in (("Mean", params.mean, own["mean"]), ("Std", params.std, own["std"])):
-        asked = [value * params.divisor for value in theirs]
-        compiled = [value * own["divisor"] for value in ours]
-        for one, other in zip(asked, compiled, strict=True):
-            if not math.isclose(one, other, rel_tol=_FP16_ROUNDING, abs_tol=1e-4):
-                raise PackageError(
-                    f"{name}: Mean, Std and NormaType mean another normalization than the one compiled "
-                    f"into the "
-                    f"network ({key} in pixel units: {asked} against {compiled}); compile again with "
-                    f"these values"
-                )
+    return {"op": "Resize", "size": [height, width], "interpolation": resize, "max_size": None}

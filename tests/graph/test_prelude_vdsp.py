@@ -148,7 +148,7 @@ def test_grey_white_and_primaries_come_back_from_nv12(source: str) -> None:
 
 
 def test_the_preludes_stay_small() -> None:
-    for steps, most in (((ResizeCv(256, 256), CenterCrop(224, 224)), 90), ((Letterbox(224, 224),), 100)):
+    for steps, most in (((ResizeCv(256, 256), CenterCrop(224, 224)), 100), ((Letterbox(224, 224),), 115)):
         model = build_prelude(Preprocess(steps, Normalize()), 224, 224, ORDER)  # type: ignore[arg-type]
         assert {node.domain for node in model.graph.node} == {""}
         assert len(model.graph.node) <= most

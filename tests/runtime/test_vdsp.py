@@ -13,7 +13,8 @@ from PIL import Image
 from zooc_runtime import PackageError, open_package
 from zooc_runtime.cvresize import resize_cv_linear
 from zooc_runtime.reference import apply_steps
-from zooc_runtime.vdsp import VdspParams, check_override, parse_vdsp, read_vdsp
+from zooc_runtime.vdsp import VdspParams, examine_vdsp, parse_vdsp, read_vdsp
+from zooc_runtime.vdsp_override import check_override
 
 CROP = "FUSION_OP_RGB_RESIZE_CVTCOLOR_CROP_NORM_TENSOR"
 RESIZE = "FUSION_OP_RGB_RESIZE_CVTCOLOR_NORM_TENSOR"
@@ -124,12 +125,12 @@ def test_mean_and_std_are_not_needed_where_they_mean_nothing() -> None:
     [
         ('{"OpType": \n  nope}', r"p\.json:2:3: not JSON"),
         ("[1]", r"p\.json:1:1: an object with OpType"),
-        ('{"OpConfig": {}}', "OpType is missing"),
-        ('{"OpType": "BERT_EMBEDDING_OP"}', r'p\.json:1:2: OpType "BERT_EMBEDDING_OP" is unknown'),
+        ('{"OpConfig": {}}', r"p\.json:1:1: OpType is missing"),
+        ('{"OpType": "BERT_EMBEDDING_OP"}', r"p\.json:1:12: OpType BERT_EMBEDDING_OP embeds text"),
         (json.dumps({"OpType": CROP[:-1], "OpConfig": {}}), f'did you mean "{CROP}"'),
         (json.dumps({"OpType": CROP}), "OpConfig, an object, is missing"),
-        (_text(Std=[0.5, 0, 0.5]), r"p\.json:\d+:9: Std holds a 0"),
-        (_text(Mean=[float("nan"), 0, 0]), r"Mean is \[NaN, 0, 0\]; finite numbers"),
+        (_text(Std=[0.5, 0, 0.5]), r"p\.json:\d+:13: Std holds a 0"),
+        (_text(Mean=[float("nan"), 0, 0]), r"p\.json:\d+:13: NaN is not JSON; write a finite"),
         (_text(Mean=[0, 0]), "Mean is .*three numbers"),
         (_text(Mean="0"), "Mean is .*three numbers"),
         (_text(without="CropX"), "CropX is missing; add it"),
@@ -138,15 +139,26 @@ def test_mean_and_std_are_not_needed_where_they_mean_nothing() -> None:
             r'unknown key "ResizeWidht"; did you mean "ResizeWidth"',
         ),
         (_text(Wobble=1), 'unknown key "Wobble"; remove it'),
-        (_text(CropX=5), r"p\.json:\d+:9: a crop of 8 x 8 at \(5, 1\) reaches outside .* 12 x 10"),
-        (_text(CropY=-1), "CropY is -1; a whole number of at least 0"),
+        (_text(CropX=5), r"p\.json:\d+:18: a crop of 8 x 8 at \(5, 1\) reaches outside .* 12 x 10"),
+        (_text(CropY=-1), "CropY is -1; a whole number from 0"),
         (_text(OimageWidth=8.5), "OimageWidth is 8.5; a whole number"),
         (_text(OimageWidth=True), "OimageWidth is true"),
         (_text(ResizeType="BICUBIC_PILOW"), 'did you mean "BICUBIC_PILLOW"'),
         (_text(ColorCvtCode="BGR2RBG"), 'did you mean "BGR2RGB"'),
         (_text(NormaType="DIV256"), 'did you mean "DIV255"'),
         (_text(LETTERBOX, Padding=[300, 0, 0]), "Padding holds a value"),
-        ("[" * 100_000, "nested too deeply|not JSON"),
+        ("[" * 100_000, "nested more than 40 deep"),
+        (
+            '{"OpType": "x", "OpType": "y"}',
+            r"p\.json:1:17: the key .OpType. is given twice .first in line 1, column 2",
+        ),
+        ('{"OpType": "x",}', r"p\.json:1:15: not JSON: a comma before the end of the object; delete it"),
+        ('{"OpType": "x"} 5', r"p\.json:1:17: not JSON: something follows the end"),
+        ('{"OpType": "x', "a string without end"),
+        (_text(Std=[1e300, 1, 1]), "Std holds a number that is far too large"),
+        (_text(ColorCvtCode="YUV2RGB_NV12"), "needs YUV_NV12 input"),
+        (_text("FUSION_OP_YUV_NV12_RESIZE_2RGB_NORM_TENSOR"), "before the conversion to RGB"),
+        (_text(LETTERBOX, EdgePaddingType="REPLICATE"), "EdgePaddingType .* is not supported"),
     ],
 )
 def test_every_mistake_is_named_with_its_place(text: str, message: str) -> None:
@@ -199,3 +211,33 @@ def test_a_package_runs_with_the_files_preprocessing(
     (tmp_path / "p.json").write_text(_text(Mean=[0, 0, 0]))
     with pytest.raises(PackageError, match="another normalization"):
         open_package(package, vdsp_params=tmp_path / "p.json")
+
+
+def test_all_faults_are_found_at_once() -> None:
+    text = _text(Std=[0, 1, 1], ResizeType="x", CropX=-1, Wobble=1)
+    messages = [fault.message for fault in examine_vdsp(text).faults]
+    assert [m.split()[0] for m in messages] == ["unknown", "Std", "ResizeType", "CropX"]
+
+
+def test_the_output_size_may_be_the_networks() -> None:
+    text = json.loads(_text(without="OimageWidth"))
+    del text["OpConfig"]["OimageHeight"]
+    found = examine_vdsp(json.dumps(text), {"OimageWidth": 7, "OimageHeight": 6})
+    assert found.params is not None
+    assert (found.params.height, found.params.width) == (6, 7)
+    assert set(found.assumed) == {"OimageWidth", "OimageHeight"}
+
+
+@pytest.mark.parametrize("code", ["YUV2RGB_NV12", "YUV2BGR_NV12"])
+def test_nv12_operations_convert_first(code: str) -> None:
+    op = "FUSION_OP_YUV_NV12_CVTCOLOR_RESIZE_NORM_TENSOR"
+    params = parse_vdsp(_text(op, IimageFormat="YUV_NV12", ColorCvtCode=code), "x")
+    assert params.source == "nv12-bt601"
+    assert params.bgr == (code == "YUV2BGR_NV12")
+
+
+def test_a_crop_before_the_resize_cuts_the_image(image: np.ndarray) -> None:
+    op = "FUSION_OP_RGB_CROP_RESIZE_CVTCOLOR_NORM_TENSOR"
+    params = parse_vdsp(_text(op, CropX=3, CropY=4, CropWidth=20, CropHeight=30), "x")
+    wanted = resize_cv_linear(image[4:34, 3:23], 8, 8)
+    np.testing.assert_array_equal(_pixels(params, image), wanted.transpose(2, 0, 1))

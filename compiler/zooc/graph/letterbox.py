@@ -19,7 +19,8 @@ __all__ = ["letterbox"]
 def letterbox(g: Builder, image: Picture, step: Letterbox, order: ResampleOrder) -> Picture:
     """Scale by the smaller ratio of the sides, to at least one pixel each, and pad.
 
-    Sides are rounded half to even, as Python rounds. The odd row or column of the border lies below or on the right.
+    Sides are rounded half to even, as Python rounds. The odd row or column of the
+    border lies below or on the right.
     """
     canvas, zeros = g.i64([step.height, step.width]), g.i64([0, 0])
     sides = g.cast(image.size, TensorProto.DOUBLE)

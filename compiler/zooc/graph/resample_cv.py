@@ -47,7 +47,7 @@ def _taps(g: Builder, axes: Axes, axis: int) -> tuple[Value, Value]:
     """Both neighbours of each output along one axis: all the left ones, then all the right.
 
     Returns:
-        The positions, int64 `[2 count]`, and their weights with the shift that follows the product multiplied in (`2**-4` and
+        The positions, int64 `[2 count]`, and their weights, the following shift multiplied in (`2**-4` and
         `2**-16` are exact): float32 of columns, float64 of rows.
     """
 
