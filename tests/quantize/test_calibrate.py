@@ -40,7 +40,7 @@ def test_only_what_is_named_is_observed_and_the_body_stays_as_it_was(body, net) 
 def test_progress_counts_images(body, net) -> None:
     images, seen = net().images(5), []
     calibrate(body, [images[:2], images[2:4], images[4:]], ["act_out"], on_batch=seen.append)
-    assert seen == [2, 2, 1]
+    assert sorted(seen) == [1, 2, 2]
 
 
 def test_a_float_input_can_be_observed_itself() -> None:

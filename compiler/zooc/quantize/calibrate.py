@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import queue
 import tempfile
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,9 @@ import onnxruntime as ort
 
 from zooc.diagnostics import ZoocError, error
 from zooc.quantize.sketches import Sketches
+from zooc.quantize.workers import Item, Run, Tally, stream
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "no_images", "observer"]
 
 Batch = npt.NDArray[Any]
 _INLINE_LIMIT = 1 << 30
@@ -34,20 +33,17 @@ def calibrate(
 ) -> Sketches:
     """Sketches the named tensors over all batches in one pass.
 
-    While ONNX Runtime computes a batch, a second thread counts the previous one. At most three batches'
-    activations exist at a time, so memory depends on the batch's size and not on the number of images:
-    batches of one or two images keep it low and cost no speed.
+    Memory depends on the batch's size and not on the number of images. Batches of one image give the same
+    bits whatever their order and the number of threads.
 
     Args:
         body: the float32 network.
         batches: arrays for the network's only input, images along axis 0.
         tensors: what `tensors_to_observe` names; each float32.
-        threads: of ONNX Runtime for one inference; `None` leaves the choice to it.
-        on_batch: called with the number of images of each batch once that batch is counted, in order, from
-            another thread than the caller's.
+        threads: how many batches are worked on at a time; `None` means one a core, at most four.
+        on_batch: called with the number of images of each batch once that batch is counted.
         into: sketches to continue, of the same tensors; changed in place. After an interruption (Ctrl-C
-            included) it holds whole batches only, and `into.images` says how many images, so it can be saved
-            and continued.
+            included) it holds whole batches only, and `into.images` says how many images.
 
     Returns:
         `into`, or new sketches.
@@ -59,90 +55,69 @@ def calibrate(
     sketches = Sketches(tensors) if into is None else into
     if set(sketches) != set(tensors):
         raise ZoocError(error("Z0415", "the calibration to be continued observed other tensors"))
-    session = _observing_session(body, list(sketches), threads)
-    source = body.graph.input[0].name
-    counter = _Counter(sketches, on_batch)
+    tally = Tally(sketches)
     try:
-        for batch in batches:
-            wanted = [name for name in sketches if name != source]
-            values = dict(zip(wanted, session.run(wanted, {source: batch}), strict=True)) if wanted else {}
-            if source in sketches:
-                values[source] = batch
-            counter.put(values, len(batch))
-            del values
+        stream(_items(batches), observer(body, list(sketches)), tally, workers=threads, on_images=on_batch)
     finally:
-        counter.finish()
-    counter.raise_failure()
+        sketches.become(tally.sketches)
     if not sketches.images:
-        raise ZoocError(
-            error(
-                "Z0413",
-                "there are no images to calibrate with",
-                hint="int8 needs at least one image in `data`",
-            )
-        )
+        raise no_images()
     return sketches
 
 
-class _Counter:
-    """A thread that folds finished batches into the sketches, one at a time and in order."""
+def observer(body: onnx.ModelProto, tensors: Sequence[str]) -> Run:
+    """A function from a batch to the values of the named tensors, to be called on any number of threads.
 
-    def __init__(self, sketches: Sketches, on_batch: Callable[[int], None] | None) -> None:
-        self._sketches = sketches
-        self._on_batch = on_batch
-        self._queue: queue.Queue[tuple[dict[str, Batch], int] | None] = queue.Queue(maxsize=1)
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="zooc-calibrate", daemon=True)
-        self._thread.start()
+    A call computes on the thread that makes it: a result does not depend on what else runs.
+    """
+    session = _observing_session(body, tensors)
+    source = body.graph.input[0].name
+    wanted = [name for name in tensors if name != source]
 
-    def put(self, values: dict[str, Batch], images: int) -> None:
-        self.raise_failure()
-        self._queue.put((values, images))
+    def run(batch: Batch) -> dict[str, Batch]:
+        values = dict(zip(wanted, session.run(wanted, {source: batch}), strict=True)) if wanted else {}
+        return {source: batch, **values} if source in tensors else values
 
-    def finish(self) -> None:
-        self._queue.put(None)
-        self._thread.join()
-
-    def raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            if self._failure is not None:
-                continue
-            try:
-                self._count(*item)
-            except BaseException as failure:  # handed to the calling thread, which raises it
-                self._failure = failure
-
-    def _count(self, values: dict[str, Batch], images: int) -> None:
-        for name, value in values.items():
-            self._sketches.update(name, value)
-        self._sketches.images += images
-        if self._on_batch is not None:
-            self._on_batch(images)
+    return run
 
 
-def _observing_session(
-    body: onnx.ModelProto, tensors: Sequence[str], threads: int | None
-) -> ort.InferenceSession:
-    observed = onnx.ModelProto()
-    observed.CopyFrom(body)
-    have = {v.name for v in [*observed.graph.output, *observed.graph.input]}
-    observed.graph.output.extend(
+def no_images() -> ZoocError:
+    """Z0413: there was nothing to calibrate with."""
+    return ZoocError(
+        error(
+            "Z0413",
+            "there are no images to calibrate with",
+            hint="int8 needs at least one image in `data`",
+        )
+    )
+
+
+def _items(batches: Iterable[Batch]) -> Iterator[Item]:
+    first = 0
+    for batch in batches:
+        yield Item(range(first, first + len(batch)), lambda batch=batch: (batch, len(batch)))  # type: ignore[misc]
+        first += len(batch)
+
+
+def _observing_session(body: onnx.ModelProto, tensors: Sequence[str]) -> ort.InferenceSession:
+    have = {v.name for v in [*body.graph.output, *body.graph.input]}
+    extra = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
         for name in tensors
         if name not in have
-    )
+    ]
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     options.enable_mem_pattern = False
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     providers = ["CPUExecutionProvider"]
-    if observed.ByteSize() < _INLINE_LIMIT:
-        return ort.InferenceSession(observed.SerializeToString(), options, providers=providers)
+    if body.ByteSize() < _INLINE_LIMIT:
+        # Serialized protobuf messages merge when joined: the outputs are added without a copy of the weights.
+        addition = onnx.ModelProto(graph=onnx.GraphProto(output=extra)).SerializeToString()
+        return ort.InferenceSession(body.SerializeToString() + addition, options, providers=providers)
+    observed = onnx.ModelProto()
+    observed.CopyFrom(body)
+    observed.graph.output.extend(extra)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "body.onnx"
         onnx.save(observed, os.fspath(path), save_as_external_data=True, location="body.data")
