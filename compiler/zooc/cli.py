@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zooc import __version__
+from zooc.commands import dataset, tools
 from zooc.commands.edge import (
     Format,
     FormatOption,
@@ -293,7 +294,15 @@ def _format_file(file: Path, *, write: bool) -> bool:
     return True
 
 
+app.add_typer(dataset.app, name="dataset")
+tools.register(app)
+
+
 def main() -> None:
     """Entry point of the `zooc` command."""
     open_streams()
+    try:
+        Path.cwd()
+    except OSError:
+        sys.exit("error: the current folder does not exist any more; change to another one")
     app()

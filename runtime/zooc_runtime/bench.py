@@ -76,19 +76,23 @@ def run(directory: Path, options: argparse.Namespace) -> int:
     Raises:
         PackageError: unfit options, an unreadable file, a process that failed.
     """
+    from .bench_outputs import open_outputs, write_outputs
     from .bench_processes import run_jobs
     from .bench_report import lines, merge
-    from .manifest import Manifest
+    from .manifest import Manifest, find_package
 
     if options.path_output is not None and options.datalist is None:
         raise PackageError("--path_output needs --datalist: random images have no outputs worth keeping")
-    manifest = Manifest(_package(directory, options.model_path).absolute())
-    jobs = _jobs(manifest, options)
+    package = directory if options.model_path is None else find_package(options.model_path)
+    manifest = Manifest(package.absolute())
+    files = _all_files(options)
+    jobs = _jobs(manifest, options, files)
+    outputs = open_outputs(manifest, files, options)
     if not options.quiet and not options.json:
         note(f"{manifest['name']} {manifest['version']}: loading and warming up {len(jobs)} process(es)")
     result = merge(jobs, run_jobs(jobs), options.device, options.percentiles)
-    if options.path_output is not None:
-        _write_outputs(jobs[0], _all_files(options), options.path_output)
+    if outputs is not None:
+        write_outputs(outputs, jobs[0], files, options)
     if options.json:
         say(json.dumps(result, indent=2))
     else:
@@ -97,11 +101,10 @@ def run(directory: Path, options: argparse.Namespace) -> int:
     return 0
 
 
-def _jobs(manifest: Manifest, options: argparse.Namespace) -> list[Job]:
+def _jobs(manifest: Manifest, options: argparse.Namespace, files: tuple[str, ...]) -> list[Job]:
     from .bench_worker import Job
     from .machine import available_cores
 
-    files = _all_files(options)
     network = manifest["model"]["input"]["shape"]
     shape = options.shape or (3, network[2], network[3])
     if manifest["form"] == "tensor":
@@ -111,9 +114,7 @@ def _jobs(manifest: Manifest, options: argparse.Namespace) -> list[Job]:
             raise PackageError(
                 f"--shape {list(shape)}: this package takes tensors of {network[1:]} and nothing else"
             )
-    total = options.iterations or (
-        math.ceil(len(files) / options.batch_size) if files else _DEFAULT_ITERATIONS
-    )
+    total = options.iterations or _default_iterations(len(files), options)
     processes: int = options.processes
     if options.duration is None and total < processes:
         raise PackageError(
@@ -140,38 +141,20 @@ def _jobs(manifest: Manifest, options: argparse.Namespace) -> list[Job]:
     ]
 
 
+def _default_iterations(files: int, options: argparse.Namespace) -> int:
+    """Once over the list; where outputs are wanted, which takes a pass anyway, at most the default."""
+    if not files:
+        return _DEFAULT_ITERATIONS
+    once = math.ceil(files / int(options.batch_size))
+    return (
+        once if options.path_output is None else max(min(once, _DEFAULT_ITERATIONS), int(options.processes))
+    )
+
+
 def _all_files(options: argparse.Namespace) -> tuple[str, ...]:
     from .npz import read_datalist
 
     return read_datalist(options.datalist) if options.datalist else ()
-
-
-def _write_outputs(job: Job, files: tuple[str, ...], folder: Path) -> None:
-    """A pass of its own, after the measurement, so that writing files does not count."""
-    from .model import open_package
-    from .npz import output_name, read_input, write_output
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if next(folder.glob("output_*.npz"), None):
-            raise PackageError(f"{folder}: holds outputs already; name an empty folder")
-    except OSError as error:
-        raise PackageError(f"{folder}: cannot be created ({error.strerror})") from None
-    model = open_package(job.directory, job.engine, job.threads, job.batch_size, job.vdsp_params)
-    for start in range(0, len(files), model.batch_size):
-        scores = model.scores([read_input(file) for file in files[start : start + model.batch_size]])
-        for offset, row in enumerate(scores):
-            write_output(folder / output_name(start + offset, len(files)), row[None])
-
-
-def _package(default: Path, given: Path | None) -> Path:
-    """The folder that holds the manifest; the folder around it, as the compiler writes it, will do too."""
-    if given is None or (given / "manifest.json").exists():
-        return given or default
-    inner = [path.parent for path in given.glob("*/manifest.json")]
-    if len(inner) != 1:
-        raise PackageError(f"{given}: not a package of zooc; name the folder that holds manifest.json")
-    return inner[0]
 
 
 def _whole(text: str, least: int = 0) -> int:

@@ -1,96 +1,187 @@
-"""Top-1 and top-5 over a folder of images with known classes."""
+"""Top-1 and top-5 over images with known classes, and what the mistakes are."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .arrays import U8Array
 from .errors import PackageError
-from .images import list_images
-from .model import Model
+from .machine import available_cores
+from .parallel import in_order
 from .topk import top_k
-from .truth import by_class_folders, by_label_file, by_synsets
+from .truth import Classes
+from .wilson import wilson_interval
 
-__all__ = ["Evaluation", "evaluate", "truth_of"]
+if TYPE_CHECKING:
+    from .model import Model
+
+__all__ = ["Answer", "Evaluation", "answers_of", "pixels_of"]
+
+_FIRST = 5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The best class ids for an image, best first, and its true class id."""
+
+    path: str
+    truth: int
+    ids: tuple[int, ...]
 
 
 @dataclass
 class Evaluation:
-    """Counts so far. Hits are by class id: labels may repeat (ImageNet has two cranes)."""
+    """The answers so far. Hits are by class id: labels may repeat (ImageNet has two cranes).
 
-    images: int = 0
-    top1: int = 0
-    top5: int = 0
+    Attributes:
+        classes: what is known of the classes, for their names.
+        answers: of the images that count.
+        skipped: a message for each image that does not.
+    """
+
+    classes: Classes
+    answers: list[Answer] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
+    @property
+    def top1(self) -> int:
+        """Images whose best class is right."""
+        return sum(one.ids[:1] == (one.truth,) for one in self.answers)
+
+    @property
+    def top5(self) -> int:
+        """Images with the right class among the best five."""
+        return sum(one.truth in one.ids[:_FIRST] for one in self.answers)
+
+    @property
+    def depth(self) -> int:
+        """How many classes "the best five" are: fewer where the answers have fewer."""
+        return min((len(one.ids[:_FIRST]) for one in self.answers), default=_FIRST)
+
+    def per_class(self) -> list[dict[str, Any]]:
+        """`{"id", "label", "images", "top1_rate", "top5_rate"}` of each class with images, in percent."""
+        grouped: dict[int, list[Answer]] = defaultdict(list)
+        for one in self.answers:
+            grouped[one.truth].append(one)
+        table = []
+        for index in sorted(grouped):
+            part = Evaluation(self.classes, grouped[index])
+            table.append(
+                {
+                    "id": index,
+                    "label": self.classes.label(index),
+                    "images": len(part.answers),
+                    "top1_rate": 100 * part.top1 / len(part.answers),
+                    "top5_rate": 100 * part.top5 / len(part.answers),
+                }
+            )
+        return table
+
+    def confusions(self, count: int) -> list[dict[str, Any]]:
+        """The commonest mistakes first: `{"truth", "truth_label", "answer", "answer_label", "images"}`."""
+        pairs = Counter((one.truth, one.ids[0]) for one in self.answers if one.ids[0] != one.truth)
+        worst = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:count]
+        label = self.classes.label
+        return [
+            {"truth": t, "truth_label": label(t), "answer": a, "answer_label": label(a), "images": images}
+            for (t, a), images in worst
+        ]
+
     def to_json(self) -> dict[str, Any]:
-        """Rates in percent, counts, and a message for each image skipped."""
-        total = max(self.images, 1)
-        rates = {"top1_rate": 100 * self.top1 / total, "top5_rate": 100 * self.top5 / total}
-        return {**rates, "images": self.images, "top1": self.top1, "top5": self.top5, "skipped": self.skipped}
+        """Rates and intervals in percent, counts, a message for each image skipped, the two tables."""
+        total = len(self.answers)
+        document: dict[str, Any] = {}
+        for name, hits in (("top1", self.top1), ("top5", self.top5)):
+            document[f"{name}_rate"] = 100 * hits / max(total, 1)
+            document[f"{name}_interval"] = [100 * end for end in wilson_interval(hits, total)]
+        return {
+            **document,
+            "images": total,
+            "top1": self.top1,
+            "top5": self.top5,
+            "topk": self.depth,
+            "skipped": self.skipped,
+            "confusions": self.confusions(20),
+            "per_class": self.per_class(),
+        }
+
+    def lines(self, *, table: bool = False) -> Iterator[str]:
+        """The result in words; the first line is that of Vastai's eval_topk."""
+        document = self.to_json()
+        yield f"top1_rate: {document['top1_rate']:.3f} top5_rate: {document['top5_rate']:.3f}"
+        yield f"{document['images']} images, {len(self.skipped)} skipped"
+        for name, words in (("top1", "right at first"), ("top5", f"among the first {self.depth}")):
+            low, high = document[f"{name}_interval"]
+            yield f"{document[name]} {words} (95 % interval {low:.2f} to {high:.2f} %)"
+        if worst := self.confusions(5):
+            yield "commonest mistakes:"
+            yield from (
+                f"  {one['images']:5d}  {_named(one['truth'], one['truth_label'])} taken for "
+                f"{_named(one['answer'], one['answer_label'])}"
+                for one in worst
+            )
+        if table:
+            yield "   class  images    top1    top5  name"
+            for row in document["per_class"]:
+                yield (
+                    f"  {row['id']:6d}  {row['images']:6d}  {row['top1_rate']:6.2f}  "
+                    f"{row['top5_rate']:6.2f}  {row['label']}"
+                )
 
 
-def truth_of(
+def answers_of(
     model: Model,
-    folder: str | os.PathLike[str],
-    synsets: str | os.PathLike[str] | None,
-    label_file: str | os.PathLike[str] | None,
-) -> list[tuple[Path, int]]:
-    """The images of a folder with their class ids.
-
-    Raises:
-        PackageError: no images, or no ground truth for one.
-    """
-    root = Path(folder)
-    images = list_images(root)
-    if not images:
-        raise PackageError(f"{root}: no images below this folder; check the path")
-    if synsets is not None:
-        ids = by_synsets(images, synsets, model.classes)
-    elif label_file is not None:
-        ids = by_label_file(images, root, label_file, model.classes)
-    else:
-        ids = by_class_folders(images, root, model.labels, model.classes)
-    return list(zip(images, ids, strict=True))
-
-
-def evaluate(
-    model: Model, samples: Sequence[tuple[Path, int]], report: Callable[[Evaluation], None]
+    paths: Sequence[str],
+    truth: Sequence[int],
+    result: Evaluation,
+    report: Callable[[Evaluation], None] = lambda _: None,
 ) -> Evaluation:
-    """Runs all samples through the model in batches; unreadable images are skipped and counted.
+    """Runs images through the model in batches; unreadable ones are skipped and counted.
 
     Args:
         model: the package.
-        samples: images and class ids.
+        paths: the images.
+        truth: their class ids.
+        result: is filled in, and returned.
         report: called after every batch.
 
     Raises:
         PackageError: no image could be read.
     """
-    result = Evaluation()
-    for start in range(0, len(samples), model.batch_size):
-        pixels: list[U8Array] = []
-        truth = []
-        for path, class_id in samples[start : start + model.batch_size]:
-            try:
-                pixels.append(model.pixels(path))
-                truth.append(class_id)
-            except PackageError as error:
-                result.skipped.append(str(error))
-        if pixels:
-            scores = model.finish(model.run_tensor(np.stack(pixels)))
-            for row, class_id in zip(scores, truth, strict=True):
-                best = top_k(row, 5)
-                result.images += 1
-                result.top1 += best[0] == class_id
-                result.top5 += class_id in best
-        report(result)
-    if not result.images:
-        raise PackageError(f"none of the {len(samples)} images could be read; the first: {result.skipped[0]}")
+    outcomes = zip(paths, truth, pixels_of(model, paths, available_cores()), strict=True)
+    batch: list[tuple[str, int, U8Array]] = []
+    for done, (path, class_id, outcome) in enumerate(outcomes, 1):
+        if isinstance(outcome, PackageError):
+            result.skipped.append(str(outcome))
+        else:
+            batch.append((path, class_id, outcome))
+        if batch and (len(batch) == model.batch_size or done == len(paths)):
+            scores = model.finish(model.run_tensor(np.stack([pixels for *_, pixels in batch])))
+            for (name, expected, _), row in zip(batch, scores, strict=True):
+                result.answers.append(Answer(name, expected, tuple(top_k(row, _FIRST))))
+            batch.clear()
+            report(result)
+    if not result.answers:
+        raise PackageError(f"none of the {len(paths)} images could be read; the first: {result.skipped[0]}")
     return result
+
+
+def pixels_of(model: Model, paths: Sequence[str], workers: int) -> Iterator[U8Array | PackageError]:
+    """The network's input for each image, or why there is none, in order; worked on ahead in threads."""
+
+    def prepared(path: str) -> U8Array | PackageError:
+        try:
+            return model.pixels(path)
+        except PackageError as error:
+            return error
+
+    return in_order(prepared, paths, workers)
+
+
+def _named(index: int, label: str) -> str:
+    return str(index) if label == str(index) else f"{label} ({index})"

@@ -10,7 +10,15 @@ from typing import Any
 
 from .errors import PackageError
 
-__all__ = ["MANIFEST", "MANIFEST_HASH", "SCHEMA", "Manifest", "manifest_hash_line", "sha256_of"]
+__all__ = [
+    "MANIFEST",
+    "MANIFEST_HASH",
+    "SCHEMA",
+    "Manifest",
+    "find_package",
+    "manifest_hash_line",
+    "sha256_of",
+]
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -121,6 +129,20 @@ class Manifest:
             if not isinstance(entry, dict) or not {"sha256", "bytes"} <= entry.keys():
                 raise broken
         return entries
+
+
+def find_package(given: Path) -> Path:
+    """The folder that holds the manifest; the folder around it, as the compiler writes it, will do too.
+
+    Raises:
+        PackageError: there is no manifest, or more than one.
+    """
+    if (given / MANIFEST).exists():
+        return given
+    inner = [path.parent for path in given.glob(f"*/{MANIFEST}")]
+    if len(inner) != 1:
+        raise PackageError(f"{given}: not a package of zooc; name the folder that holds {MANIFEST}")
+    return inner[0]
 
 
 def manifest_hash_line(manifest: bytes) -> bytes:

@@ -216,8 +216,6 @@ def test_a_datalist_is_run_and_its_outputs_sort_in_its_order(
         with np.load(made, allow_pickle=False) as archive:
             assert archive["output_0"].dtype == np.float32
             np.testing.assert_allclose(archive["output_0"], model.scores(read_input(given)), rtol=1e-5)
-    with pytest.raises(PackageError, match="holds outputs already"):
-        bench("--datalist", datalist, "--path_output", tmp_path / "out")
 
 
 def test_output_names_sort_whatever_their_number() -> None:
@@ -231,7 +229,7 @@ def test_output_names_sort_whatever_their_number() -> None:
         ({"input": np.zeros((3, 4, 4), np.uint8)}, "has no input_0"),
         ({"input_0": np.zeros((4, 4, 3), np.uint8)}, r"input_0 is uint8 \[4, 4, 3\]"),
         ({"input_0": np.zeros((3, 4, 4), np.float32)}, "input_0 is float32"),
-        ({"input_0": np.array([{"a": 1}])}, "not an npz file, or damaged"),
+        ({"input_0": np.array([{"a": 1}])}, "input_0 is a pickled object, which could run code"),
     ],
 )
 def test_an_unfit_npz_is_named(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:

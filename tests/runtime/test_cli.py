@@ -135,7 +135,7 @@ def test_eval_takes_sorted_class_folders_and_skips_damaged_images(run: Run, bird
     code, out, err = run("eval", birds)
     assert code == 0
     assert "13 images, 1 skipped" in out and "30.png" in err
-    assert out.splitlines()[-1].startswith("top1_rate: ") and " top5_rate: " in out.splitlines()[-1]
+    assert out.splitlines()[0].startswith("top1_rate: ") and " top5_rate: " in out.splitlines()[0]
 
 
 def test_eval_counts_by_class_id(run: Run, birds: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import zooc_runtime
 from zooc.emit.contents import PackageContents
 from zooc.emit.rendering import render
+from zooc.resources import resource
 from zooc_runtime.manifest import MANIFEST, MANIFEST_HASH, manifest_hash_line
 
 __all__ = ["package_files"]
@@ -64,6 +65,10 @@ def _import_package(contents: PackageContents) -> dict[str, bytes]:
     files[contents.manifest["goldens"]["file"]] = contents.goldens
     if contents.label_names is not None:
         files["labels.txt"] = "".join(f"{_one_line(name)}\n" for name in contents.label_names).encode()
+    labels = contents.deployment.postprocess.labels
+    if labels is not None and labels.origin == "imagenet1k":
+        # The names of ImageNet's class folders, by which `eval` finds the truth.
+        files["synsets.txt"] = resource("data/imagenet1k_synsets.txt").read_bytes().replace(b"\r\n", b"\n")
     if contents.vdsp_params is not None:
         files["vdsp_params.json"] = _json(contents.vdsp_params)
     runtime = Path(zooc_runtime.__file__).parent
