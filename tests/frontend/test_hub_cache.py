@@ -27,6 +27,7 @@ def weights_of(folder: Path, text: str):
     return deployment and deployment.model.weights.path, [d.code for d in diagnostics]
 
 
+@pytest.mark.slow
 def test_the_folder_is_torchs_own(monkeypatch):
     hub = pytest.importorskip("torch.hub")
     for name, value in (("TORCH_HOME", "/a"), ("XDG_CACHE_HOME", "/b")):

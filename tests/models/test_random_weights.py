@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zooc.models.random_weights import draw_weight
+from zooc.models.random_weights import draw_weight, norm_factor
 
 
 def test_weights_depend_on_name_and_seed_only():
@@ -35,3 +35,9 @@ def test_no_branch_is_dead_and_no_variance_is_negative():
 def test_biases_and_matrices_are_small():
     assert np.abs(draw_weight("bn3.bias", (500,), 0)).max() < 0.5
     assert draw_weight("fc.weight", (100, 50), 0).std() == pytest.approx(0.02, rel=0.1)
+
+
+def test_only_the_deepest_networks_get_smaller_factors():
+    assert norm_factor(0) == norm_factor(53) == norm_factor(150) == 0.75
+    assert 0.5 < norm_factor(363) < norm_factor(271) < 0.75
+    assert draw_weight("bn.weight", (500,), 0, 0.5).mean() == pytest.approx(0.5, abs=0.02)

@@ -59,13 +59,14 @@ def fill_randomly(module: Any, seed: int) -> None:
     """
     import torch
 
-    from zooc.models.random_weights import draw_weight
+    from zooc.models.random_weights import draw_weight, norm_factor
 
     drawn = dict(module.named_parameters())
     drawn |= {k: v for k, v in module.named_buffers() if k.endswith(("running_mean", "running_var"))}
+    factor = norm_factor(sum(key.endswith("running_var") for key in drawn))
     with torch.no_grad():
         for key, tensor in drawn.items():
-            tensor.copy_(torch.from_numpy(draw_weight(key, tuple(tensor.shape), seed)))
+            tensor.copy_(torch.from_numpy(draw_weight(key, tuple(tensor.shape), seed, factor)))
 
 
 def _some(items: Sequence[str], separator: str) -> str:

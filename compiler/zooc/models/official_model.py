@@ -11,9 +11,8 @@ from zooc.models.fit_weights import fit_weights
 from zooc.models.give_weights import Created, State, give_weights
 from zooc.models.impatience import fetch_state
 from zooc.models.iresnet import DEPTHS, IResNet
-from zooc.models.near_names import near_names
 from zooc.models.official_names import OFFICIAL, RESNEST
-from zooc.models.refusals import check_published_classes, no_download, uncreatable, unknown_model
+from zooc.models.refusals import check_published_classes, no_download, uncreatable, unknown_official
 
 __all__ = ["create"]
 
@@ -31,8 +30,7 @@ def create(model: Model) -> Created:
     """
     name = model.source.name
     if name not in OFFICIAL:
-        hint = f"the official models are {', '.join(OFFICIAL)}"
-        raise unknown_model(model, "the official source", near_names(name, list(OFFICIAL)), hint)
+        raise unknown_official(model.source)
     classes = model.classes or _CLASSES
     if model.input is not None and model.input.channels != 3:
         raise uncreatable(model, f"it takes 3 channels, not {model.input.channels}")

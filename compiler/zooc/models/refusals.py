@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-from zooc.deployment import Model
+from zooc.deployment import Model, ModelSource
 from zooc.diagnostics import ZoocError, error
 from zooc.models.near_names import near_names
+from zooc.models.official_names import OFFICIAL
 
-__all__ = ["check_published_classes", "no_download", "uncreatable", "unknown_model", "unknown_tag"]
+__all__ = [
+    "check_published_classes",
+    "no_download",
+    "uncreatable",
+    "unknown_model",
+    "unknown_official",
+    "unknown_tag",
+]
 
 
 def unknown_model(
-    model: Model, library: str, near: list[str], hint: str, notes: tuple[str, ...] = ()
+    source: ModelSource, library: str, near: list[str], hint: str, notes: tuple[str, ...] = ()
 ) -> ZoocError:
     """`Z0201`; `hint` where there are no near names."""
-    kind, name = model.source.kind, model.source.name
+    kind, name = source.kind, source.name
     listed = ", ".join(f"{kind}.{n}" for n in near)
     return ZoocError(
         error(
             "Z0201",
             f"{library} has no model {name}",
-            model.source.span,
+            source.span,
             notes=notes,
             hint=f"did you mean {listed}?" if near else hint,
         )
     )
 
 
-def unknown_tag(model: Model, library: str, tags: list[str], known: list[str], hint: str) -> ZoocError:
+def unknown_tag(source: ModelSource, library: str, tags: list[str], known: list[str], hint: str) -> ZoocError:
     """`Z0201` for a name of the form `BASE.TAG`, where `tags` are the full names that BASE has."""
-    base, _, tag = model.source.name.partition(".")
+    base, _, tag = source.name.partition(".")
     if not tag or base not in known:
-        return unknown_model(model, library, near_names(base, known), hint)
-    notes = (f"{base} is a model of {model.source.kind}, but has no weights named {tag}",)
-    return unknown_model(model, library, [base, *tags][:6], hint, notes)
+        return unknown_model(source, library, near_names(base, known), hint)
+    notes = (f"{base} is a model of {source.kind}, but has no weights named {tag}",)
+    return unknown_model(source, library, [base, *tags][:6], hint, notes)
+
+
+def unknown_official(source: ModelSource) -> ZoocError:
+    """`Z0201` for a name of `official.NAME`."""
+    hint = f"the official models are {', '.join(OFFICIAL)}"
+    return unknown_model(source, "the official source", near_names(source.name, OFFICIAL), hint)
 
 
 def uncreatable(model: Model, problem: Exception | str) -> ZoocError:

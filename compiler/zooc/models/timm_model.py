@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from zooc.deployment import Model
+from zooc.deployment import Model, ModelSource
 from zooc.models.give_weights import Created, State, give_weights
 from zooc.models.impatience import impatient_with_hub
 from zooc.models.refusals import check_published_classes, no_download, uncreatable, unknown_tag
@@ -24,7 +24,7 @@ def create(model: Model) -> Created:
         ZoocError: unknown name (`Z0201`), weights unreadable (`Z0204`), not fitting (`Z0205`) or not to be
             had (`Z0206`), or a model that cannot be created so (`Z0207`).
     """
-    check_name(model)
+    check_name(model.source)
     classes = model.classes or int(timm.get_pretrained_cfg(model.source.name).num_classes)
 
     def new(_state: State | None) -> Any:
@@ -33,18 +33,18 @@ def create(model: Model) -> Created:
     return give_weights(model, classes, new, lambda: _pretrained(model, classes))
 
 
-def check_name(model: Model) -> None:
+def check_name(source: ModelSource) -> None:
     """Refuses a name that the installed timm does not have.
 
     Raises:
         ZoocError: `Z0201`.
     """
-    name = model.source.name
+    name = source.name
     known = timm.list_models()
     if name in known or name in (tagged := timm.list_models(pretrained=True)):
         return
     tags = [n for n in tagged if n.split(".")[0] == name.split(".")[0]]
-    raise unknown_tag(model, f"timm {timm.__version__}", tags, known, "timm.list_models() lists the names")
+    raise unknown_tag(source, f"timm {timm.__version__}", tags, known, "timm.list_models() lists the names")
 
 
 def new_module(model: Model, name: str, classes: int) -> Any:

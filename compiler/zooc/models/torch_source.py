@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TORCH_SOURCES", "TorchSource", "require_packages"]
 
-_EXPORTER = 1
+_EXPORTER = 2
 """Raised whenever the same model would give another graph, so that the cache forgets."""
 
 _LIBRARIES = {"timm": "timm", "torchvision": "torchvision", "official": "timm"}

@@ -10,7 +10,7 @@ import re
 import warnings
 from typing import Any
 
-from zooc.deployment import Model
+from zooc.deployment import Model, ModelSource
 from zooc.models.give_weights import Created, State, give_weights
 from zooc.models.impatience import impatient
 from zooc.models.refusals import check_published_classes, no_download, uncreatable, unknown_tag
@@ -34,13 +34,13 @@ def classifiers() -> list[str]:
     return list(models.list_models(module=models))
 
 
-def published_weights(model: Model) -> Any:
+def published_weights(source: ModelSource) -> Any:
     """The entry of torchvision's weights enumeration that a source's name means.
 
     Raises:
         ZoocError: `Z0201`: there is no such model, or no such tag.
     """
-    base, _, tag = model.source.name.partition(".")
+    base, _, tag = source.name.partition(".")
     known = classifiers()
     if base in known:
         entries = models.get_model_weights(base)
@@ -52,7 +52,7 @@ def published_weights(model: Model) -> Any:
     else:
         tags = []
     raise unknown_tag(
-        model,
+        source,
         f"torchvision {torchvision.__version__.partition('+')[0]}",
         tags,
         known,
@@ -67,7 +67,7 @@ def create(model: Model) -> Created:
         ZoocError: unknown name (`Z0201`), weights unreadable (`Z0204`), not fitting (`Z0205`) or not to be
             had (`Z0206`), or a model that cannot be created so (`Z0207`).
     """
-    entry = published_weights(model)
+    entry = published_weights(model.source)
     published = len(entry.meta.get("categories") or range(1000))
     classes = model.classes or published
     if model.input is not None and model.input.channels != 3:

@@ -1,0 +1,8 @@
+"""What each model's publisher does with an image before the network sees it."""
+
+from __future__ import annotations
+
+from zooc.models.recipes.find import find_recipe
+from zooc.models.recipes.recipe import Recipe
+
+__all__ = ["Recipe", "find_recipe"]
