@@ -126,6 +126,11 @@ class Cache:
             shutil.rmtree(scratch, ignore_errors=True)
         return path
 
+    def remove(self, kind: str, key: str) -> None:
+        """Forgets an entry, if there is one."""
+        if self.root is not None:
+            self._remove(self.root / kind / key)
+
     def size(self) -> int:
         """Bytes held by the cache, sidecars included; 0 where it is off or absent."""
         if self.root is None:

@@ -1,34 +1,31 @@
-"""Calibration: the images that `data images(...)` stands for, and their sketches."""
+"""Calibration: the images that `data images(...)` stands for, and how they become pixels."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 
-from zooc.cache import Cache, file_sha256, key
 from zooc.deployment import ImageSet
 from zooc.diagnostics import Diagnostic, ZoocError, error, warning
-from zooc.progress import Progress
-from zooc.quantize import Sketches, calibrate
+from zooc.quantize import Item
 from zooc.sessions import open_session
+from zooc.shards import WHOLE, Shard
 from zooc_runtime.decode import decode
 from zooc_runtime.errors import PackageError
 from zooc_runtime.geometry import output_size
 from zooc_runtime.images import draw, list_images, suffixes_found
 
-__all__ = ["CalibrationImages", "cached_sketches", "pixel_batches"]
-
-_SKETCHES_VERSION = 2
-"""Part of the cache key: raised when sketches of the same inputs would come out differently."""
+__all__ = ["CalibrationImages", "pixel_batches", "pixel_items"]
 
 _LEAST_SHARE = 0.5
 """Of the images drawn, so many must be readable."""
@@ -41,18 +38,26 @@ class CalibrationImages:
     Attributes:
         paths: what was drawn, sorted.
         steps: the preprocessing, of which an image can be too small.
+        shard: which part of the draw `paths` is.
+        drawn: how many images the whole draw has.
+        content: hash of the names and sizes of the whole draw: the same on every machine that has the images.
         skipped: what could not be read or was too small, with the reason, known after a pass of `decoded`.
     """
 
     image_set: ImageSet
     paths: list[Path]
     steps: Sequence[dict[str, Any]] = ()
+    shard: Shard = WHOLE
+    drawn: int = 0
+    content: str = ""
     warnings: list[Diagnostic] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def find(cls, image_set: ImageSet, steps: Sequence[dict[str, Any]] = ()) -> CalibrationImages:
-        """List the folder and draw.
+    def find(
+        cls, image_set: ImageSet, steps: Sequence[dict[str, Any]] = (), shard: Shard = WHOLE
+    ) -> CalibrationImages:
+        """List the folder, draw, and take a shard of what was drawn.
 
         Raises:
             ZoocError: Z0451, no image there; the folder cannot be read.
@@ -62,9 +67,12 @@ class CalibrationImages:
             if not found:
                 raise ZoocError(_none_found(image_set))
             wanted = image_set.count or len(found)
-            images = cls(image_set, draw(found, min(wanted, len(found)), image_set.seed), steps)
+            drawn = draw(found, min(wanted, len(found)), image_set.seed)
         except PackageError as problem:
             raise ZoocError(error("Z0451", str(problem), image_set.span)) from None
+        images = cls(image_set, drawn, steps, shard, len(drawn))
+        images.content = images._hash(with_times=False)
+        images.paths = [drawn[place] for place in shard.take(len(drawn))]
         if wanted > len(found):
             images.warnings.append(
                 warning(
@@ -80,9 +88,34 @@ class CalibrationImages:
         """Relative to the folder, with forward slashes."""
         return path.relative_to(self.image_set.folder).as_posix()
 
-    def fingerprint(self) -> list[list[str]]:
-        """Name and content hash of every image, for cache keys; the reason in place of one unreadable."""
-        return [[self.name(path), _content(path)] for path in self.paths]
+    def fingerprint(self) -> str:
+        """Hash of the names, sizes and times of change of this shard's images, for cache keys.
+
+        The content is not read: of a million images that would take longer than many a calibration.
+        """
+        return self._hash(with_times=True)
+
+    def _hash(self, *, with_times: bool) -> str:
+        digest = hashlib.sha256()
+        for path in self.paths:
+            try:
+                status = os.stat(path)  # noqa: PTH116 - Path.stat takes longer than the call to the system
+            except OSError as problem:  # a dangling link, say: decoding will skip it by name
+                facts = problem.strerror or "unreadable"
+            else:
+                facts = f"{status.st_size} {status.st_mtime_ns}" if with_times else str(status.st_size)
+            digest.update(f"{self.name(path)}\0{facts}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+    def usable(self, path: Path) -> npt.NDArray[np.uint8] | None:
+        """An image, uint8 `[H, W, 3]`; `None`, with the reason in `skipped`, if it cannot be used."""
+        try:
+            image = decode(path)
+            output_size(self.steps, *image.shape[:2])
+        except PackageError as problem:
+            self.skipped[self.name(path)] = str(problem).removeprefix(f"{path}: ")
+            return None
+        return image
 
     def decoded(self) -> Iterator[npt.NDArray[np.uint8]]:
         """Each usable image, uint8 `[H, W, 3]`.
@@ -91,19 +124,12 @@ class CalibrationImages:
             ZoocError: Z0453, at the end, if fewer than half could be read.
         """
         self.skipped.clear()
-        for path in self.paths:
-            try:
-                image = decode(path)
-                output_size(self.steps, *image.shape[:2])
-            except PackageError as problem:
-                self.skipped[self.name(path)] = str(problem).removeprefix(f"{path}: ")
-                continue
-            yield image
+        yield from (image for path in self.paths if (image := self.usable(path)) is not None)
         self.check_enough()
 
     def check_enough(self) -> None:
-        """Raises Z0453 if fewer than half of the images drawn could be read."""
-        if len(self.skipped) > (1 - _LEAST_SHARE) * len(self.paths):
+        """Raises Z0453 if fewer than half of the images drawn could be read; a shard alone may be unlucky."""
+        if self.shard == WHOLE and len(self.skipped) > (1 - _LEAST_SHARE) * len(self.paths):
             notes = tuple(f"{name}: {reason}" for name, reason in list(self.skipped.items())[:10])
             raise ZoocError(
                 error(
@@ -145,46 +171,24 @@ def pixel_batches(
         yield np.resize(np.concatenate(waiting), (size, *waiting[0].shape[1:]))
 
 
-def cached_sketches(
-    body: onnx.ModelProto,
-    prelude: onnx.ModelProto,
-    images: CalibrationImages,
-    tensors: Sequence[str],
-    cache: Cache,
-    progress: Progress,
-) -> Sketches:
-    """Sketches of `tensors` over all images, from the cache if it knows network, prelude and images."""
-    cache_key = key(
-        _SKETCHES_VERSION,
-        _sha256(body),
-        _sha256(prelude),
-        images.fingerprint(),
-        sorted(tensors),
-        onnxruntime.__version__,
-    )
-    known, skipped = cache.get("sketches", cache_key), cache.get("skipped", cache_key)
-    if known and skipped:
-        progress.note("calibration from the cache")
-        images.skipped = json.loads(skipped.read_text("utf-8"))
-        return Sketches.load(known)
-    batch = body.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
-    with progress.track("calibrating", len(images.paths)) as advance:
-        sketches = calibrate(body, pixel_batches(prelude, images, batch), tensors, on_batch=advance)
-    cache.put("sketches", cache_key, sketches.save)
-    text = json.dumps(images.skipped)
-    cache.put("skipped", cache_key, lambda path: path.write_text(text, "utf-8"))
-    return sketches
+def pixel_items(
+    prelude: onnx.ModelProto, images: CalibrationImages, size: int, done: Container[int] = ()
+) -> Iterator[Item]:
+    """The images not yet `done`, in batches of `size` that are decoded and preprocessed when loaded."""
+    session = open_session(prelude, threads=1)
 
+    def load(places: Sequence[int]) -> tuple[npt.NDArray[np.uint8] | None, int]:
+        found = (images.usable(images.paths[place]) for place in places)
+        pixels = [session.run(None, {"image": image})[0] for image in found if image is not None]
+        if not pixels:
+            return None, 0
+        batch = np.concatenate(pixels)
+        # A network of a fixed batch cannot take less; the repetitions do not count.
+        return np.resize(batch, (size, *batch.shape[1:])), len(pixels)
 
-def _content(path: Path) -> str:
-    try:
-        return file_sha256(path)
-    except OSError as problem:  # a dangling link, say: decoding will skip it by name
-        return f"unreadable: {problem.strerror}"
-
-
-def _sha256(model: onnx.ModelProto) -> str:
-    return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    todo = (place for place in range(len(images.paths)) if place not in done)
+    while places := tuple(islice(todo, size)):
+        yield Item(places, partial(load, places))
 
 
 def _none_found(image_set: ImageSet) -> Diagnostic:

@@ -12,7 +12,8 @@ import PIL
 
 from zooc.agreement import compare_bodies
 from zooc.cache import Cache
-from zooc.calibration import CalibrationImages, cached_sketches, pixel_batches
+from zooc.calibration import CalibrationImages, pixel_batches
+from zooc.calibration_pass import run_calibration
 from zooc.consistency import network_contradictions
 from zooc.deployment import Deployment
 from zooc.diagnostics import Diagnostic, ZoocError
@@ -176,7 +177,7 @@ def calibrate_ranges(c: Compilation) -> None:
     c.images = CalibrationImages.find(quantize.data, c.deployment.preprocess.to_json()["steps"])
     c.warnings += c.images.warnings
     tensors = tensors_to_observe(c.prepared_body, quantize)
-    sketches = cached_sketches(c.prepared_body, c.prelude, c.images, tensors, c.cache, c.progress)
+    sketches = run_calibration(c.prepared_body, c.prelude, c.images, tensors, c.cache, c.progress)
     c.warnings += c.images.skip_warnings()
     c.ranges = choose_ranges(sketches, quantize.calibrate)
 

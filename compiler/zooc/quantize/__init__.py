@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zooc.quantize.calibrate import calibrate
+from zooc.quantize.calibrate import calibrate, no_images, observer
 from zooc.quantize.compare import Agreement, compare_logits
 from zooc.quantize.fp16 import to_fp16
 from zooc.quantize.inspect_optimized import FloatLayer, Optimized, float_convolutions, inspect_optimized
@@ -12,22 +12,32 @@ from zooc.quantize.qdq import quantize_body
 from zooc.quantize.ranges import Ranges, choose_ranges
 from zooc.quantize.records import LayerRecord, Quantized
 from zooc.quantize.sketches import Sketches
+from zooc.quantize.table import format_table, parse_table, table_places
+from zooc.quantize.workers import Item, Tally, stream
 
 __all__ = [
     "Agreement",
     "FloatLayer",
+    "Item",
     "LayerRecord",
     "Optimized",
     "Quantized",
     "Ranges",
     "Sketches",
+    "Tally",
     "calibrate",
     "choose_ranges",
     "compare_logits",
     "float_convolutions",
+    "format_table",
     "inspect_optimized",
+    "no_images",
+    "observer",
+    "parse_table",
     "prepare_body",
     "quantize_body",
+    "stream",
+    "table_places",
     "tensors_to_observe",
     "to_fp16",
 ]

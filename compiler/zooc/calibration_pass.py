@@ -1,0 +1,170 @@
+"""The one pass over the calibration images: from the cache, resumed or run, and kept as it goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from zooc.cache import Cache, key
+from zooc.calib_file import Identity, model_sha256
+from zooc.calibration import CalibrationImages, pixel_items
+from zooc.diagnostics import ZoocError
+from zooc.progress import Progress
+from zooc.quantize import Sketches, Tally, no_images, observer, stream
+from zooc.shards import WHOLE
+
+__all__ = ["calibration_identity", "run_calibration"]
+
+_SKETCHES_VERSION = 3
+"""Part of the cache key: raised when sketches of the same inputs would come out differently."""
+
+_SAVE_EVERY = 2.0
+"""Seconds of work that a killed calibration loses at most, and one batch."""
+
+
+def calibration_identity(
+    body: onnx.ModelProto,
+    prelude: onnx.ModelProto,
+    preprocess: object,
+    images: CalibrationImages | None = None,
+) -> Identity:
+    """What a calibration of this network on these images is known by; `preprocess` has a JSON form."""
+    return Identity(
+        network=model_sha256(body),
+        prelude=model_sha256(prelude),
+        preprocess=json.dumps(preprocess, sort_keys=True),
+        images=images.content if images else "",
+        drawn=images.drawn if images else 0,
+    )
+
+
+def run_calibration(
+    body: onnx.ModelProto,
+    prelude: onnx.ModelProto,
+    images: CalibrationImages,
+    tensors: Sequence[str],
+    cache: Cache,
+    progress: Progress,
+) -> Sketches:
+    """Sketches of `tensors` over all images, the same to the bit however often it was interrupted.
+
+    The cache keeps finished sketches, and every two seconds what a run under way has done so far.
+
+    Raises:
+        ZoocError: Z0411, an activation is NaN or infinite; Z0413, Z0453, too few images can be used.
+    """
+    identity = calibration_identity(body, prelude, None, images)
+    cache_key = key(
+        _SKETCHES_VERSION,
+        [identity.network, identity.prelude, identity.engine],
+        images.fingerprint(),
+        sorted(tensors),
+    )
+    known, skipped = cache.get("sketches", cache_key), cache.get("skipped", cache_key)
+    if known and skipped:
+        progress.note("calibration from the cache")
+        images.skipped = json.loads(skipped.read_text("utf-8"))
+        return Sketches.load(known)
+    partial = _Partial(cache, cache_key, images)
+    tally = partial.load(tensors)
+    if tally.done:
+        progress.note(
+            f"continues an interrupted calibration: {len(tally.done)} of {len(images.paths)} images done"
+        )
+    _run(body, prelude, images, tally, partial, progress)
+    images.check_enough()
+    if not tally.sketches.images and images.shard == WHOLE:
+        raise no_images()
+    cache.put("sketches", cache_key, tally.sketches.save)
+    text = json.dumps(images.skipped, sort_keys=True)
+    cache.put("skipped", cache_key, lambda path: path.write_text(text, "utf-8"))
+    partial.drop()
+    return tally.sketches
+
+
+def _run(
+    body: onnx.ModelProto,
+    prelude: onnx.ModelProto,
+    images: CalibrationImages,
+    tally: Tally,
+    partial: _Partial,
+    progress: Progress,
+) -> None:
+    done = frozenset(tally.done)
+    if len(done) == len(images.paths):
+        return
+    size = body.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
+    items = pixel_items(prelude, images, size, done)
+    run = observer(body, list(tally.sketches))
+    try:
+        with progress.track("calibrating", len(images.paths) - len(done)) as advance:
+            stream(items, run, tally, on_images=advance, checkpoint=partial.save, every=_SAVE_EVERY)
+    except KeyboardInterrupt:
+        if partial.saved:
+            progress.note(
+                f"{len(tally.done)} of {len(images.paths)} images are calibrated; "
+                "the same command continues from there"
+            )
+        raise
+
+
+@dataclass
+class _Partial:
+    """An unfinished calibration in the cache.
+
+    There are two places, written in turn: a run that is killed while it writes one leaves the other.
+    """
+
+    cache: Cache
+    cache_key: str
+    images: CalibrationImages
+    saved: int = 0
+
+    def save(self, tally: Tally) -> None:
+        """Keeps `tally`."""
+        if not tally.done:
+            return
+        skipped = json.dumps(self.images.skipped).encode()
+        arrays = {
+            **tally.sketches.arrays(),
+            "done": np.asarray(tally.done, np.int64),
+            "skipped": np.frombuffer(skipped, np.uint8),
+        }
+
+        def write(path: Path) -> None:
+            with path.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+
+        if self.cache.put("partial", self._place(self.saved), write):
+            self.saved += 1
+
+    def load(self, tensors: Sequence[str]) -> Tally:
+        """The furthest state kept, or an empty one."""
+        best = Tally(Sketches(tensors))
+        for place in (0, 1):
+            path = self.cache.get("partial", self._place(place))
+            if path is None:
+                continue
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    arrays = {name: file[name] for name in file.files}
+                found = Tally(Sketches.from_arrays(arrays), arrays["done"].tolist())
+                skipped = json.loads(arrays["skipped"].tobytes())
+            except (OSError, ValueError, KeyError, ZoocError):
+                continue
+            if len(found.done) > len(best.done) and list(found.sketches) == list(tensors):
+                best, self.images.skipped, self.saved = found, skipped, place + 1
+        return best
+
+    def drop(self) -> None:
+        """Forgets what was kept."""
+        for place in (0, 1):
+            self.cache.remove("partial", self._place(place))
+
+    def _place(self, number: int) -> str:
+        return f"{self.cache_key}-{number % 2}"

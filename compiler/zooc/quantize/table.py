@@ -1,0 +1,149 @@
+"""Ranges as text, a line a tensor: `name threshold min max`, the usual exchange format of quantizers.
+
+`#` begins a comment. A name with blanks or a `#` is written as a JSON string. A line of two columns, `name
+threshold`, stands for `-threshold threshold`. Numbers are written with as many digits as it takes to read the
+same float64 back.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from zooc.diagnostics import Diagnostic, Label, SourceFile, Span, ZoocError, error
+from zooc.quantize.ranges import Ranges
+
+__all__ = ["format_table", "parse_table", "table_places"]
+
+_HEADER = "# name threshold min max"
+_PLAIN = re.compile(r'[^\s"#][^\s#]*')
+_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|[^\s#]+')
+_HINT = "a line is `name threshold min max`, or `name threshold`; `#` begins a comment"
+
+
+def format_table(ranges: Ranges, *, about: Sequence[str] = (), notes: Mapping[str, str] | None = None) -> str:
+    """The table as text, in columns.
+
+    Args:
+        ranges: of float64 limits.
+        about: comment lines for its head.
+        notes: a comment for the ends of some tensors' lines.
+    """
+    rows = [
+        (_quoted(name), repr(max(abs(low), abs(high))), repr(low), repr(high))
+        for name, (low, high) in ranges.items()
+    ]
+    columns = (_HEADER.removeprefix("# ").split(), *rows)
+    widths = [max(len(row[i]) + 2 * (i == 0 and row is columns[0]) for row in columns) for i in range(4)]
+
+    def line(row: Sequence[str], first: str) -> str:
+        cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        return "  ".join(cells)
+
+    lines = [*(f"# {text}" for text in about), line(columns[0], "# name")]
+    for name, row in zip(ranges, rows, strict=True):
+        note = (notes or {}).get(name)
+        lines.append(line(row, row[0]) + (f"  # {note}" if note else ""))
+    return "\n".join(lines) + "\n"
+
+
+def parse_table(source: SourceFile) -> Ranges:
+    """Reads a table.
+
+    Raises:
+        ZoocError: Z0468, one for each line that is malformed, has a value that is no finite number, whose
+            minimum exceeds its maximum, whose threshold disagrees with them, or that names a tensor again.
+    """
+    ranges: Ranges = {}
+    places: dict[str, Span] = {}
+    problems: list[Diagnostic] = []
+    for number, start in enumerate(source.line_starts, 1):
+        tokens = _tokens(source, number, start)
+        if not tokens:
+            continue
+        try:
+            name, limits = _entry(tokens)
+            if name in places:
+                label = Label(places[name], "first given here")
+                raise _Refused(f'"{name}" is given twice', tokens[0], "keep one of the lines", (label,))
+        except _Refused as refused:
+            problems.append(
+                error("Z0468", refused.message, refused.span, labels=refused.labels, hint=refused.hint)
+            )
+        else:
+            ranges[name], places[name] = limits, tokens[0]
+    if not ranges and not problems:
+        problems.append(error("Z0468", f"{source.name} holds no ranges", hint=_HINT))
+    if problems:
+        raise ZoocError(*problems)
+    return ranges
+
+
+def table_places(source: SourceFile) -> dict[str, Span]:
+    """Where each tensor of a sound table is named."""
+    lines = (_tokens(source, number, start) for number, start in enumerate(source.line_starts, 1))
+    return {_unquoted(tokens[0]): tokens[0] for tokens in lines if tokens}
+
+
+class _Refused(Exception):
+    def __init__(self, message: str, span: Span, hint: str, labels: tuple[Label, ...] = ()) -> None:
+        super().__init__(message)
+        self.message, self.span, self.hint, self.labels = message, span, hint, labels
+
+
+def _tokens(source: SourceFile, number: int, start: int) -> list[Span]:
+    text, place, found = source.line(number), 0, []
+    while (match := _TOKEN.search(text, place)) is not None:
+        if "#" in text[place : match.start()]:
+            break
+        found.append(Span(source, start + match.start(), start + match.end()))
+        place = match.end()
+    return found
+
+
+def _entry(tokens: list[Span]) -> tuple[str, tuple[float, float]]:
+    name = _unquoted(tokens[0])
+    if len(tokens) not in (2, 4):
+        what = f"{len(tokens)} column{'s' * (len(tokens) > 1)}"
+        raise _Refused(f"a line of {what}", Span(tokens[0].source, tokens[0].start, tokens[-1].end), _HINT)
+    threshold, *limits = [_number(token) for token in tokens[1:]]
+    low, high = limits or (-threshold, threshold)
+    if threshold < 0:
+        raise _Refused(
+            f"the threshold {threshold:g} is negative", tokens[1], "a threshold is max(|min|, |max|)"
+        )
+    if low > high:
+        place = Span(tokens[0].source, tokens[2].start, tokens[3].end)
+        raise _Refused(f"the minimum {low:g} exceeds the maximum {high:g}", place, "exchange the two")
+    largest = max(abs(low), abs(high))
+    if not math.isclose(threshold, largest, rel_tol=1e-3, abs_tol=1e-12):
+        hint = f"zooc uses min and max; make the threshold {largest!r}, or min and max what you meant"
+        raise _Refused(f"the threshold {threshold:g} is not max(|min|, |max|) = {largest:g}", tokens[1], hint)
+    return name, (min(low, 0.0) + 0.0, max(high, 0.0) + 0.0)
+
+
+def _number(token: Span) -> float:
+    try:
+        value = float(token.text)
+    except ValueError:
+        raise _Refused(f"{token.text!r} is no number", token, _HINT) from None
+    if not math.isfinite(value) or abs(value) > 3.4e38:
+        raise _Refused(
+            f"{token.text} is no value of a tensor", token, "a range is finite and fits into float32"
+        )
+    return value
+
+
+def _quoted(name: str) -> str:
+    return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+
+
+def _unquoted(token: Span) -> str:
+    if not token.text.startswith('"'):
+        return token.text
+    try:
+        return str(json.loads(token.text))
+    except ValueError:
+        raise _Refused(f"{token.text} is no quoted name", token, "a quoted name is a JSON string") from None
