@@ -42,7 +42,7 @@ def list_images(folder: str | os.PathLike[str], suffix: str | None = None) -> li
     if not root.is_dir():
         raise PackageError(f"{root}: not a folder; name the folder that holds the images")
     wanted = IMAGE_SUFFIXES if suffix is None else {suffix.lstrip(".").lower()}
-    found = [path for path in _files(root) if path.suffix[1:].lower() in wanted]
+    found = [path for path in _files(root) if path.suffix[1:].lower() in wanted and not _is_special(path)]
     return sorted(found, key=lambda path: path.relative_to(root).as_posix())
 
 
@@ -73,6 +73,11 @@ def draw(items: Sequence[T], count: int | None, seed: int = 0) -> list[T]:
         )
     chosen = np.random.default_rng(seed).permutation(len(items))[:count]
     return [items[i] for i in sorted(chosen.tolist())]
+
+
+def _is_special(path: Path) -> bool:
+    """A pipe or a device, which would be waited for endlessly; dangling links stay, to be named as such."""
+    return path.exists() and not path.is_file()
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -170,3 +171,9 @@ def test_more_images_asked_for_than_there_are_is_a_warning(project: Any) -> None
 )
 def test_a_draw_that_cannot_be_made_is_refused(project: Any, argument: str, code: str, message: str) -> None:
     project.compile(quantize=f'quantize int8 {{ data images("images", {argument}) }}').refused(code, message)
+
+
+def test_a_pipe_among_the_images_is_not_waited_for(project: Any) -> None:
+    os.mkfifo(project.folder / "images" / "pipe.jpg")
+    outcome = project.compile().succeeded()
+    assert "against float on 6 images" in outcome.out

@@ -49,6 +49,15 @@ def test_an_unfit_place_is_refused_before_the_long_work(project: Any) -> None:
     assert (project.folder / "out").read_text() == "mine"
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_the_long_work(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != project.folder)
+    outcome = project.compile().refused("Z0605", "out: Permission denied", "check the permissions")
+    assert "calibrating" not in outcome.err
+    assert project.wrote_nothing()
+
+
 def test_a_failing_compile_leaves_the_old_package_as_it_is(project: Any) -> None:
     project.compile().succeeded()
     before = _contents(project.folder)

@@ -151,6 +151,19 @@ def test_odd_surroundings_do(project: Any) -> None:
     assert (elsewhere / "build" / "tiny" / "tiny" / "model.onnx").exists()
 
 
+def test_a_current_folder_that_is_gone_is_told(project: Any) -> None:
+    code = "import os; os.mkdir('a'); os.chdir('a'); os.rmdir('../a'); from zooc.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "compile", str(project.folder / "tiny.zoo")],
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "error: the current folder does not exist any more; change to another one\n"
+
+
 def test_closed_or_full_standard_streams_are_no_bug_of_ours(project: Any) -> None:
     command = f"{sys.executable} -c 'from zooc.cli import main; main()' "
     for line, wanted in (

@@ -17,7 +17,7 @@ def check_output(directory: Path, *, force: bool) -> None:
     """Refuses, before the long work begins, a place that `emit_package` would refuse after it.
 
     Raises:
-        ZoocError: Z0601, Z0602, Z0603.
+        ZoocError: Z0601, Z0602, Z0603, Z0605.
     """
     check_place(_absolute(directory), force=force)
 

@@ -51,6 +51,11 @@ def check_place(directory: Path, *, force: bool) -> None:
     """
     with _reported(directory):
         _check_replaceable(directory, force=force)
+        around = next(parent for parent in directory.parents if parent.exists())
+        if not around.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(around))
+        if not os.access(around, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(around))
 
 
 def _place(files: Mapping[str, bytes], directory: Path) -> None:
