@@ -3,7 +3,7 @@
 Meaning of the file, as this module takes it:
 
 - `FUSION_OP_RGB_RESIZE_CVTCOLOR_CROP_NORM_TENSOR`: stretch to `ResizeWidth x ResizeHeight`, cut
-  `OimageWidth x OimageHeight` at `(CropX, CropY)`. `..._CROP_RESIZE_CVTCOLOR...`: cut `CropWidth x$
+  `OimageWidth x OimageHeight` at `(CropX, CropY)`. `..._CROP_RESIZE_CVTCOLOR...`: cut `CropWidth x
   CropHeight`, then stretch. `..._RESIZE_CVTCOLOR_NORM_TENSOR`: stretch to `OimageWidth x OimageHeight`.
 - `..._LETTERBOX_CVTCOLOR_NORM_TENSOR`: fit into `OimageWidth x OimageHeight`, ratio kept, centred on
   `Padding` (114 where the file has none). `_EXT`: stretch to `ResizeWidth x ResizeHeight`, then pad each

@@ -256,7 +256,7 @@ def test_variant_names_come_in_the_files_order() -> None:
 def test_a_vdsp_file_becomes_the_steps_it_describes() -> None:
     deployment = accept(MODEL + 'preprocess vdsp("dla102x-pillow.json")')
     assert deployment.preprocess is not None
-    assert deployment.preprocess.steps == (Resize((256, 256), "bicubic"), CenterCrop(224, 224))
+    assert deployment.preprocess.steps == (Resize((256, 256), "bicubic"), Crop(16, 16, 224, 224))
     config = json.loads((DATA / "dla102x-opencv.json").read_text(encoding="utf-8"))["OpConfig"]
     assert deployment.preprocess.normalize == Normalize(255.0, tuple(config["Mean"]), tuple(config["Std"]))
     same = accept(MODEL + 'preprocess { vdsp("dla102x-pillow.json") }')

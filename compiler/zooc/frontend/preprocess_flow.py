@@ -7,18 +7,21 @@ from dataclasses import dataclass, field
 
 from zooc.deployment import (
     CenterCrop,
+    Crop,
     ECenterCrop,
     InputShape,
+    Letterbox,
     Normalize,
     Pad,
     Preprocess,
     Resize,
+    ResizeCv,
     Step,
     SwapChannels,
 )
 from zooc.diagnostics import Diagnostic, Label, Span, error, warning
 
-__all__ = ["Action", "Channels", "Convert", "Pixel", "Standardize", "check_flow"]
+__all__ = ["Action", "Channels", "Convert", "Pixel", "Source", "Standardize", "check_flow"]
 
 Report = Callable[[Diagnostic], None]
 
@@ -30,7 +33,15 @@ _PIXEL_UNITS = 8.0
 class Pixel:
     """A step that maps `uint8` pixels to `uint8` pixels."""
 
-    step: Resize | CenterCrop | ECenterCrop | Pad
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`NV12(matrix)`: the image comes as a YUV frame; `kind` as in `Preprocess.source`."""
+
+    kind: str
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,7 @@ class Standardize:
     span: Span
 
 
-Action = Pixel | Channels | Convert | Standardize
+Action = Source | Pixel | Channels | Convert | Standardize
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,7 @@ class _Short:
 class _State:
     """What is known of the image so far; `size` is (height, width), or the shorter side, or nothing."""
 
+    source: Source | None = None
     size: tuple[int, int] | _Short | None = None
     size_span: Span | None = None
     swapped: Span | None = None
@@ -105,6 +117,8 @@ def check_flow(
 
     for action in actions:
         match action:
+            case Source():
+                _begin(action, actions[0], state, refuse)
             case Pixel(step):
                 _before_conversion(step.span, state, refuse)
                 _apply_size(step, state, refuse)
@@ -129,7 +143,15 @@ def check_flow(
         norm.std if norm else (1.0, 1.0, 1.0),
         norm.span if norm else state.convert.span,
     )
-    return Preprocess(tuple(state.steps), normalize, span=span)
+    source = state.source.kind if state.source else "rgb"
+    return Preprocess(tuple(state.steps), normalize, source, span)  # type: ignore[arg-type]
+
+
+def _begin(action: Source, first: Action, state: _State, refuse: Report) -> None:
+    if action is not first:
+        message = "`NV12` says what the camera delivers and comes first"
+        refuse(error("Z0315", message, action.span, hint="move it to the beginning of the block"))
+    state.source = action
 
 
 def _before_conversion(span: Span | None, state: _State, refuse: Report) -> None:
@@ -195,12 +217,17 @@ def _standardize(action: Standardize, state: _State, refuse: Report) -> None:
         refuse(warning("Z0313", message, action.span, labels=(label,), hint=hint))
 
 
-def _apply_size(step: Resize | CenterCrop | ECenterCrop | Pad, state: _State, refuse: Report) -> None:
+def _apply_size(step: Step, state: _State, refuse: Report) -> None:
     match step:
         case Resize():
             state.size = _resized(step, state.size)
         case CenterCrop(height, width):
             _check_crop(step, state, refuse)
+            state.size = (height, width)
+        case Crop(height=height, width=width):
+            _check_place(step, state, refuse)
+            state.size = (height, width)
+        case ResizeCv(height, width) | Letterbox(height, width):
             state.size = (height, width)
         case ECenterCrop(side):
             state.size = (side, side)
@@ -251,6 +278,23 @@ def _check_crop(crop: CenterCrop, state: _State, refuse: Report) -> None:
         else:
             message = f"a crop of {crop.width} x {crop.height} is larger than some resized images"
             refuse(warning("Z0301", message, crop.span, labels=label, hint=hint))
+
+
+def _check_place(crop: Crop, state: _State, refuse: Report) -> None:
+    if not isinstance(state.size, tuple):
+        return
+    height, width = state.size
+    if crop.top + crop.height > height or crop.left + crop.width > width:
+        label = (
+            ()
+            if state.size_span is None
+            else (Label(state.size_span, f"the image is {width} x {height} here"),)
+        )
+        message = (
+            f"a crop of {crop.width} x {crop.height} at ({crop.left}, {crop.top}) reaches outside the image"
+        )
+        hint = "lower the offset or the crop, or resize to more"
+        refuse(error("Z0301", message, crop.span, labels=label, hint=hint))
 
 
 def _check_result(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zooc_runtime.vdsp_words import KEYS
+
 __all__ = [
     "BLOCKS",
     "CALIBRATION_METHODS",
@@ -13,6 +15,8 @@ __all__ = [
     "FUNCTIONS",
     "GRANULARITIES",
     "INTERPOLATIONS",
+    "LIBRARIES",
+    "MATRICES",
     "PAD_MODES",
     "REQUIRED_LABELS",
     "RESERVED",
@@ -61,8 +65,21 @@ EXAMPLES: dict[tuple[str, str], str] = {
 """How each statement is written, for hints."""
 
 STEPS: dict[str, tuple[Parameter, ...]] = {
-    "Resize": (Parameter("size", True), Parameter("interpolation"), Parameter("max_size")),
+    "NV12": (Parameter("matrix", True),),
+    "Resize": (
+        Parameter("size", True),
+        Parameter("interpolation"),
+        Parameter("max_size"),
+        Parameter("library"),
+    ),
     "CenterCrop": (Parameter("size", True),),
+    "Crop": tuple(Parameter(name, True) for name in ("top", "left", "height", "width")),
+    "Letterbox": (
+        Parameter("size", True),
+        Parameter("interpolation"),
+        Parameter("library"),
+        Parameter("fill"),
+    ),
     "ECenterCrop": (Parameter("size", True),),
     "Pad": (Parameter("padding", True), Parameter("fill"), Parameter("mode", alias="padding_mode")),
     "BGR": (),
@@ -70,7 +87,7 @@ STEPS: dict[str, tuple[Parameter, ...]] = {
     "ToTensor": (),
     "PILToTensor": (),
     "Normalize": (Parameter("mean", True), Parameter("std", True)),
-    "vdsp": (Parameter("path", True),),
+    "vdsp": (Parameter("path"), Parameter("OpType"), *(Parameter(key) for key in KEYS)),
 }
 """The steps of a `preprocess` block."""
 
@@ -88,6 +105,8 @@ DTYPES = ("int8", "fp16", "fp32")
 CALIBRATION_METHODS = ("percentile", "kl_divergence", "mse", "max")
 GRANULARITIES = ("per_channel", "per_tensor")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
+LIBRARIES = ("pillow", "opencv")
+MATRICES = ("bt601", "bt709")
 PAD_MODES = ("constant", "edge", "reflect", "symmetric")
 REQUIRED_LABELS = ("folders", "none")
 ENGINES = ("onnxruntime", "openvino")
@@ -99,6 +118,8 @@ RESERVED = frozenset(
         *CALIBRATION_METHODS,
         *GRANULARITIES,
         *INTERPOLATIONS,
+        *LIBRARIES,
+        *MATRICES,
         *PAD_MODES,
         *ENGINES,
         *REQUIRED_LABELS,
