@@ -1,4 +1,4 @@
-"""Trains the digits example's network, exports it to ONNX, and measures it on the held-back images.
+"""Trains one of the digits example's networks, exports it to ONNX, and measures it on the held-back images.
 
 Each step sees fresh composites: the 797 training digits, turned and placed anew over the training halves of
 the photographs, through the same JPEG coding, crop and normalization as in deployment. The test images are
@@ -23,7 +23,7 @@ import onnxruntime as ort
 import torch
 from evaluate import e_center_crop, normalize, top1
 from make_dataset import CROP, SPLITS, compose, encode, load_sources, make_dataset
-from network import SIZE, build_network
+from network import NETWORKS, SIZE, build_network
 from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
@@ -77,14 +77,14 @@ def window_start(mask: NDArray[np.uint8], axis: int, view: int) -> int:
     return int(np.clip(np.round(start), 0, SIZE - view))
 
 
-def train(epochs: int, seed: int, *, bfloat16: bool) -> nn.Module:
-    """Trains from scratch with AdamW, one learning rate cycle and label smoothing, printing progress.
+def train(name: str, epochs: int, seed: int, *, bfloat16: bool) -> nn.Module:
+    """Trains network `name` from scratch: AdamW, one learning rate cycle, label smoothing; prints progress.
 
     The first third of the epochs shows windows on the digits: global average pooling makes small digits in
     whole frames a slow start, and a network shown nothing else still guesses after 10,000 images.
     """
     torch.manual_seed(seed)
-    network = build_network().to(memory_format=torch.channels_last).train()
+    network = build_network(name).to(memory_format=torch.channels_last).train()
     near = round(epochs * 0.35)
     loaders = [
         torch.utils.data.DataLoader(
@@ -168,7 +168,10 @@ def _drop_metadata(message: Any) -> None:
 
 def main() -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Trains, exports and measures the digits example's network.")
+    parser = argparse.ArgumentParser(
+        description="Trains, exports and measures a network of the digits example."
+    )
+    parser.add_argument("--network", choices=NETWORKS, default="resnest")
     parser.add_argument("--epochs", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -176,17 +179,18 @@ def main() -> int:
         "--float32", action="store_true", help="no bfloat16 autocast; slower where the CPU has it"
     )
     parser.add_argument("--data", type=Path, default=HERE / "data")
-    parser.add_argument("-o", "--output", type=Path, default=HERE / "digits_resnest.onnx")
+    parser.add_argument("-o", "--output", type=Path, help="default: digits_NETWORK.onnx beside this script")
     arguments = parser.parse_args()
+    output = arguments.output or HERE / f"digits_{arguments.network}.onnx"
     torch.set_num_threads(arguments.threads)
     try:
         make_dataset(arguments.data)
     except OSError as problem:
         print(f"train.py: {problem}", file=sys.stderr)
         return 1
-    network = train(arguments.epochs, arguments.seed, bfloat16=not arguments.float32)
-    export(network, arguments.output)
-    session = ort.InferenceSession(str(arguments.output), providers=["CPUExecutionProvider"])
+    network = train(arguments.network, arguments.epochs, arguments.seed, bfloat16=not arguments.float32)
+    export(network, output)
+    session = ort.InferenceSession(str(output), providers=["CPUExecutionProvider"])
     files = sorted((arguments.data / "test").glob("*/*.jpg"))
     print(f"top-1 on {len(files)} held-back images: {top1(session, files):.4f}")
     return 0
