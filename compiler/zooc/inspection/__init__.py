@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zooc.inspection.describe import Inspection, Port, inspect_model
-from zooc.inspection.macs import count_macs
+from zooc.inspection.macs import count_macs, macs_of_nodes
 from zooc.inspection.paths import inspect_deployment, inspect_path
 from zooc.inspection.render import render
 from zooc.models import count_parameters
@@ -16,5 +16,6 @@ __all__ = [
     "inspect_deployment",
     "inspect_model",
     "inspect_path",
+    "macs_of_nodes",
     "render",
 ]

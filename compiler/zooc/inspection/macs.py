@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import onnx
@@ -10,7 +11,7 @@ import onnxruntime
 
 from zooc.engine_log import quiet_engine
 
-__all__ = ["EXAMPLE_IMAGE", "count_macs"]
+__all__ = ["EXAMPLE_IMAGE", "count_macs", "macs_of_nodes"]
 
 EXAMPLE_IMAGE = (375, 500)
 """Height and width assumed of a compiled graph's `image`, whose size is free; no count depends on it."""
@@ -25,7 +26,14 @@ Shape = tuple[int, ...]
 
 
 def count_macs(model: onnx.ModelProto, batch: int = 1) -> int:
-    """Multiply-accumulates of one run: of Conv, ConvTranspose, Gemm, MatMul and their integer variants.
+    """Multiply-accumulates of one run: the sum of `macs_of_nodes`."""
+    return sum(macs_of_nodes(model, batch).values())
+
+
+def macs_of_nodes(model: onnx.ModelProto, batch: int = 1) -> dict[str, int]:
+    """Multiply-accumulates of one run, by node name.
+
+    Counted are Conv, ConvTranspose, Gemm, MatMul and their integer variants.
 
     A convolution costs one for each weight that reaches an output element, padding included, as is usual.
     A compiled graph's prelude and postlude are not counted, nor is what is elementwise. FLOPs are twice this.
@@ -49,7 +57,10 @@ def count_macs(model: onnx.ModelProto, batch: int = 1) -> int:
     missing = sorted(needed - shapes.keys())
     if missing:
         shapes |= _measured_shapes(sized, missing)
-    return sum(_node_macs(node, shapes) for node in layers)
+    counts: Counter[str] = Counter()
+    for node in layers:
+        counts[node.name] += _node_macs(node, shapes)
+    return dict(counts)
 
 
 def _node_macs(node: onnx.NodeProto, shapes: dict[str, Shape]) -> int:
