@@ -93,6 +93,15 @@ def compile_command(
     measure: Annotated[
         bool, typer.Option("--measure", help="Also time the result on this machine, for the report.")
     ] = False,
+    ranges: Annotated[
+        Path | None,
+        typer.Option(
+            "--ranges",
+            metavar="FILE",
+            help="Take the ranges from a .calib file or a table (see zooc calibrate) instead of calibrating.",
+            show_default=False,
+        ),
+    ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
@@ -112,7 +121,7 @@ def compile_command(
                 param_hint="--stop-before",
             )
         place = output and Path(os.path.expanduser(output))  # noqa: PTH111 - an unknown ~user stays as it is
-        request = Request(file, place, variant, tuple(overrides or ()), force, stop_before, measure)
+        request = Request(file, place, variant, tuple(overrides or ()), force, stop_before, measure, ranges)
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
         compilation = Compilation(request, Cache(None if no_cache else default_root()), progress)
         run(compilation)
@@ -131,17 +140,25 @@ def check(
     files: Annotated[list[Path], typer.Argument(help="The .zoo files.", show_default=False)],
     variant: VariantOption = None,
     overrides: SetOption = None,
+    require_files: Annotated[
+        bool, typer.Option("--require-files", help="Weights, images and labels that are missing are errors.")
+    ] = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
 ) -> None:
-    """Check FILES without compiling: every error of a file in one run."""
+    """Check FILES without compiling: every error of a file in one run.
+
+    Files that a description names need not be here; what is missing is a warning.
+    """
 
     def work() -> int:
         from zooc.frontend import load_deployment
 
         found: list[Diagnostic] = []
         for file in files:
-            found += load_deployment(file, variant, tuple(overrides or ()))[1]
+            found += load_deployment(
+                file, variant, tuple(overrides or ()), may_miss_files=not require_files
+            )[1]
         errors = sum(d.severity == "error" for d in found)
         if output_format is Format.json:
             print_json({"ok": not errors, "diagnostics": as_json(found)})
@@ -295,6 +312,7 @@ def _format_file(file: Path, *, write: bool) -> bool:
 
 
 app.add_typer(dataset.app, name="dataset")
+app.add_typer(calibrate.app, name="calibrate")
 tools.register(app)
 
 

@@ -166,7 +166,7 @@ class _File(Reading):
             )
             return None
         name = found.value
-        if name in OPERATIONS:
+        if isinstance(name, str) and name in OPERATIONS:
             return OPERATIONS[name]
         for beginning, reason in UNSUPPORTED.items():
             if isinstance(name, str) and name.startswith(beginning):

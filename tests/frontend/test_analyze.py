@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from zooc.deployment import (
     CalibrationMethod,
     CenterCrop,
+    Crop,
     Deployment,
     ECenterCrop,
     FileWeights,

@@ -28,9 +28,20 @@ Report = Callable[[Diagnostic], None]
 
 
 def load_deployment(
-    path: str | Path, variant: str | None = None, overrides: Sequence[str] = ()
+    path: str | Path,
+    variant: str | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    may_miss_files: bool = False,
 ) -> tuple[Deployment | None, list[Diagnostic]]:
     """Reads, parses and analyzes one `.zoo` file.
+
+    Args:
+        path: the file.
+        variant: the variant's name.
+        overrides: `NAME=VALUE` each, as `--set` takes them.
+        may_miss_files: files that the description names and that are not there are warnings, for a check on
+            another machine than the one that compiles.
 
     Returns:
         The deployment, `None` if there are errors; and all findings, warnings included.
@@ -41,7 +52,7 @@ def load_deployment(
     tree, diagnostics = parse(source)
     if tree is None:
         return None, diagnostics
-    return analyze(tree, path=Path(path), variant=variant, overrides=overrides)
+    return analyze(tree, path=Path(path), variant=variant, overrides=overrides, may_miss_files=may_miss_files)
 
 
 def variant_names(tree: ast.File) -> tuple[str, ...]:
@@ -50,7 +61,12 @@ def variant_names(tree: ast.File) -> tuple[str, ...]:
 
 
 def analyze(
-    tree: ast.File, *, path: Path, variant: str | None = None, overrides: Sequence[str] = ()
+    tree: ast.File,
+    *,
+    path: Path,
+    variant: str | None = None,
+    overrides: Sequence[str] = (),
+    may_miss_files: bool = False,
 ) -> tuple[Deployment | None, list[Diagnostic]]:
     """Checks `tree` as `variant` and the command line's `--set` values make it.
 
@@ -62,6 +78,7 @@ def analyze(
         path: where it lies; its relative paths start there.
         variant: the variant's name.
         overrides: `NAME=VALUE` each, as `--set` takes them; later ones win.
+        may_miss_files: files that are not there are warnings.
 
     Returns:
         The deployment, `None` if there are errors; and all findings in the order of the text.
@@ -81,14 +98,16 @@ def analyze(
         report(error("Z0116", f"unknown variant `{variant}`", notes=notes, hint=hint))
     elif variant is not None:
         layers.append(assignments[variant])
-    deployment = _describe(
-        tree.source, apply_overrides(base, [*layers, command_line]), path, report, used, check_files=True
-    )
+    chosen = apply_overrides(base, [*layers, command_line])
+    reader = Reader(Scope(chosen.lets, report), path.absolute().parent, report, may_be_missing=may_miss_files)
+    deployment = _describe(tree.source, chosen, path, reader, used)
     for name, block in base.variants.items():
         if name != variant:
             found: list[Diagnostic] = []
             changed = apply_overrides(base, [assignments[name]])
-            _describe(tree.source, changed, path, found.append, used, check_files=False)
+            scope = Scope(changed.lets, found.append)
+            reader = Reader(scope, path.absolute().parent, found.append, check_files=False)
+            _describe(tree.source, changed, path, reader, used)
             diagnostics += [finding for finding in found if _inside(finding.span, block.span)]
     for name, definition in base.lets.items():
         if name not in used:
@@ -112,11 +131,9 @@ def _command_line(overrides: Sequence[str], base: Outline, report: Report) -> li
 
 
 def _describe(
-    source: SourceFile, effective: Outline, path: Path, report: Report, used: set[str], *, check_files: bool
+    source: SourceFile, effective: Outline, path: Path, reader: Reader, used: set[str]
 ) -> Deployment | None:
-    path = path.absolute()
-    scope = Scope(effective.lets, report)
-    reader = Reader(scope, path.parent, report, check_files=check_files)
+    path, report = path.absolute(), reader.report
     blocks = effective.blocks
     start = Span(source, 0, 0)
     model: Model | None = None
@@ -132,7 +149,7 @@ def _describe(
     quantize = read_quantize(blocks["quantize"], reader) if "quantize" in blocks else Quantize()
     postprocess: Postprocess | None = read_postprocess(blocks.get("postprocess", Settings()), model, reader)
     package = read_package(blocks.get("package", Settings()), reader, path=path, fallback=start)
-    used |= scope.used
+    used |= reader.scope.used
     if model is None or quantize is None or postprocess is None or package is None:
         return None
     if preprocess is None and "preprocess" in blocks:

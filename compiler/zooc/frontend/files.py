@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from zooc.diagnostics import Diagnostic, Span, error
+from zooc.diagnostics import Diagnostic, Span, error, warning
 from zooc.frontend.suggest import did_you_mean
 
 __all__ = ["find_path"]
 
 
-def find_path(
+def find_path(  # noqa: PLR0911 - one return a case
     text: str,
     span: Span,
     what: str,
@@ -22,6 +22,7 @@ def find_path(
     check: bool,
     report: Callable[[Diagnostic], None],
     cache: Path | None = None,
+    may_be_missing: bool = False,
 ) -> Path | None:
     """The absolute path that `text` names relative to `base`.
 
@@ -33,6 +34,7 @@ def find_path(
         folder: whether it must be a folder rather than a file.
         check: whether it must exist.
         report: takes the finding.
+        may_be_missing: a file that is not there is a warning, and its path the answer all the same.
         cache: a folder where a file named without one is looked for too.
     """
     if not text or "\0" in text:
@@ -58,7 +60,11 @@ def find_path(
         return None
     notes = () if Path(text).is_absolute() else ("paths are relative to the .zoo file",)
     hint = _near(path)
-    report(error("Z0119", f'{what} "{text}" does not exist', span, notes=notes, hint=hint))
+    message = f'{what} "{text}" does not exist'
+    if may_be_missing:
+        report(warning("Z0119", message, span, notes=(*notes, "a compile will need it"), hint=hint))
+        return path
+    report(error("Z0119", message, span, notes=notes, hint=hint))
     return None
 
 

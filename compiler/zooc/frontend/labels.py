@@ -35,7 +35,7 @@ def read_labels(node: ast.Expr, span: Span, reader: Reader) -> Labels | None:
     path = reader.path(node, "the labels file")
     if path is None:
         return None
-    if not reader.check_files:
+    if not reader.check_files or (reader.may_be_missing and not path.exists()):
         return None
     return _from_file(path, node.span, span, reader)
 

@@ -25,12 +25,19 @@ class Reader:
     """
 
     def __init__(
-        self, scope: Scope, folder: Path, report: Callable[[Diagnostic], None], *, check_files: bool = True
+        self,
+        scope: Scope,
+        folder: Path,
+        report: Callable[[Diagnostic], None],
+        *,
+        check_files: bool = True,
+        may_be_missing: bool = False,
     ) -> None:
         self.scope = scope
         self.folder = folder
         self.report = report
         self.check_files = check_files
+        self.may_be_missing = may_be_missing
 
     def integer(self, node: Readable, what: str, low: int, high: int) -> int | None:
         """A whole number from `low` to `high`."""
@@ -174,6 +181,7 @@ class Reader:
             check=self.check_files,
             report=self.report,
             cache=cache,
+            may_be_missing=self.may_be_missing,
         )
 
     def bind(self, call: ast.Call, parameters: Sequence[Parameter]) -> dict[str, ast.Expr] | None:
