@@ -1,5 +1,23 @@
-"""`python -m zooc`."""
+"""The entry point of `zooc` and of `python -m zooc`, light enough that Ctrl-C always meets a handler."""
 
-from zooc.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        from zooc.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        # While modules are still being imported: zooc.commands.edge handles it from then on.
+        sys.stderr.write("interrupted; nothing was written\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

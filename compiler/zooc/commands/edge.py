@@ -83,8 +83,9 @@ def guard(work: Callable[[], int], output_format: Format = Format.human, *, verb
         typer.echo("interrupted; nothing was written", err=True)
         code = _INTERRUPTED
     except BrokenPipeError:
+        # The reader has gone; the work itself is done.
         _settle_stdout()
-        code = 1
+        code = 0
     except (typer.Exit, typer.BadParameter):
         raise
     except Exception as problem:
