@@ -73,6 +73,8 @@ class CalibrationImages:
         images = cls(image_set, drawn, steps, shard, len(drawn))
         images.content = images._hash(with_times=False)
         images.paths = [drawn[place] for place in shard.take(len(drawn))]
+        if len(drawn) == 1:
+            images.warnings.append(_single(image_set))
         if wanted > len(found):
             images.warnings.append(
                 warning(
@@ -189,6 +191,15 @@ def pixel_items(
     todo = (place for place in range(len(images.paths)) if place not in done)
     while places := tuple(islice(todo, size)):
         yield Item(places, partial(load, places))
+
+
+def _single(image_set: ImageSet) -> Diagnostic:
+    return warning(
+        "Z0472",
+        "there is a single calibration image: what other images exceed will be clipped",
+        image_set.span,
+        hint="calibrate on fifty images or more",
+    )
 
 
 def _none_found(image_set: ImageSet) -> Diagnostic:

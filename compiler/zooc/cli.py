@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zooc import __version__
-from zooc.commands import dataset, tools
+from zooc.commands import calibrate, dataset, tools
 from zooc.commands.edge import (
     Format,
     FormatOption,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ import PIL
 from zooc.agreement import compare_bodies
 from zooc.cache import Cache
 from zooc.calibration import CalibrationImages, pixel_batches
-from zooc.calibration_pass import run_calibration
+from zooc.calibration_pass import calibration_identity, run_calibration
 from zooc.consistency import network_contradictions
 from zooc.deployment import Deployment
 from zooc.diagnostics import Diagnostic, ZoocError
@@ -37,6 +38,7 @@ from zooc.quantize import (
     FloatLayer,
     Quantized,
     Ranges,
+    Sketches,
     choose_ranges,
     float_convolutions,
     prepare_body,
@@ -44,6 +46,7 @@ from zooc.quantize import (
     tensors_to_observe,
     to_fp16,
 )
+from zooc.range_file import load_ranges, read_table, refuse_ranges
 from zooc.report import render_report
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ class Request:
         output: the package's folder; `None` means `build/NAME`.
         stop_before: a stage's name, or `None` to run them all.
         measure: also time the result on this machine, for the report.
+        ranges: a `.calib` file or a table of ranges, in place of calibrating.
     """
 
     file: Path
@@ -70,6 +74,7 @@ class Request:
     force: bool = False
     stop_before: str | None = None
     measure: bool = False
+    ranges: Path | None = None
 
 
 @dataclass
@@ -89,6 +94,7 @@ class Compilation:
     prepared_body: onnx.ModelProto = field(init=False)
     images: CalibrationImages | None = None
     ranges: Ranges | None = None
+    imported_ranges: bool = False
     quantized: Quantized | None = None
     body: onnx.ModelProto = field(init=False)
     agreement: Agreement | None = None
@@ -135,6 +141,8 @@ def analyze(c: Compilation) -> None:
     c.deployment = deployment
     if c.request.stop_before is None:
         check_output(c.output, force=c.request.force)
+    if c.request.ranges is not None:
+        read_table(c.request.ranges)
 
 
 def load_model(c: Compilation) -> None:
@@ -172,11 +180,20 @@ def calibrate_ranges(c: Compilation) -> None:
     """Run the calibration images once, keep a sketch of each tensor, choose the ranges (int8 only)."""
     quantize = c.deployment.quantize
     if quantize.dtype != "int8":
+        refuse_ranges(c.request.ranges, quantize)
         return
     assert quantize.data is not None and c.prelude is not None and c.deployment.preprocess is not None
+    tensors = tensors_to_observe(c.prepared_body, quantize)
+    if c.request.ranges is not None:
+        expected = calibration_identity(c.prepared_body, c.prelude, c.deployment.preprocess.to_json())
+        found = load_ranges(c.request.ranges, c.prepared_body, expected, tensors)
+        c.imported_ranges = not isinstance(found, Sketches)
+        c.ranges = choose_ranges(found, quantize.calibrate) if isinstance(found, Sketches) else found
+        with suppress(ZoocError):  # the images serve to compare with float only; another machine may have them
+            c.images = CalibrationImages.find(quantize.data, c.deployment.preprocess.to_json()["steps"])
+        return
     c.images = CalibrationImages.find(quantize.data, c.deployment.preprocess.to_json()["steps"])
     c.warnings += c.images.warnings
-    tensors = tensors_to_observe(c.prepared_body, quantize)
     sketches = run_calibration(c.prepared_body, c.prelude, c.images, tensors, c.cache, c.progress)
     c.warnings += c.images.skip_warnings()
     c.ranges = choose_ranges(sketches, quantize.calibrate)

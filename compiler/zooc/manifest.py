@@ -98,7 +98,7 @@ def _quantization(c: Compilation) -> dict[str, Any]:
     if c.quantized is not None:
         summary["layers"] = dict(sorted(Counter(layer.dtype for layer in c.quantized.layers).items()))
     if c.images is not None:
-        summary["calibrate"] = str(quantize.calibrate)
+        summary["calibrate"] = "imported ranges" if c.imported_ranges else str(quantize.calibrate)
         summary["weights"] = quantize.weights
         summary["images"] = {
             "used": len(c.images.paths) - len(c.images.skipped),

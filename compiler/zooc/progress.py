@@ -56,13 +56,15 @@ class _Lines(Progress):
 
     @contextmanager
     def track(self, description: str, total: int) -> Iterator[Advance]:
-        done, next_line = 0, 0.25
+        done, next_line, start = 0, 0.25, time.monotonic()
 
         def advance(count: int) -> None:
             nonlocal done, next_line
             done += count
             if total and done / total >= next_line:
-                _say(f"  {description}: {done} of {total}")
+                rate = done / max(time.monotonic() - start, 1e-3)
+                left = f", {(total - done) / rate:.0f} s left" if done < total else ""
+                _say(f"  {description}: {done} of {total}, {rate:.1f}/s{left}")
                 next_line = done / total + 0.25
 
         yield advance

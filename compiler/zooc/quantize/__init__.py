@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zooc.quantize.calibrate import calibrate, no_images, observer
 from zooc.quantize.compare import Agreement, compare_logits
+from zooc.quantize.fit_ranges import fit_ranges, require_tensors
 from zooc.quantize.fp16 import to_fp16
 from zooc.quantize.inspect_optimized import FloatLayer, Optimized, float_convolutions, inspect_optimized
 from zooc.quantize.placement import tensors_to_observe
@@ -28,6 +29,7 @@ __all__ = [
     "calibrate",
     "choose_ranges",
     "compare_logits",
+    "fit_ranges",
     "float_convolutions",
     "format_table",
     "inspect_optimized",
@@ -36,6 +38,7 @@ __all__ = [
     "parse_table",
     "prepare_body",
     "quantize_body",
+    "require_tensors",
     "stream",
     "table_places",
     "tensors_to_observe",

@@ -207,6 +207,13 @@ class Sketches:
         result.merge(self)
         return result
 
+    def only(self, tensors: Iterable[str]) -> Sketches:
+        """The sketches of some tensors, shared, in the order given."""
+        result = Sketches(())
+        result._sketches = {name: self._sketches[name] for name in tensors}
+        result.images = self.images
+        return result
+
     def become(self, other: Sketches) -> None:
         """Takes over what `other` saw in place of its own; the two share it from then on."""
         self._sketches, self.images = other._sketches, other.images

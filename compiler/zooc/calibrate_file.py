@@ -1,0 +1,79 @@
+"""What `zooc calibrate FILE` does: a compile up to calibration, and a `.calib` file in place of a package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zooc.cache import Cache
+from zooc.calib_file import Calibration
+from zooc.calibration import CalibrationImages
+from zooc.calibration_pass import calibration_identity, run_calibration
+from zooc.diagnostics import ZoocError, error, warning
+from zooc.driver import Compilation, Request, run
+from zooc.progress import Progress
+from zooc.quantize import fit_ranges, parse_table, table_places, tensors_to_observe
+from zooc.range_file import read_table
+from zooc.shards import Shard
+
+__all__ = ["bind_table", "measure", "prepare"]
+
+
+def prepare(
+    file: Path, variant: str | None, overrides: tuple[str, ...], cache: Cache, progress: Progress
+) -> Compilation:
+    """The compilation of a description up to its calibration.
+
+    Raises:
+        ZoocError: Z0475, nothing in it is calibrated; what the stages raise.
+    """
+    first = run(
+        Compilation(Request(file, None, variant, overrides, stop_before="load_model"), cache, progress)
+    )
+    quantize, preprocess = first.deployment.quantize, first.deployment.preprocess
+    if quantize.dtype != "int8" or quantize.data is None or preprocess is None:
+        raise ZoocError(
+            error(
+                "Z0475",
+                f"{file} is compiled as {quantize.dtype}, which needs no calibration",
+                quantize.span,
+                hint="only int8 has ranges; write `quantize int8 { data images(...) }`",
+            )
+        )
+    request = Request(file, None, variant, overrides, stop_before="calibrate_ranges")
+    return run(Compilation(request, cache, progress))
+
+
+def measure(c: Compilation, shard: Shard) -> Calibration:
+    """Calibrate on a shard of the images.
+
+    Raises:
+        ZoocError: see `CalibrationImages.find` and `run_calibration`.
+    """
+    quantize, preprocess = c.deployment.quantize, c.deployment.preprocess
+    assert quantize.data is not None and preprocess is not None and c.prelude is not None
+    images = CalibrationImages.find(quantize.data, preprocess.to_json()["steps"], shard)
+    tensors = tensors_to_observe(c.prepared_body, quantize)
+    sketches = run_calibration(c.prepared_body, c.prelude, images, tensors, c.cache, c.progress)
+    c.warnings += [*images.warnings, *images.skip_warnings(), *c.cache.warnings]
+    if not images.paths:
+        message = f"shard {shard} has no images: there are only {images.drawn}"
+        c.warnings.append(warning("Z0473", message, hint="merging works all the same"))
+    identity = calibration_identity(c.prepared_body, c.prelude, preprocess.to_json(), images)
+    return Calibration(identity, (shard,), sketches, None, dict(images.skipped))
+
+
+def bind_table(c: Compilation, table: Path) -> Calibration:
+    """Imported ranges, checked against the network.
+
+    Raises:
+        ZoocError: Z0461, Z0468, Z0469, Z0470: the table is none, or does not fit.
+    """
+    assert c.prelude is not None and c.deployment.preprocess is not None
+    text = read_table(table)
+    if text is None:
+        hint = "`import` reads text; give a .calib file to `zooc compile --ranges` as it is"
+        raise ZoocError(error("Z0461", f"{table} is a .calib file already", hint=hint))
+    tensors = tensors_to_observe(c.prepared_body, c.deployment.quantize)
+    ranges = fit_ranges(parse_table(text), c.prepared_body, tensors, str(table), table_places(text))
+    identity = calibration_identity(c.prepared_body, c.prelude, c.deployment.preprocess.to_json())
+    return Calibration(identity, ranges=ranges)
