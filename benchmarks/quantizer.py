@@ -64,9 +64,15 @@ CALIBRATION = (
     _onnxruntime("MinMax", "MinMax"),
     _onnxruntime("Percentile", "Percentile"),
     _onnxruntime("Entropy", "Entropy"),
+    Contestant(
+        "zooc, import included",
+        "zooc",
+        {"method": "percentile(99.99)", "lines": [], "all": True, "cold": True},
+    ),
 )
 ACCURACY = (
     _zooc("percentile(99.99)", "percentile(99.99)"),
+    _zooc("percentile(99.999)", "percentile(99.999)"),
     _zooc("auto", "auto"),
     _zooc("max", "max"),
     _zooc("mse", "mse"),
@@ -169,8 +175,11 @@ def _accuracy(work: Path, options: argparse.Namespace) -> dict[str, list[dict[st
 def _calibration(work: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """A row a contestant and number of images: every round's times, in turn."""
     rows = []
+    base = {"network": str(options.network), "size": 224, "folder": str(options.folder)}
+    imported = {**base, "cache": str(work / "imported")}
+    _measure(Contestant("zooc's import", "import"), {**imported, "count": options.images[0]}, work, options)
     for number, count in enumerate(options.images):
-        job = {"network": str(options.network), "size": 224, "folder": str(options.folder), "count": count}
+        job = {**imported, "count": count}
         runs: dict[str, list[dict[str, Any]]] = {}
         stopped: set[str] = set()
         for _ in range(1 if number else options.rounds):

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ def main() -> int:
         return _export(Path(job["network"]))
     runners = {
         "float": _float,
+        "import": _import,
         "zooc": _zooc,
         "onnxruntime": _onnxruntime,
         "nncf": _nncf_openvino,
@@ -89,6 +91,20 @@ def _float(job: Job) -> dict[str, Any]:
     return {"engine": "onnxruntime", **_compare(logits, job)}
 
 
+def _import(job: Job) -> dict[str, Any]:
+    """Fills the cache with the network as zooc reads it from the file; not measured."""
+    from zooc import driver
+    from zooc.cache import Cache
+    from zooc.progress import Progress
+
+    job = {**job, "options": {"method": "max", "lines": []}}
+    file = Path(job["work"]) / "subject.zoo"
+    file.write_text(_description(job), encoding="utf-8")
+    request = driver.Request(file, stop_before="simplify_graph")
+    driver.run(driver.Compilation(request, Cache(Path(job["cache"])), Progress()))
+    return {}
+
+
 def _zooc(job: Job) -> dict[str, Any]:
     from dataclasses import replace
 
@@ -100,11 +116,14 @@ def _zooc(job: Job) -> dict[str, Any]:
 
     file = Path(job["work"]) / "subject.zoo"
     file.write_text(_description(job), encoding="utf-8")
+    cache = Path(job["work"]) / "cache"
+    if "cache" in job and not job["options"].get("cold"):
+        shutil.copytree(job["cache"], cache)
     clock = Clock()
     stages = _StageTimes()
     progress = stages.over(Progress())
     request = driver.Request(file, stop_before="assemble_graph")
-    compilation = driver.Compilation(request, Cache(Path(job["work"]) / "cache"), progress)
+    compilation = driver.Compilation(request, Cache(cache), progress)
     try:
         driver.run(compilation)
     except ZoocError as problem:

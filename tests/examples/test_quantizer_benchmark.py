@@ -1,0 +1,92 @@
+"""The quantizer's benchmark: what it says about itself and about results, not what it measures."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def row(label: str, sqnr_db: float, top1: float = 0.98) -> dict[str, Any]:
+    return {"label": label, "engine": "e", "top1": top1, "agreement": 1.0, "sqnr_db": sqnr_db}
+
+
+def timed(label: str, seconds: list[float], peak_mb: float, images: int = 50) -> dict[str, Any]:
+    runs = [{"seconds": s, "cpu_seconds": s, "peak_mb": peak_mb} for s in seconds]
+    return {"label": label, "images": images, "runs": runs}
+
+
+def page(**sections: Any) -> str:
+    fixed = {"machine": {"cores": "2"}, "rounds": 3, "calibrate_on": 200, "started": "today"}
+    return str(load("quantizer_tables").render({**fixed, **sections}))
+
+
+def test_help_names_the_peers_and_how_to_install_them() -> None:
+    command = [sys.executable, str(BENCHMARKS / "quantizer.py"), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "pip install nncf openvino" in " ".join(done.stdout.split())
+    assert "--rounds" in done.stdout and "--format" in done.stdout
+
+
+def test_medians_and_not_means_are_compared() -> None:
+    rows = [
+        timed("zooc, all four methods", [5.0, 6.0, 90.0], 900),
+        timed("NNCF default", [8.0, 3.0, 7.0], 500),
+        timed("onnxruntime Percentile", [29.0, 29.0, 29.0], 9500),
+    ]
+    text = page(calibration=rows)
+    assert "- holds: 50 images take 0.86 of the time of NNCF default" in text
+    assert "- **does not hold**: 50 images take 0.21 of the time of onnxruntime Percentile" in text
+    assert "- holds: peak memory 900 MB" in text
+
+
+def test_memory_that_grows_with_the_images_is_told() -> None:
+    rows = [timed("zooc, all four methods", [5.0], 900), timed("zooc, all four methods", [50.0], 1100, 500)]
+    assert "- **does not hold**: +22.2% of it for 500 images" in page(calibration=rows)
+
+
+def test_a_peer_that_did_not_run_is_named_with_the_reason_and_not_compared() -> None:
+    missing = {"label": "NNCF default", "missing": "not installed here; pip install nncf openvino"}
+    rows = [{**row("float32", 0.0)}, row("zooc percentile(99.99)", 30.0), missing]
+    text = page(accuracy={"resnest": rows})
+    assert "| NNCF default | not installed here; pip install nncf openvino |" in text
+    assert "best peer" not in text
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(33.0, "holds"), (32.9, "**does not hold**")])
+def test_the_best_peer_is_the_one_to_reach(ours: float, verdict: str) -> None:
+    peers = [row("NNCF default", 27.0), row("onnxruntime MinMax", 33.0)]
+    text = page(accuracy={"resnest": [row("float32", 0.0), row("zooc auto", ours), *peers]})
+    assert f"- {verdict}: resnest, auto: SQNR {ours:.2f} dB (best peer: onnxruntime MinMax, 33.00 dB)" in text
+
+
+def test_top1_may_be_three_tenths_of_a_point_away() -> None:
+    for top1, verdict in ((0.977, "holds"), (0.983, "holds"), (0.976, "**does not hold**")):
+        text = page(accuracy={"resnest": [row("float32", 0.0), row("zooc percentile(99.99)", 30.0, top1)]})
+        assert f"- {verdict}: resnest, percentile(99.99): top-1" in text
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is watched through /proc")
+def test_a_contestant_that_takes_too_much_memory_is_stopped() -> None:
+    hungry = "import time; x = bytearray(b'1' * 200_000_000); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", hungry])
+    assert load("quantizer_machine").watch(process, 0.1)
+    assert process.returncode is not None
+    modest = subprocess.Popen([sys.executable, "-c", "pass"])
+    assert not load("quantizer_machine").watch(modest, 0.1)
+    assert modest.returncode == 0
