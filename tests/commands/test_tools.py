@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from zooc.cli import app
+from zooc.emit import emit_package
 from zooc.resources import resource
 from zooc_runtime.cli import main as package_main
 from zooc_runtime.npz import write_npz
@@ -23,6 +25,19 @@ CRANES = (134, 517)
 def _zooc(*arguments: str | Path) -> tuple[int, str, str]:
     done = CliRunner().invoke(app, [str(a) for a in arguments])
     return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def tiny_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The import package of the runtime's tests; see `tests/runtime/tiny_package.py`."""
+    path = Path(__file__).parent.parent / "runtime" / "tiny_package.py"
+    spec = importlib.util.spec_from_file_location("tiny_package", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault("tiny_package", module)
+    spec.loader.exec_module(module)
+    folder = tmp_path_factory.mktemp("tiny") / "build"
+    return emit_package(module.tiny_contents(), folder, force=False) / "tinybird"
 
 
 @pytest.fixture
@@ -117,7 +132,6 @@ def test_zooc_and_the_package_say_the_same(
     package_says = capsys.readouterr().out
     code, zooc_says, _ = _zooc("eval", tmp_path / "val", "-m", tiny_package.parent, "--json")
     assert code == 0 and json.loads(zooc_says) == json.loads(package_says)
-    shutil.rmtree(tmp_path / "val" / "n0")
 
 
 @pytest.mark.parametrize("tool", ["npz", "decode", "eval"])
