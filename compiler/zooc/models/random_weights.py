@@ -6,6 +6,7 @@ which leaves branches that do nothing, and it differs between versions.
 
 from __future__ import annotations
 
+import math
 import zlib
 
 import numpy as np
@@ -24,14 +25,15 @@ def norm_factor(norms: int) -> float:
     Each residual block adds to the sum's variance. In the deepest ResNeSts it would grow until the attention
     saturates, and float32's rounding would decide the scores; there the factors are smaller.
     """
-    return 0.75 * min(1.0, (_DEEP / max(norms, 1)) ** (1 / 3))
+    return 0.75 * min(1.0, math.pow(_DEEP / max(norms, 1), 1 / 3))
 
 
 def draw_weight(key: str, shape: tuple[int, ...], seed: int, factor: float = 0.75) -> npt.NDArray[np.float32]:
     """The float32 tensor of `shape` for the state-dict entry `key`.
 
     Convolutions get He's variance `2 / fan_in` (arXiv:1502.01852), matrices and embeddings 0.02, the factors
-    of norms lie within 0.25 of `factor`, running variances above 1, biases and running means around 0 with 0.05.
+    of norms lie within 0.25 of `factor`, running variances above 1, biases and running means around 0 with
+    0.05.
     """
     rng = np.random.default_rng((seed, zlib.crc32(key.encode())))
     z = rng.standard_normal(shape)

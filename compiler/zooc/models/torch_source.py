@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zooc.cache import file_sha256
-from zooc.deployment import FileWeights, InputShape, Model, RandomWeights
-from zooc.diagnostics import Span, ZoocError, error
+from zooc.deployment import FileWeights, InputShape, Model, ModelSource, RandomWeights
+from zooc.diagnostics import ZoocError, error
+from zooc.models.export_process import export_apart
 from zooc.models.network import Network
 from zooc.models.source import Progress
 
-if TYPE_CHECKING:
-    from zooc.models.give_weights import Created
-
-__all__ = ["TORCH_SOURCES", "TorchSource", "require_packages"]
+__all__ = ["TORCH_SOURCES", "TorchSource", "export_here", "require_packages"]
 
 _EXPORTER = 2
 """Raised whenever the same model would give another graph, so that the cache forgets."""
@@ -56,73 +54,75 @@ class TorchSource:
 
     def load(self, model: Model, on_progress: Progress) -> Network:
         """See `zooc.models.load_network`."""
-        return _export(model, self.create(model, on_progress), on_progress)
+        require_packages(model.source)
+        return export_apart(model, on_progress)[0]
 
     def load_counted(self, model: Model, on_progress: Progress) -> tuple[Network, int]:
-        """The network, and its operations for one image by `zooc.models.operations`."""
-        created = self.create(model, on_progress)
-        network = _export(model, created, on_progress)
-        from zooc.models.operations import count_operations
-
-        on_progress("counting operations")
-        return network, count_operations(created.as_published(created.module), _shape(model))
-
-    def create(self, model: Model, on_progress: Progress) -> Created:
-        """The torch module.
-
-        Raises:
-            ZoocError: packages are missing (`Z0203`), or the model or its weights cannot be had.
-        """
-        require_packages(self._kind, model.source.name, model.source.span)
-        library = _LIBRARIES[self._kind]
-        on_progress(f"importing torch and {library}")
-        # Only now: both take seconds to import, and a cached export needs neither.
-        if self._kind == "timm":
-            from zooc.models.timm_model import create
-        elif self._kind == "torchvision":
-            from zooc.models.torchvision_model import create
-        else:
-            from zooc.models.official_model import create
-        on_progress(f"creating {self._kind}.{model.source.name}")
-        return create(model)
+        """The network, and its operations for one image as `zooc.models.operations` counts them."""
+        require_packages(model.source)
+        network, operations = export_apart(model, on_progress, count=True)
+        return network, operations or 0
 
 
 TORCH_SOURCES: dict[str, TorchSource] = {kind: TorchSource(kind) for kind in _LIBRARIES}
 """By kind."""
 
 
-def require_packages(kind: str, name: str, span: Span | None) -> None:
+def require_packages(source: ModelSource) -> None:
     """Refuses a source whose libraries this Python lacks.
 
     Raises:
         ZoocError: `Z0203`.
     """
-    needed = ("torch", _LIBRARIES[kind], "onnxscript", "safetensors")
+    needed = ("torch", _LIBRARIES[source.kind], "onnxscript", "safetensors")
     absent = [p for p in needed if importlib.util.find_spec(p) is None]
     if absent:
         raise ZoocError(
             error(
                 "Z0203",
-                f"{kind}.{name} needs {' and '.join(absent)}, which this Python lacks",
-                span,
+                f"{source.kind}.{source.name} needs {' and '.join(absent)}, which this Python lacks",
+                source.span,
                 hint='pip install "zooc[models]"',
             )
         )
 
 
-def _export(model: Model, created: Created, on_progress: Progress) -> Network:
+def export_here(model: Model, count: bool, on_progress: Progress) -> tuple[Network, int | None]:
+    """Imports torch into this process and exports the model; with `count` its operations too.
+
+    Raises:
+        ZoocError: the model or its weights cannot be had, or not exported.
+    """
+    kind = model.source.kind
+    on_progress(f"importing torch and {_LIBRARIES[kind]}")
+    if kind == "timm":
+        from zooc.models.timm_model import create
+    elif kind == "torchvision":
+        from zooc.models.torchvision_model import create
+    else:
+        from zooc.models.official_model import create
     from zooc.models.torch_export import export_module
 
-    return export_module(
+    name = f"{kind}.{model.source.name}"
+    on_progress(f"creating {name}")
+    created = create(model)
+    shape = _shape(model)
+    network = export_module(
         created.module,
-        f"{model.source.kind}.{model.source.name}",
-        _shape(model),
+        name,
+        shape,
         created.classes,
         weights=created.weights,
         weights_sha256=created.weights_sha256,
         span=(model.input.span if model.input else None) or model.source.span,
         on_progress=on_progress,
     )
+    if not count:
+        return network, None
+    from zooc.models.operations import count_operations
+
+    on_progress("counting operations")
+    return network, count_operations(created.as_published(created.module), shape)
 
 
 def _shape(model: Model) -> InputShape:

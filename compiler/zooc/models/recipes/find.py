@@ -23,7 +23,7 @@ def find_recipe(source: ModelSource) -> Recipe:
         return official_recipe(source)
     if source.kind == "onnx":
         raise no_recipe(source, "an ONNX file does not say how to prepare an image", "write the file by hand")
-    require_packages(source.kind, source.name, source.span)
+    require_packages(source)
     # Only now: both take seconds to import.
     if source.kind == "timm":
         from zooc.models.recipes.from_timm import timm_recipe
