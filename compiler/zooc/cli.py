@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zooc import __version__
-from zooc.commands import calibrate, dataset, tools
+from zooc.commands import calibrate, dataset, export, new, tools
 from zooc.commands.edge import (
     Format,
     FormatOption,
@@ -86,7 +86,7 @@ def compile_command(
             "--stop-before",
             metavar="STAGE",
             help="Run the stages up to this one and write no package: analyze, load_model, simplify_graph, "
-            "fuse_preprocessing, prepare_for_int8, calibrate_ranges, quantize_network, assemble_graph, "
+            "fuse_preprocessing, prepare_for_int8, calibrate_ranges, quantize_network, hold_contract, assemble_graph, "
             "check_result, emit.",
         ),
     ] = None,
@@ -314,6 +314,8 @@ def _format_file(file: Path, *, write: bool) -> bool:
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(calibrate.app, name="calibrate")
 tools.register(app)
+app.command("new", epilog=new.EPILOG)(new.new)
+app.command("export", epilog=export.EPILOG)(export.export)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from zooc.models.network import Network, read_network, write_network
 from zooc.models.source import Source
 from zooc.models.torch_source import TORCH_SOURCES
 
-__all__ = ["SOURCES", "load_network"]
+__all__ = ["SOURCES", "export_network", "load_network"]
 
 _CACHE_KIND = "network"
 
@@ -40,3 +40,22 @@ def load_network(
     network = source.load(model, on_progress)
     cache.put(_CACHE_KIND, identity, lambda path: write_network(network, path))
     return network
+
+
+def export_network(
+    model: Model, *, on_progress: Callable[[str], None] = lambda _: None
+) -> tuple[Network, int]:
+    """Exports a torch model anew and counts its operations.
+
+    Args:
+        model: of kind `timm`, `torchvision` or `official`.
+        on_progress: told in a few words what is being done.
+
+    Returns:
+        The network, and its operations for one image as deployment pages count them: thop's
+        multiply-accumulates (`zooc.models.operations`).
+
+    Raises:
+        ZoocError: the source or its weights cannot be used (`Z02xx`).
+    """
+    return TORCH_SOURCES[model.source.kind].load_counted(model, on_progress)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from zooc.models.recipes.describe import describe_recipe
 from zooc.models.recipes.find import find_recipe
 from zooc.models.recipes.recipe import Recipe
 
-__all__ = ["Recipe", "find_recipe"]
+__all__ = ["Recipe", "describe_recipe", "find_recipe"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from typing import Any
 
@@ -17,6 +18,9 @@ with warnings.catch_warnings():
 
 __all__ = ["timm_recipe"]
 
+_WRITABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?", re.ASCII)
+"""A few of timm's tags begin with a digit."""
+
 
 def timm_recipe(source: ModelSource) -> Recipe:
     """What `timm.data.resolve_model_data_config` and `timm.data.create_transform` make for evaluation.
@@ -26,6 +30,9 @@ def timm_recipe(source: ModelSource) -> Recipe:
     """
     check_name(source)
     config = timm.get_pretrained_cfg(source.name)
+    if not _WRITABLE.fullmatch(source.name):
+        hint = "leave out what follows the dot, and name a weights file"
+        raise no_recipe(source, "the language cannot write this name", hint)
     if not config.num_classes:
         raise no_recipe(source, "it gives features, not classes", "choose a classifier")
     data = resolve_data_config(pretrained_cfg=config.to_dict())
