@@ -169,7 +169,7 @@ def merge(
 
     Raises:
         ZoocError: Z0474, imported ranges; Z0467, parts of different calibrations; Z0465, shards overlap;
-            Z0466, shards are missing.
+            Z0466, shards are missing; Z0453, more than half of all images could not be used.
     """
     first_path, first = parts[0]
     for path, part in parts:
@@ -192,6 +192,8 @@ def merge(
     for path, part in parts:
         total.merge(part.measured(path))
         skipped |= part.skipped
+    if not lacking and 2 * len(skipped) > first.identity.drawn:
+        raise ZoocError(_too_few(skipped, first.identity.drawn))
     engines = sorted({part.identity.engine for _, part in parts})
     identity = replace(first.identity, engine=", ".join(engines))
     return Calibration(identity, joined(shards), total, None, skipped), _engine_warnings(engines)
@@ -255,6 +257,15 @@ def _difference(one: Identity, other: Identity) -> str | None:
         counts = f" ({one.drawn} and {other.drawn})" if one.drawn != other.drawn else ""
         return f"they draw from different images{counts}"
     return None
+
+
+def _too_few(skipped: dict[str, str], drawn: int) -> Diagnostic:
+    return error(
+        "Z0453",
+        f"{len(skipped)} of {drawn} calibration images cannot be read",
+        notes=tuple(f"{name}: {reason}" for name, reason in sorted(skipped.items())[:10]),
+        hint="replace the damaged images and calibrate their shards again",
+    )
 
 
 def _refuse_overlaps(placed: Sequence[tuple[Shard, Path]]) -> None:

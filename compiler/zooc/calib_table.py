@@ -40,7 +40,7 @@ def ranges_of(calibration: Calibration, path: Path, method: str | None) -> Range
     """
     if calibration.ranges is not None and method is None:
         return calibration.ranges
-    chosen, sketches = parse_method(method or _DEFAULT), calibration.measured(path)
+    chosen, sketches = parse_method(_DEFAULT if method is None else method), calibration.measured(path)
     if not sketches.images:  # a shard of fewer images than shards
         return dict.fromkeys(sketches, (0.0, 0.0))
     return choose_ranges(sketches, chosen)
@@ -55,7 +55,7 @@ def describe(calibration: Calibration, method: str | None) -> list[str]:
     part = "" if shards == "1/1" else f", shards {shards}"
     return [
         f"zooc calibration: {calibration.sketches.images} images{part}, {len(calibration.skipped)} left out",
-        f"{network}, method {method or _DEFAULT}",
+        f"{network}, method {_DEFAULT if method is None else method}",
     ]
 
 
@@ -88,7 +88,7 @@ def to_json(calibration: Calibration, path: Path, method: str | None) -> dict[st
         rows.append(row)
     return {
         "file": str(path),
-        "method": None if sketches is None else method or _DEFAULT,
+        "method": None if sketches is None else _DEFAULT if method is None else method,
         "images": None if sketches is None else sketches.images,
         "shards": [str(shard) for shard in calibration.shards],
         "skipped": calibration.skipped,

@@ -26,9 +26,8 @@ def prepare(
     Raises:
         ZoocError: Z0475, nothing in it is calibrated; what the stages raise.
     """
-    first = run(
-        Compilation(Request(file, None, variant, overrides, stop_before="load_model"), cache, progress)
-    )
+    check = Request(file, None, variant, overrides, stop_before="load_model")
+    first = run(Compilation(check, cache, Progress()))
     quantize, preprocess = first.deployment.quantize, first.deployment.preprocess
     if quantize.dtype != "int8" or quantize.data is None or preprocess is None:
         raise ZoocError(

@@ -88,7 +88,9 @@ class CalibrationImages:
 
     def name(self, path: Path) -> str:
         """Relative to the folder, with forward slashes."""
-        return path.relative_to(self.image_set.folder).as_posix()
+        text, folder = os.fspath(path), os.path.join(self.image_set.folder, "")  # noqa: PTH118 - ends in a separator
+        # `relative_to` takes ten microseconds, of which a million images would notice.
+        return text.removeprefix(folder).replace(os.sep, "/")
 
     def fingerprint(self) -> str:
         """Hash of the names, sizes and times of change of this shard's images, for cache keys.

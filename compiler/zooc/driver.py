@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,8 @@ from zooc.cache import Cache
 from zooc.calibration import CalibrationImages, pixel_batches
 from zooc.calibration_pass import calibration_identity, run_calibration
 from zooc.consistency import network_contradictions
-from zooc.deployment import Deployment
+from zooc.contract_stage import ContractResult, hold_contract_of
+from zooc.deployment import Deployment, Quantize
 from zooc.diagnostics import Diagnostic, ZoocError
 from zooc.emit import PackageContents, check_output, emit_package, golden_bytes
 from zooc.frontend import load_deployment
@@ -96,6 +97,7 @@ class Compilation:
     ranges: Ranges | None = None
     imported_ranges: bool = False
     quantized: Quantized | None = None
+    contract: ContractResult | None = None
     body: onnx.ModelProto = field(init=False)
     agreement: Agreement | None = None
     images_agreed_on: int = 0
@@ -189,7 +191,7 @@ def calibrate_ranges(c: Compilation) -> None:
         found = load_ranges(c.request.ranges, c.prepared_body, expected, tensors)
         c.imported_ranges = not isinstance(found, Sketches)
         c.ranges = choose_ranges(found, quantize.calibrate) if isinstance(found, Sketches) else found
-        with suppress(ZoocError):  # the images serve to compare with float only; another machine may have them
+        with suppress(ZoocError):  # the images only serve to compare with float; they may be elsewhere
             c.images = CalibrationImages.find(quantize.data, c.deployment.preprocess.to_json()["steps"])
         return
     c.images = CalibrationImages.find(quantize.data, c.deployment.preprocess.to_json()["steps"])
@@ -206,10 +208,20 @@ def quantize_network(c: Compilation) -> None:
     if quantize.dtype == "fp16":
         c.quantized = to_fp16(c.float_body, quantize)
     elif quantize.dtype == "int8":
-        assert c.ranges is not None
-        c.quantized = quantize_body(c.prepared_body, c.ranges, quantize)
+        c.quantized = quantize_int8(c, quantize)
     if c.quantized is not None:
         c.body = c.quantized.model
+
+
+def quantize_int8(c: Compilation, quantize: Quantize) -> Quantized:
+    """The prepared body in int8; the contract asks again with more in `quantize.keep`."""
+    assert c.ranges is not None
+    return quantize_body(c.prepared_body, c.ranges, quantize)
+
+
+def hold_contract(c: Compilation) -> None:
+    """Measure int8 on the contract's images; layers go back to float until it holds (int8 only)."""
+    hold_contract_of(c, lambda keep: quantize_int8(c, replace(c.deployment.quantize, keep=keep)))
 
 
 def assemble_graph(c: Compilation) -> None:
@@ -257,6 +269,7 @@ STAGES: tuple[Callable[[Compilation], None], ...] = (
     prepare_for_int8,
     calibrate_ranges,
     quantize_network,
+    hold_contract,
     assemble_graph,
     check_result,
     emit,

@@ -1,10 +1,7 @@
-"""A tiny network with images and a `.zoo` file, and the command line as a process."""
+"""A tiny network with images and a `.zoo` file, and the command line to use them with."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from typer.testing import CliRunner
+
+from zooc.cli import app
 
 SIZE = 24
 
@@ -68,33 +68,32 @@ package {{ name tiny }}
 
 @dataclass
 class Workplace:
-    """A folder in which `zooc` is run."""
+    """A folder in which `zooc` is run, with a cache of its own."""
 
     folder: Path
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """A `zooc` process in the folder, with a cache of its own."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "zooc", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "ZOOC_CACHE": str(self.folder / "cache"), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
     def zooc(self, *arguments: str, code: int = 0) -> str:
-        """Its output, both streams, after it ended with `code`."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == code, out + err
-        assert "Traceback" not in err
-        return out + err
+        """What a command says, on both streams, after it ended with `code`."""
+        result = CliRunner().invoke(app, list(arguments))
+        assert result.exit_code == code, result.output
+        return result.output
+
+    def refused(self, diagnostic: str, *arguments: str) -> str:
+        """What a command says that fails with this code, on one line."""
+        said = " ".join(self.zooc(*arguments, code=1).split())
+        assert f"error[{diagnostic}]" in said
+        return said
+
+    def bytes(self, name: str) -> bytes:
+        """A file's content."""
+        return (self.folder / name).read_bytes()
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Workplace:
-    """The tiny project, with nine images."""
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    """The tiny project, with nine images, as the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOOC_CACHE", str(tmp_path / "cache"))
     write_network(tmp_path / "net.onnx")
     write_images(tmp_path / "images", 9)
     (tmp_path / "tiny.zoo").write_text(DESCRIPTION, "utf-8")

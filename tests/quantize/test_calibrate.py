@@ -5,10 +5,16 @@ import threading
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from onnx import helper
 
+from zooc.deployment import CalibrationMethod, Quantize
 from zooc.diagnostics import ZoocError
 from zooc.quantize.calibrate import calibrate
+from zooc.quantize.placement import tensors_to_observe
+from zooc.quantize.qdq import quantize_body
+from zooc.quantize.ranges import choose_ranges
 from zooc.quantize.sketches import Sketches
 
 
@@ -66,6 +72,65 @@ def test_an_interrupted_run_continues_where_it_stopped(body, net) -> None:
     assert kept.images == 3
     calibrate(body, ([i] for i in images[kept.images :]), ["act_out"], into=kept, threads=1)
     assert kept == whole
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.permutations(range(7)), st.lists(st.integers(1, 3), min_size=7, max_size=7), st.integers(1, 3))
+def test_any_split_and_order_on_any_number_of_threads_gives_the_same_bits(
+    body, net, order, shard_of, threads
+) -> None:
+    images, tensors = net().images(7), ["act_out", "pool_out"]
+    whole = calibrate(body, [images[i : i + 1] for i in range(7)], tensors, threads=1)
+    merged = Sketches(tensors)
+    for shard in set(shard_of):
+        mine = [images[i : i + 1] for i in order if shard_of[i] == shard]
+        merged.merge(calibrate(body, mine, tensors, threads=threads))
+    assert merged == whole
+
+
+def test_all_zero_activations_have_the_range_zero_and_still_quantize(net, run) -> None:
+    n = net()
+    n.head(n.conv(n.add("Relu", n.conv(n.begin(), 3, 4, name="dead"), name="act"), 4, 4), 4)
+    n.weights["dead.weight"][:] = 0
+    n.weights["dead.bias"][:] = -1
+    body, options = n.model(), Quantize(dtype="int8")
+    sketches = calibrate(body, [n.images(1)], tensors_to_observe(body, options))
+    for method in ("max", "percentile", "kl_divergence", "mse"):
+        ranges = choose_ranges(sketches, CalibrationMethod(method, 99.99 if method == "percentile" else None))
+        assert ranges["act_out"] == (0.0, 0.0)
+        logits = run(quantize_body(body, ranges, options).model, n.images(2))
+        assert np.isfinite(logits).all()
+
+
+def test_activations_so_large_that_few_fit_are_observed_by_fewer_threads(body, net, monkeypatch) -> None:
+    monkeypatch.setattr("zooc.quantize.workers._ACTIVATION_BYTES", 1)
+    names: set[str] = set()
+
+    def batches():
+        for image in net().images(12):
+            names.add(str(threading.get_ident()))
+            yield image[None]
+
+    calibrate(body, batches(), ["act_out"], threads=8)
+    assert len(names) <= 2
+
+
+def test_a_failure_in_the_midst_of_a_batch_leaves_whole_batches_only(body, net, monkeypatch) -> None:
+    images, kept = net().images(4), Sketches(["act_out", "pool_out"])
+    update = Sketches.update
+    calls = []
+
+    def failing(self, tensor, values):
+        calls.append(tensor)
+        if len(calls) == 6:  # the third batch's second tensor
+            raise MemoryError
+        update(self, tensor, values)
+
+    monkeypatch.setattr(Sketches, "update", failing)
+    with pytest.raises(MemoryError):
+        calibrate(body, [i[None] for i in images], list(kept), into=kept, threads=1)
+    assert kept["act_out"].seen == kept.images * 4 * 16 * 16
+    assert kept["pool_out"].seen == kept.images * 4
 
 
 def test_no_images_is_an_error(body) -> None:
