@@ -1,0 +1,70 @@
+"""The driver's stage that holds the accuracy contract: gathers what `zooc.contract` needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zooc.calibration import pixel_batches
+from zooc.contract import ContractImages, ContractResult, complete_ranges, effective_requirement, hold
+from zooc_runtime.truth import Classes
+
+if TYPE_CHECKING:
+    from zooc.driver import Compilation
+    from zooc.quantize import Quantized
+
+__all__ = ["ContractResult", "hold_contract_of"]
+
+_HARM_IMAGES = 16
+
+
+def hold_contract_of(c: Compilation, requantize: Callable[[tuple[str, ...]], Quantized]) -> None:
+    """Holds the compile's contract, if it has one: sets `contract`, and what it changes of the body.
+
+    Args:
+        c: after `quantize_network`.
+        requantize: quantizes with these `keep` patterns.
+
+    Raises:
+        ZoocError: Z0491 to Z0495.
+    """
+    quantize, preprocess = c.deployment.quantize, c.deployment.preprocess
+    if quantize.dtype != "int8" or c.prelude is None or preprocess is None:
+        return
+    requirement = effective_requirement(quantize, len(c.images.paths) if c.images else 0)
+    if requirement is None:
+        return
+    assert c.quantized is not None and c.ranges is not None
+    labels = c.deployment.postprocess.labels
+    classes = Classes(c.network.classes, labels.names if labels else ())
+    images = ContractImages(requirement, c.prelude, classes, preprocess.to_json()["steps"])
+    c.warnings += images.warnings
+    c.ranges = complete_ranges(c.prepared_body, c.ranges, quantize)
+    c.quantized, c.contract = hold(
+        requirement,
+        images,
+        c.prepared_body,
+        c.quantized,
+        lambda names: requantize((*quantize.keep, *names)),
+        lambda: _harm_batches(c, images),
+        c.progress,
+    )
+    c.warnings += images.skip_warnings()
+    c.body = c.quantized.model
+
+
+def _harm_batches(c: Compilation, images: ContractImages) -> Sequence[npt.NDArray[Any]]:
+    """A few calibration images; of the contract's, where those are not at hand (`--ranges`)."""
+    assert c.prelude is not None
+    size = c.network.batch or 1
+    if c.images is not None:
+        few = replace(c.images, paths=c.images.paths[:_HARM_IMAGES], skipped={}, warnings=[])
+        return list(pixel_batches(c.prelude, few, size))
+    found = [images.pixels(index) for index in range(min(_HARM_IMAGES, len(images)))]
+    usable = [pixels for pixels in found if pixels is not None]
+    groups = [np.concatenate(usable[i : i + size]) for i in range(0, len(usable), size)]
+    return [np.resize(group, (size, *group.shape[1:])) for group in groups]
