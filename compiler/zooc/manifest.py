@@ -106,4 +106,6 @@ def _quantization(c: Compilation) -> dict[str, Any]:
         }
     if c.agreement is not None:
         summary["agreement"] = agreement_json(c)
+    if c.contract is not None:
+        summary["contract"] = c.contract.to_json()
     return summary

@@ -48,6 +48,7 @@ def _facts(c: Compilation) -> dict[str, Any]:
         "folded": c.folded,
         "images_compared": c.images_compared,
         "agreement": agreement_json(c) if c.agreement else None,
+        "contract": c.contract,
         "images": c.images,
         "layers": layers,
         "integer_share": [sum(layer.dtype == "int8" for layer in convolutions), len(convolutions)],

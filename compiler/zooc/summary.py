@@ -25,6 +25,8 @@ def summarize(c: Compilation) -> dict[str, Any]:
         summary["layers"] = dict(Counter(layer.dtype for layer in c.quantized.layers))
     if c.agreement is not None:
         summary["agreement"] = agreement_json(c)
+    if c.contract is not None:
+        summary["contract"] = c.contract.to_json()
     if c.package is not None:
         summary["package"] = str(c.package)
         summary["bytes"] = sum(f.stat().st_size for f in c.package.rglob("*") if f.is_file())
@@ -60,6 +62,8 @@ def print_summary(c: Compilation, *, quiet: bool) -> None:
             f"  against float on {agreement['images']} images: same top-1 on "
             f"{agreement['top1_agreement']:.1%}, logits {agreement['sqnr_db']:.1f} dB"
         )
+    if c.contract is not None:
+        typer.echo(f"  {c.contract.in_words()}")
     folder = shlex.quote(str(c.package))
     trial = "info" if c.prelude is None else "classify IMAGE"
     typer.echo(f"  try it:      cd {folder} && python -m {summary['name']} {trial}")

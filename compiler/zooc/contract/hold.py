@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,20 @@ class ContractResult:
     float_share: float = 0.0
     harm_images: int = 0
 
+    @property
+    def error_rate(self) -> float:
+        """Bound on the probability that an early answer is wrong."""
+        return ALPHA
+
+    def in_words(self) -> str:
+        """One line for summary and report."""
+        last = self.trials[-1]
+        what = "other top-1 than float" if last.right is None else "top-1 lost against float"
+        text = f"contract held: {last.drop:.2%} {what}, {100 * self.requirement.drop:g}% allowed"
+        seen = f"clear after {last.images} of {last.drawn}" if last.early else f"all {last.images}"
+        back = f"; {len(self.returned)} layers went back to float" if self.returned else ""
+        return f"{text} ({seen} images){back}"
+
     def to_json(self) -> dict[str, Any]:
         """For manifests and `--format json`."""
         return {
@@ -160,10 +174,20 @@ def hold(
             share = sum(one.macs for one in returned) / max(total, 1)
             count = sum(len(batch) for batch in batches)
             done = ContractResult(requirement, images.labels, tuple(trials), tuple(returned), share, count)
-            return quantized, done
+            return _explained(quantized, returned), done
     with progress.track("contract, on all images", len(images)) as advance:
         reached = run_trial(images, answers, quantized.model, requirement.drop, None, advance)
     raise ZoocError(_broken(requirement, images, [*trials[:-1], reached], returned))
+
+
+def _explained(quantized: Quantized, returned: Sequence[ReturnedLayer]) -> Quantized:
+    """The records of the returned layers say why they are float."""
+    names = {one.name for one in returned}
+    layers = tuple(
+        replace(layer, reason="returned to float for the accuracy contract") if layer.name in names else layer
+        for layer in quantized.layers
+    )
+    return replace(quantized, layers=layers)
 
 
 def _by_harm_over_cost(
