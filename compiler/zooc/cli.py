@@ -28,6 +28,8 @@ from zooc.commands.edge import (
     print_json,
     show,
 )
+from zooc.commands.export_vdsp import export_vdsp
+from zooc.commands.import_ import import_command
 
 if TYPE_CHECKING:
     from zooc.diagnostics import Diagnostic
@@ -249,6 +251,13 @@ def inspect_command(
         return 0
 
     guard(work, output_format, verbose=verbose)
+
+
+app.command(
+    "import",
+    epilog="Examples: zooc import resnest.yaml --vdsp vdsp_params.json -o resnest.zoo · zooc import p.json",
+)(import_command)
+app.command("export-vdsp", epilog="Example: zooc export-vdsp resnest.zoo -o vdsp_params.json")(export_vdsp)
 
 
 @cache_app.command("info")

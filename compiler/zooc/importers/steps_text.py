@@ -1,0 +1,84 @@
+"""Preprocessing steps as they are written in the language."""
+
+from __future__ import annotations
+
+from zooc.deployment import (
+    CenterCrop,
+    Crop,
+    ECenterCrop,
+    Letterbox,
+    Normalize,
+    Pad,
+    Preprocess,
+    Resize,
+    ResizeCv,
+    Step,
+    SwapChannels,
+)
+
+__all__ = ["normalize_lines", "normalize_text", "preprocess_lines", "step_text"]
+
+_ONE = (1.0, 1.0, 1.0)
+_ZERO = (0.0, 0.0, 0.0)
+
+
+def preprocess_lines(preprocess: Preprocess) -> list[str]:
+    """The statements of a `preprocess` block."""
+    source = [] if preprocess.source == "rgb" else [f"NV12({preprocess.source.removeprefix('nv12-')})"]
+    return [*source, *map(step_text, preprocess.steps), *normalize_lines(preprocess.normalize)]
+
+
+def step_text(step: Step) -> str:  # noqa: PLR0911 - one return a case
+    """One step."""
+    match step:
+        case Resize(size, interpolation, max_size):
+            limit = f", max_size={max_size}" if max_size is not None else ""
+            return f"Resize({_size(size)}, interpolation={interpolation}{limit})"
+        case ResizeCv(height, width):
+            return f"Resize([{height}, {width}], library=opencv)"
+        case CenterCrop(height, width):
+            return f"CenterCrop({height})" if height == width else f"CenterCrop([{height}, {width}])"
+        case ECenterCrop(size):
+            return f"ECenterCrop({size})"
+        case Crop(left, top, height, width):
+            return f"Crop(top={top}, left={left}, height={height}, width={width})"
+        case Letterbox(height, width, interpolation, fill):
+            how = "" if interpolation == "bilinear_cv" else f", interpolation={interpolation}, library=pillow"
+            return f"Letterbox([{height}, {width}]{how}, fill={_fill(fill)})"
+        case Pad(left, top, right, bottom, fill, mode):
+            border = f", fill={_fill(fill)}" if mode == "constant" else f", mode={mode}"
+            return f"Pad([{left}, {top}, {right}, {bottom}]{border})"
+        case SwapChannels():
+            return "BGR()"
+
+
+def normalize_lines(normalize: Normalize) -> list[str]:
+    """Conversion and normalization, exact for every divisor."""
+    mean, std = normalize.mean, normalize.std
+    if normalize.divisor == 255:
+        lines = ["ToTensor()"]
+    else:
+        lines = ["PILToTensor()"]
+        # (p / d - m) / s is (p - m d) / (s d)
+        mean = tuple(m * normalize.divisor for m in mean)  # type: ignore[assignment]
+        std = tuple(s * normalize.divisor for s in std)  # type: ignore[assignment]
+    if (mean, std) != (_ZERO, _ONE):
+        lines.append(f"Normalize(mean={_numbers(mean)}, std={_numbers(std)})")
+    return lines
+
+
+def normalize_text(normalize: Normalize) -> str:
+    """`normalize_lines` in one line."""
+    return " ".join(normalize_lines(normalize))
+
+
+def _size(size: int | tuple[int, int]) -> str:
+    return str(size) if isinstance(size, int) else f"[{size[0]}, {size[1]}]"
+
+
+def _fill(fill: tuple[int, int, int]) -> str:
+    return str(fill[0]) if len(set(fill)) == 1 else str(list(fill))
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return f"[{', '.join(map(repr, values))}]"
