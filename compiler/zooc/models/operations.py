@@ -31,7 +31,7 @@ def count_operations(module: Any, shape: InputShape) -> int:
     """thop's multiply-accumulates for one image of `shape`.
 
     Args:
-        module: a `torch.nn.Module` in evaluation mode; left as it was.
+        module: a `torch.nn.Module` in evaluation mode, on any device (`meta` is enough); left as it was.
         shape: the input; its batch does not matter.
     """
     total = 0
@@ -50,7 +50,8 @@ def count_operations(module: Any, shape: InputShape) -> int:
     ]
     try:
         with torch.no_grad():
-            module(torch.zeros(1, shape.channels, shape.height, shape.width))
+            size = (1, shape.channels, shape.height, shape.width)
+            module(torch.zeros(size, device=next(module.parameters()).device))
     finally:
         for handle in hooks:
             handle.remove()

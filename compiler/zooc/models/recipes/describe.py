@@ -40,16 +40,19 @@ def describe_recipe(recipe: Recipe, *, weights: str | None = None, data: str | N
 
 
 def _weights(recipe: Recipe, chosen: str | None) -> Iterator[str]:
-    ways = {f'"{recipe.checkpoint}"': "a file beside this one, or in torch.hub's cache"}
+    """The statement, and above it, as comments, the others that would do."""
+    ways = {
+        f'"{recipe.checkpoint}"': "a file beside this one, or in torch.hub's cache",
+        "random(seed=0)": "for speed and size alone",
+    }
     if recipe.pretrained:
         ways = {"pretrained": f"{recipe.pretrained}, downloaded once", **ways}
-    ways["random(seed=0)"] = "for a look at speed and size"
-    value = chosen or next(iter(ways if recipe.pretrained else ["random(seed=0)"]))
+    value = chosen or ("pretrained" if recipe.pretrained else "random(seed=0)")
     if recipe.fetch:
-        yield f"  # For trained weights, {recipe.fetch} and name the file here."
-    if value in ways:
-        yield f"  # {value}: {ways.pop(value)}."
-    yield f"  # Or: {'; '.join(f'weights {way}, {what}' for way, what in ways.items())}."
+        yield f"  # For trained weights, {recipe.fetch}"
+        yield "  # and name the file here."
+    yield f"  # Here: {ways.pop(value, 'as asked for')}. Or:"
+    yield from (f"  #   weights {way}  # {what}" for way, what in ways.items())
     yield f"  weights {value}"
 
 
@@ -71,7 +74,7 @@ def _step(step: Step, recipe: Recipe) -> str:
 def _quantize(data: str | None) -> list[str]:
     if data is None:
         return [
-            "# For int8, name a folder of images like those to come, and replace the last line by:",
+            "# For int8, name a folder of images like those to come, and replace `quantize fp32` by:",
             "#   quantize int8 {",
             "#     calibrate percentile(99.99)",
             '#     data images("FOLDER", count=50, seed=0)',

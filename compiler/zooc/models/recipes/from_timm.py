@@ -49,7 +49,7 @@ def timm_recipe(source: ModelSource) -> Recipe:
         Preprocess(_steps(source, data, height, width), _normalize(data)),
         f"{source.name.partition('.')[0]}.safetensors",
         "timm's own" if published else None,
-        None if published else "timm publishes no weights for it; train it, or",
+        None if published else "train it yourself, for timm publishes none,",
     )
 
 
