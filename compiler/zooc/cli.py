@@ -15,6 +15,8 @@ import typer
 
 from zooc import __version__
 from zooc.commands import calibrate, dataset, export, new, tools
+from zooc.commands.analyze import analyze
+from zooc.commands.compare import compare
 from zooc.commands.edge import (
     Format,
     FormatOption,
@@ -88,8 +90,8 @@ def compile_command(
             "--stop-before",
             metavar="STAGE",
             help="Run the stages up to this one and write no package: analyze, load_model, simplify_graph, "
-            "fuse_preprocessing, prepare_for_int8, calibrate_ranges, quantize_network, hold_contract, assemble_graph, "
-            "check_result, emit.",
+            "fuse_preprocessing, prepare_for_int8, calibrate_ranges, quantize_network, hold_contract, "
+            "assemble_graph, check_result, emit.",
         ),
     ] = None,
     measure: Annotated[
@@ -257,6 +259,8 @@ app.command(
     "import",
     epilog="Examples: zooc import resnest.yaml --vdsp vdsp_params.json -o resnest.zoo · zooc import p.json",
 )(import_command)
+app.command(epilog="Examples: zooc analyze net.zoo · zooc analyze build/net --on images/ --top 10")(analyze)
+app.command(epilog="Example: zooc compare build/net_float build/net --on val/ --labels folders")(compare)
 app.command("export-vdsp", epilog="Example: zooc export-vdsp resnest.zoo -o vdsp_params.json")(export_vdsp)
 
 
