@@ -75,10 +75,12 @@ def write_network(network: Network, path: Path) -> None:
     """
     fields = {name: getattr(network, name) for name in _PLAIN}
     fields["warnings"] = [[d.code, d.message, list(d.notes), d.hint] for d in network.warnings]
-    model = onnx.ModelProto()
-    model.CopyFrom(network.model)
-    model.metadata_props.add(key=_METADATA, value=json.dumps(fields))
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    metadata = onnx.ModelProto()
+    metadata.metadata_props.add(key=_METADATA, value=json.dumps(fields))
+    # One message after the other reads back as both merged: no copy of the weights is needed.
+    with path.open("wb") as file:
+        file.write(network.model.SerializeToString(deterministic=True))
+        file.write(metadata.SerializeToString(deterministic=True))
 
 
 def read_network(path: Path, span: Span | None = None) -> Network:
