@@ -17,6 +17,7 @@ import onnx
 
 from zooc.deployment import ImageSet
 from zooc.diagnostics import Diagnostic, ZoocError, error, warning
+from zooc.graph import as_image_input
 from zooc.quantize import Item
 from zooc.sessions import open_session
 from zooc.shards import WHOLE, Shard
@@ -166,7 +167,7 @@ def pixel_batches(
     session = open_session(prelude, threads=1)
     waiting: list[npt.NDArray[np.uint8]] = []
     for image in images.decoded():
-        waiting.append(session.run(None, {"image": image})[0])
+        waiting.append(session.run(None, {"image": as_image_input(prelude, image)})[0])
         if len(waiting) == size:
             yield np.concatenate(waiting)
             waiting.clear()
@@ -183,7 +184,11 @@ def pixel_items(
 
     def load(places: Sequence[int]) -> tuple[npt.NDArray[np.uint8] | None, int]:
         found = (images.usable(images.paths[place]) for place in places)
-        pixels = [session.run(None, {"image": image})[0] for image in found if image is not None]
+        pixels = [
+            session.run(None, {"image": as_image_input(prelude, image)})[0]
+            for image in found
+            if image is not None
+        ]
         if not pixels:
             return None, 0
         batch = np.concatenate(pixels)

@@ -12,6 +12,7 @@ import onnx
 
 from zooc.deployment import Preprocess
 from zooc.diagnostics import ZoocError, error
+from zooc.graph import as_image_input
 from zooc.sessions import open_session
 from zooc_runtime.reference import reference_pixels
 
@@ -72,7 +73,10 @@ def make_goldens(
     sessions = [open_session(stage, threads=1) for stage in stages]
     goldens = []
     for index, (height, width) in enumerate(GOLDEN_SIZES):
-        first = _input(body, index) if prelude is None else synthetic_image(height, width, index)
+        if prelude is None:
+            first: Array = _input(body, index)
+        else:
+            first = as_image_input(prelude, synthetic_image(height, width, index))
         values: dict[str, Array] = {stages[0].graph.input[0].name: first}
         for stage, session in zip(stages, sessions, strict=True):
             given = values[stage.graph.input[0].name]
@@ -97,7 +101,7 @@ def check_against_pillow(prelude: onnx.ModelProto, preprocess: Preprocess) -> in
     session = open_session(prelude, threads=1)
     steps = preprocess.to_json()
     for index, (height, width) in enumerate(_CHECKED_SIZES):
-        image = synthetic_image(height, width, index)
+        image = as_image_input(prelude, synthetic_image(height, width, index))
         pixels = session.run(None, {"image": image})[0][0]
         wanted = reference_pixels(image, steps)
         if not np.array_equal(pixels, wanted):

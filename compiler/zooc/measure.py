@@ -15,6 +15,7 @@ import onnx
 
 from zooc.deployment import Preprocess
 from zooc.goldens import synthetic_image
+from zooc.graph import as_image_input
 from zooc.sessions import open_session
 from zooc_runtime.machine import available_cores
 from zooc_runtime.reference import reference_pixels
@@ -60,7 +61,7 @@ def measure_speed(
     float_run, run = _runner(float_body, feed), _runner(body, feed)
     comparisons.append(_compare("network, batch 1", "float32", float_run, run))
     if prelude is not None and preprocess is not None:
-        image = synthetic_image(*_IMAGE)
+        image = as_image_input(prelude, synthetic_image(*_IMAGE))
         steps = preprocess.to_json()
         comparisons.append(
             _compare(

@@ -13,6 +13,7 @@ import onnx
 
 from zooc.deployment import ImageSet, Requirement
 from zooc.diagnostics import Diagnostic, ZoocError, error, warning
+from zooc.graph import as_image_input
 from zooc.sessions import open_session
 from zooc_runtime.decode import decode
 from zooc_runtime.errors import PackageError
@@ -64,6 +65,7 @@ class ContractImages:
         _check_enough(requirement, len(self.paths))
         self.truth, self.labels = _truth(requirement, self.paths, found, classes)
         self._steps = steps
+        self._prelude = prelude
         self._session = open_session(prelude, threads=1)
         self._kept: dict[int, npt.NDArray[np.uint8]] = {}
         self._room = _KEPT_BYTES
@@ -92,7 +94,8 @@ class ContractImages:
             self._check_half()
             _check_enough(self._requirement, len(self.paths) - len(self.skipped))
             return None
-        pixels: npt.NDArray[np.uint8] = self._session.run(None, {"image": image})[0]
+        given = as_image_input(self._prelude, image)
+        pixels: npt.NDArray[np.uint8] = self._session.run(None, {"image": given})[0]
         if pixels.nbytes <= self._room:
             self._room -= pixels.nbytes
             self._kept[index] = pixels

@@ -2,12 +2,14 @@
 
 from zooc.graph.assemble import assemble, build_postlude
 from zooc.graph.fold_normalization import Folded, fold_normalization
+from zooc.graph.nv12 import as_image_input
 from zooc.graph.prelude import ResampleOrder, build_prelude, resample_order_of_pillow
 from zooc.graph.simplify import simplify
 
 __all__ = [
     "Folded",
     "ResampleOrder",
+    "as_image_input",
     "assemble",
     "build_postlude",
     "build_prelude",

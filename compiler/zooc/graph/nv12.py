@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
 from zooc.graph.builder import Builder, Value
-from zooc_runtime.nv12 import BITS, MATRICES
+from zooc_runtime.nv12 import BITS, MATRICES, rgb_to_nv12
 
-__all__ = ["frame_input", "nv12_to_rgb"]
+__all__ = ["as_image_input", "frame_input", "mark_source", "nv12_to_rgb"]
+
+_SOURCE = "zooc.source"
 
 
 def frame_input() -> onnx.ValueInfoProto:
     """The graph's input `image`: uint8 `[height * 3 / 2, width]`."""
     return helper.make_tensor_value_info("image", TensorProto.UINT8, ["height * 3 / 2", "width"])
+
+
+def mark_source(prelude: onnx.ModelProto, source: str) -> None:
+    """Record in the prelude's own metadata what kind of frames it takes."""
+    helper.set_model_props(prelude, {_SOURCE: source})
+
+
+def as_image_input(prelude: onnx.ModelProto, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """What the prelude's `image` takes to see an RGB image: itself, or the frame that a camera makes of it.
+
+    An odd last row or column is doubled: frames have even sides.
+    """
+    source = next((prop.value for prop in prelude.metadata_props if prop.key == _SOURCE), None)
+    if source is None:
+        return image
+    height, width = image.shape[:2]
+    return rgb_to_nv12(np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"), source)
 
 
 def nv12_to_rgb(g: Builder, frame: Value, source: str) -> tuple[Value, Value]:

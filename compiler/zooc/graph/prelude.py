@@ -26,7 +26,7 @@ from zooc.deployment import (
 )
 from zooc.graph.builder import Builder, Value
 from zooc.graph.letterbox import letterbox
-from zooc.graph.nv12 import frame_input, nv12_to_rgb
+from zooc.graph.nv12 import frame_input, mark_source, nv12_to_rgb
 from zooc.graph.padding import pad_centred, pad_steps
 from zooc.graph.pillow_resize import Picture, ResampleOrder, resample_order_of_pillow, resize_as_pillow
 from zooc.graph.resample import Axes
@@ -64,10 +64,11 @@ def build_prelude(preprocess: Preprocess, height: int, width: int, order: Resamp
         channels_first = g.op("Gather", channels_first, g.i64([2, 1, 0]), axis=0)
     # The final size is known here, but not to shape inference.
     g.op("Reshape", channels_first, g.i64([1, 3, height, width]), out="pixels")
-    return g.model(
-        [source],
-        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, 3, height, width])],
-    )
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, 3, height, width])
+    model = g.model([source], [pixels])
+    if preprocess.source != "rgb":
+        mark_source(model, preprocess.source)
+    return model
 
 
 def _with_following_crop(steps: tuple[Step, ...]) -> list[tuple[Step, CenterCrop | Crop | None]]:

@@ -68,7 +68,7 @@ def import_files(
     if alone:
         config.softmax = True
         config.remarks.append(
-            "A vdsp file says nothing of model, quantization or classes: those blocks are guesses; look at them."
+            "A vdsp file says nothing of model, quantization or classes: those blocks are guesses."
         )
     plan = _plan(config, params, file, alone, output, recipe_of, reading)
     text = None if plan is None or not reading.sound else write_zoo(config, plan)
@@ -98,6 +98,9 @@ def _plan(
     if source is None and not alone:
         source = guess_source(file.stem, model)
     folder = config.calibration.folder if config.calibration else None
+    exists = config.checkpoint is not None and _local(config.checkpoint, file) is not None
+    if params is not None and not alone and not exists:
+        source = _named_by_vdsp(source, params, config, reading)
     _question_task(config, folder, file, reading)
     preprocess, size = _choose_preprocess(config, params, reading)
     recipe = recipe_of(source) if source else None
@@ -112,7 +115,6 @@ def _plan(
         reading.error("Z0804", message, config.input.span)
         return None
     onnx = config.checkpoint or f"{stem_of(model)}.onnx"
-    exists = config.checkpoint is not None and _local(onnx, file) is not None
     if not onnx.lower().endswith(".onnx"):
         exists, onnx = False, f"{onnx[: len(onnx) - len(PurePosixPath(onnx).name)]}{stem_of(onnx)}.onnx"
         if source is None:
@@ -136,6 +138,25 @@ def _plan(
     )
 
 
+def _named_by_vdsp(
+    source: ModelSource | None, params: VdspFile, config: Config, reading: Reading
+) -> ModelSource | None:
+    """The model that the vdsp file is named for: a YAML stands for a family, a vdsp file for one model."""
+    family, _, model = _json_name(Path(params.file)).partition("-")
+    named = guess_source(family, model)
+    if named is None or source is None or named == source or named.kind != source.kind:
+        return source
+    message = f"the checkpoint is that of {source.name}, and the vdsp file is named for {named.name}"
+    notes = (
+        f"the YAML: {source.kind}.{source.name}",
+        f"the vdsp file: {named.kind}.{named.name}, which is taken",
+    )
+    reading.warn("Z0805", message, config.checkpoint_span, notes=notes)
+    config.remarks.append(f"The YAML's checkpoint is {config.checkpoint}.")
+    config.checkpoint = None
+    return named
+
+
 def _name(file: Path | str) -> str:
     return Path(file).name
 
@@ -151,14 +172,13 @@ def _choose_preprocess(
     if target is not None and (target.height, target.width) != params.size:
         height, width = params.size
         made, wanted = f"{width} x {height}", f"{target.width} x {target.height}"
-        message = f"the network takes {wanted} pixels, and the vdsp file makes {made}"
+        message = f"the network takes {wanted} pixels, and the vdsp file makes {made}, which is taken"
         labels = (Label(params.size_span, made),)
-        hint = "take the vdsp file of the same model"
-        reading.error("Z0805", message, target.span, labels=labels, hint=hint)
+        reading.warn("Z0805", message, target.span, labels=labels)
     if config.preprocess is not None:
         for what, ours, theirs in differences(config.preprocess, params.preprocess):
             notes = (f"the YAML: {ours}", f"the vdsp file: {theirs}")
-            labels = (Label(params.place_of(what), theirs),)
+            labels = (Label(params.place_of(what), "here"),)
             message = f"{what} of `process_ops` is not the vdsp file's; the vdsp file's is taken"
             reading.warn("Z0805", message, config.preprocess_span, labels=labels, notes=notes)
     return params.preprocess, params.size
