@@ -14,6 +14,7 @@ from zooc.cache import Cache, key
 from zooc.calib_file import Identity, model_sha256
 from zooc.calibration import CalibrationImages, pixel_items
 from zooc.diagnostics import ZoocError
+from zooc.memory import release
 from zooc.progress import Progress
 from zooc.quantize import Sketches, Tally, no_images, observer, stream
 from zooc.shards import WHOLE
@@ -101,6 +102,7 @@ def _run(
     size = body.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
     items = pixel_items(prelude, images, size, done)
     run = observer(body, list(tally.sketches))
+    release()
     try:
         with progress.track("calibrating", len(images.paths) - len(done)) as advance:
             stream(items, run, tally, on_images=advance, checkpoint=partial.save, every=_SAVE_EVERY)

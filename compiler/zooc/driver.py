@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import PIL
@@ -31,7 +31,9 @@ from zooc.graph import (
     resample_order_of_pillow,
     simplify,
 )
+from zooc.importers import NotExpressible, vdsp_document
 from zooc.manifest import build_manifest
+from zooc.memory import release
 from zooc.models import Network, load_network
 from zooc.progress import Progress
 from zooc.quantize import (
@@ -125,6 +127,7 @@ def run(compilation: Compilation) -> Compilation:
             break
         with compilation.progress.stage(stage.__name__):
             stage(compilation)
+            release()
     compilation.warnings += compilation.cache.warnings
     return compilation
 
@@ -255,10 +258,20 @@ def emit(c: Compilation) -> None:
         manifest=build_manifest(c),
         goldens=golden_bytes({name: array for golden in c.goldens for name, array in golden.arrays()}),
         label_names=labels.names if labels else None,
-        vdsp_params=None,
+        vdsp_params=_vdsp_params(c.deployment),
         report_html=render_report(c),
     )
     c.package = emit_package(contents, c.output, force=c.request.force)
+
+
+def _vdsp_params(deployment: Deployment) -> dict[str, Any] | None:
+    """The preprocessing for the accelerator, where one of its operations does exactly this."""
+    if deployment.preprocess is None:
+        return None
+    try:
+        return vdsp_document(deployment.preprocess)[0]
+    except NotExpressible:
+        return None
 
 
 STAGES: tuple[Callable[[Compilation], None], ...] = (

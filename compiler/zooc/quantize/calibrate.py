@@ -112,9 +112,7 @@ def _observing_session(body: onnx.ModelProto, tensors: Sequence[str]) -> ort.Inf
     options.intra_op_num_threads = 1
     providers = ["CPUExecutionProvider"]
     if body.ByteSize() < _INLINE_LIMIT:
-        # Serialized protobuf messages merge when joined: the outputs are added without a copy of the weights.
-        addition = onnx.ModelProto(graph=onnx.GraphProto(output=extra)).SerializeToString()
-        return ort.InferenceSession(body.SerializeToString() + addition, options, providers=providers)
+        return ort.InferenceSession(_with_outputs(body, extra), options, providers=providers)
     observed = onnx.ModelProto()
     observed.CopyFrom(body)
     observed.graph.output.extend(extra)
@@ -122,3 +120,13 @@ def _observing_session(body: onnx.ModelProto, tensors: Sequence[str]) -> ort.Inf
         path = Path(folder) / "body.onnx"
         onnx.save(observed, os.fspath(path), save_as_external_data=True, location="body.data")
         return ort.InferenceSession(os.fspath(path), options, providers=providers)
+
+
+def _with_outputs(body: onnx.ModelProto, extra: Sequence[onnx.ValueInfoProto]) -> bytes:
+    """The serialized body with more outputs, without a second copy of its weights."""
+    own = len(body.graph.output)
+    try:
+        body.graph.output.extend(extra)
+        return bytes(body.SerializeToString())
+    finally:
+        del body.graph.output[own:]

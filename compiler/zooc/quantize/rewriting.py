@@ -54,11 +54,15 @@ def rewrite_once(model: onnx.ModelProto, rewrite: Rewrite) -> bool:
         if any(name in read for name in node.output):
             live.append(node)
             read.update(node.input)
-    kept = [t for t in model.graph.initializer if t.name in read]
-    added = [t for r in found.values() for t in r.initializers]
-    del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
+    stored = model.graph.initializer
+    # One by one: taking all out and putting most back would copy every weight, and the message's memory
+    # never shrinks.
+    for place in reversed(range(len(stored))):
+        if stored[place].name not in read:
+            del stored[place]
+    stored.extend(t for r in found.values() for t in r.initializers)
+    del model.graph.node[:], model.graph.value_info[:]
     model.graph.node.extend(reversed(live))
-    model.graph.initializer.extend([*kept, *added])
     return True
 
 
