@@ -18,11 +18,13 @@ from zooc.deployment import (
     FileWeights,
     ImageSet,
     InputShape,
+    Letterbox,
     Normalize,
     Pad,
     PretrainedWeights,
     RandomWeights,
     Resize,
+    ResizeCv,
     SwapChannels,
 )
 from zooc.diagnostics import Diagnostic, SourceFile
@@ -262,6 +264,59 @@ def test_a_vdsp_file_becomes_the_steps_it_describes() -> None:
     assert deployment.preprocess.normalize == Normalize(255.0, tuple(config["Mean"]), tuple(config["Std"]))
     same = accept(MODEL + 'preprocess { vdsp("dla102x-pillow.json") }')
     assert same.preprocess == deployment.preprocess
+
+
+@pytest.mark.parametrize("name", ["dla102x-pillow.json", "dla102x-opencv.json"])
+def test_the_keys_of_a_vdsp_file_may_stand_in_the_parentheses(name: str) -> None:
+    document = json.loads((DATA / name).read_text(encoding="utf-8"))
+    config = ", ".join(f"{key}={json.dumps(value)}" for key, value in document["OpConfig"].items())
+    inline = accept(MODEL + f"preprocess vdsp(OpType={document['OpType']}, {config})")
+    assert inline.preprocess == accept(MODEL + f'preprocess vdsp("{name}")').preprocess
+
+
+def test_opencv_crops_letterboxes_and_frames_become_their_steps() -> None:
+    deployment = accept(
+        MODEL + "preprocess { NV12(bt709) Resize([250, 240], library=opencv) Crop(1, 2, 200, 210)"
+        " Letterbox(224, fill=[1, 2, 3], interpolation=bicubic, library=pillow) ToTensor() }"
+    )
+    assert deployment.preprocess is not None
+    assert deployment.preprocess.source == "nv12-bt709"
+    assert deployment.preprocess.steps == (
+        ResizeCv(250, 240),
+        Crop(left=2, top=1, height=200, width=210),
+        Letterbox(224, 224, "bicubic", (1, 2, 3)),
+    )
+
+
+def test_a_vdsp_file_without_sizes_gets_the_models(tmp_path: Path) -> None:
+    document = {
+        "OpType": "FUSION_OP_RGB_RESIZE_CVTCOLOR_NORM_TENSOR",
+        "OpConfig": {
+            "IimageFormat": "RGB_PLANAR",
+            "ResizeType": "BILINEAR_CV",
+            "NormaType": "DIV255",
+            "ColorCvtCode": "NO_CHANGE",
+        },
+    }
+    (tmp_path / "v.json").write_text(json.dumps(document), encoding="utf-8")
+    (tmp_path / "net.zoo").write_text(MODEL + 'preprocess vdsp("v.json")', encoding="utf-8")
+    deployment, diagnostics = load_deployment(tmp_path / "net.zoo")
+    assert deployment is not None and deployment.preprocess is not None, diagnostics
+    assert deployment.preprocess.steps == (ResizeCv(224, 224),)
+
+
+def test_missing_files_may_be_warnings(tmp_path: Path) -> None:
+    (tmp_path / "net.zoo").write_text(
+        'model { source onnx("no.onnx") input [batch, 3, 8, 8] }\n'
+        'preprocess { Resize([9, 8]) ToTensor() }\nquantize int8 { data images("no") }\n'
+        'postprocess { labels "no.txt" }\n',
+        encoding="utf-8",
+    )
+    _, findings = load_deployment(tmp_path / "net.zoo", may_miss_files=True)
+    assert [f.code for f in findings if f.severity == "error"] == ["Z0302"], "later mistakes are still found"
+    assert [f.code for f in findings if f.severity == "warning"] == ["Z0119"] * 3
+    _, findings = load_deployment(tmp_path / "net.zoo")
+    assert {f.code for f in findings if f.severity == "error"} >= {"Z0119"}
 
 
 @pytest.mark.parametrize(
