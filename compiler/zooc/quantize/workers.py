@@ -85,7 +85,8 @@ def stream(
             are large.
         on_images: called on the calling thread with the number of images just done.
         checkpoint: called on the calling thread with a copy of everything done so far, about every `every`
-            seconds, and once more when the pass ends early.
+            seconds, and once more when the pass ends early (but not by a failure in the midst of counting:
+            then the last one holds more than what is left).
         every: seconds.
 
     Raises:
@@ -106,7 +107,7 @@ def stream(
         crew.stop()
         total = crew.snapshot(into)
         into.sketches, into.done = total.sketches, total.done
-        if checkpoint is not None and crew.ended_early:
+        if checkpoint is not None and crew.ended_early and crew.whole:
             checkpoint(into)
     if crew.failure is not None:
         raise crew.failure
@@ -181,6 +182,11 @@ class _Crew:
                 if not worker.half_counted:
                     total.add(worker.tally)
         return total
+
+    @property
+    def whole(self) -> bool:
+        """Whether every worker's sketches hold whole batches."""
+        return not any(worker.half_counted for worker in self._workers)
 
     def _start_up_to(self, size: int) -> None:
         for worker in self._workers[len(self._threads) : size]:
