@@ -14,7 +14,7 @@ from zooc.quantize import Ranges, choose_ranges
 __all__ = ["describe", "notes_of", "parse_method", "ranges_of", "to_json"]
 
 _DEFAULT = "percentile(99.99)"
-_PLAIN_METHODS = ("max", "kl_divergence", "mse")
+_PLAIN_METHODS = ("max", "kl_divergence", "mse", "auto")
 
 
 def parse_method(text: str) -> CalibrationMethod:

@@ -16,6 +16,7 @@ from zooc.diagnostics import Span
 __all__ = [
     "CalibrationMethod",
     "CenterCrop",
+    "Correction",
     "Crop",
     "Deployment",
     "ECenterCrop",
@@ -46,6 +47,7 @@ __all__ = [
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
 PadMode = Literal["constant", "edge", "reflect", "symmetric"]
+Correction = Literal["bias", "equalization", "rounding"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +250,7 @@ def _to_json(node: Any, *, op: bool = True) -> dict[str, Any]:
 class CalibrationMethod:
     """How a tensor's range follows from its sketch; `percentile`, in per cent, only for that method."""
 
-    name: Literal["max", "percentile", "kl_divergence", "mse"]
+    name: Literal["max", "percentile", "kl_divergence", "mse", "auto"]
     percentile: float | None = None
     span: Span | None = field(default=None, compare=False)
 
@@ -295,6 +297,12 @@ class Quantize:
     """The `quantize` block; for `fp32` and `fp16` only `dtype` and `keep` matter.
 
     `keep_auto` is `keep fp32 auto`: layers stay in float as a contract needs it, `require` or the default one.
+
+    Attributes:
+        clip: whether a weight channel's scale covers its largest weight or has the least squared error.
+        activations: `symmetric` ranges reach equally far to both sides of zero, where there are two sides.
+        corrections: what is done about the error of int8 beside choosing ranges.
+        target: the CPUs for which integer convolutions must be proven not to saturate.
     """
 
     dtype: Literal["int8", "fp16", "fp32"] = "fp32"
@@ -305,6 +313,10 @@ class Quantize:
     keep_spans: tuple[Span | None, ...] = field(default=(), compare=False)
     require: Requirement | None = None
     keep_auto: bool = False
+    clip: Literal["max", "mse"] = "max"
+    activations: Literal["asymmetric", "symmetric"] = "asymmetric"
+    corrections: tuple[Correction, ...] = ("equalization", "bias")
+    target: Literal["vnni", "avx2", "any"] = "vnni"
     span: Span | None = field(default=None, compare=False)
 
 

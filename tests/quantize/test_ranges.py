@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zooc.deployment import CalibrationMethod
-from zooc.quantize.ranges import choose_ranges
+from zooc.quantize.ranges import choose_ranges, percentile_range, symmetric
 from zooc.quantize.sketches import Sketches
 
 METHODS = [
@@ -12,6 +12,7 @@ METHODS = [
     CalibrationMethod("percentile", 99.9),
     CalibrationMethod("kl_divergence"),
     CalibrationMethod("mse"),
+    CalibrationMethod("auto"),
 ]
 
 
@@ -19,6 +20,12 @@ def range_of(values: np.ndarray, method: CalibrationMethod) -> tuple[float, floa
     sketches = Sketches(["x"])
     sketches.update("x", values.astype(np.float32))
     return choose_ranges(sketches, method)["x"]
+
+
+def percentiles_of(values: np.ndarray, percentile: float) -> tuple[float, float]:
+    sketches = Sketches(["x"])
+    sketches.update("x", values.astype(np.float32))
+    return percentile_range(sketches["x"], percentile)
 
 
 def quantization_error(values: np.ndarray, low: float, high: float) -> float:
@@ -54,7 +61,7 @@ def test_max_is_exact(normal: np.ndarray) -> None:
 
 
 def test_percentile_clips_both_tails_of_signed_tensors(normal: np.ndarray) -> None:
-    low, high = range_of(normal, CalibrationMethod("percentile", 99.0))
+    low, high = percentiles_of(normal, 99.0)
     width = 8 / 2048
     assert low == pytest.approx(np.percentile(normal, 0.5), abs=width)
     assert high == pytest.approx(np.percentile(normal, 99.5), abs=width)
@@ -62,14 +69,14 @@ def test_percentile_clips_both_tails_of_signed_tensors(normal: np.ndarray) -> No
 
 def test_percentile_clips_only_the_top_after_a_relu(normal: np.ndarray) -> None:
     positive = np.maximum(normal, 0)
-    low, high = range_of(positive, CalibrationMethod("percentile", 99.0))
+    low, high = percentiles_of(positive, 99.0)
     assert low == 0.0
     assert high == pytest.approx(np.percentile(positive, 99.0), abs=8 / 2048)
 
 
 def test_percentile_clips_only_the_bottom_of_negative_tensors(normal: np.ndarray) -> None:
-    low, high = range_of(-np.abs(normal), CalibrationMethod("percentile", 99.0))
-    assert high == 0.0
+    low, high = percentiles_of(-np.abs(normal), 99.0)
+    assert high == pytest.approx(0.0, abs=1e-3)
     assert low == pytest.approx(-np.percentile(np.abs(normal), 99.0), abs=8 / 2048)
 
 
@@ -100,6 +107,29 @@ def test_kl_divergence_cuts_an_outlier_and_keeps_a_full_range(normal: np.ndarray
     even = np.random.default_rng(2).uniform(-1, 1, 200_000)
     low, high = range_of(even, method)
     assert high - low > 1.9
+
+
+def test_auto_clips_less_than_mse_and_more_than_max() -> None:
+    heavy = np.random.default_rng(3).standard_t(4, 100_000)
+    widths = {}
+    for name in ("mse", "auto", "max"):
+        low, high = range_of(heavy, CalibrationMethod(name))
+        widths[name] = high - low
+    assert widths["mse"] < widths["auto"] < widths["max"]
+
+
+def test_percentile_never_clips_more_than_auto_does(normal: np.ndarray) -> None:
+    auto = range_of(normal, CalibrationMethod("auto"))
+    assert range_of(normal, CalibrationMethod("percentile", 90.0)) == auto
+    low, high = range_of(normal, CalibrationMethod("percentile", 99.9999))
+    assert low < auto[0]
+    assert high > auto[1]
+
+
+def test_symmetric_ranges_widen_two_sided_tensors_only() -> None:
+    assert symmetric((-1.0, 3.0)) == (-3.0, 3.0)
+    assert symmetric((0.0, 3.0)) == (0.0, 3.0)
+    assert symmetric((-2.0, 0.0)) == (-2.0, 0.0)
 
 
 def test_one_value_is_enough() -> None:

@@ -17,7 +17,7 @@ __all__ = ["apply_overrides", "check_targets"]
 Report = Callable[[Diagnostic], None]
 
 _WHOLE_BLOCKS = ("quantize", "preprocess")
-_INT8_ONLY = ("calibrate", "data", "weights", "require")
+_INT8_ONLY = frozenset(BLOCKS["quantize"]) - {"keep"}
 
 
 def check_targets(

@@ -7,10 +7,11 @@ from zooc.diagnostics import Label, Span, error
 from zooc.frontend import ast
 from zooc.frontend.image_set import is_images_call, read_image_set
 from zooc.frontend.outline import Field, Settings
+from zooc.frontend.quantize_options import read_options, read_vamc_calibration
 from zooc.frontend.reading import Reader
 from zooc.frontend.requirement import is_dropped, read_requirement
 from zooc.frontend.suggest import did_you_mean
-from zooc.frontend.vocabulary import CALIBRATION_METHODS, DTYPES, FUNCTIONS, GRANULARITIES
+from zooc.frontend.vocabulary import BLOCKS, CALIBRATION_METHODS, DTYPES, FUNCTIONS
 
 __all__ = ["read_quantize"]
 
@@ -28,14 +29,14 @@ def read_quantize(settings: Settings, reader: Reader) -> Quantize | None:
         return None
     dtype = reader.word(header, DTYPES, "data type")
     fields = settings.fields
-    calibrate = _calibrate(fields["calibrate"], reader) if "calibrate" in fields else _DEFAULT.calibrate
+    calibrate: CalibrationMethod | None = _DEFAULT.calibrate
+    if "calibrate" in fields:
+        calibrate = _calibrate(fields["calibrate"], reader)
+    if "calibrate_mode" in fields or "calibrate_range" in fields:
+        calibrate = read_vamc_calibration(fields, reader)
     data = _data(fields["data"], reader) if "data" in fields else None
-    weights = _DEFAULT.weights
+    options = read_options(fields, reader)
     sound = calibrate is not None and ("data" not in fields or data is not None)
-    if "weights" in fields:
-        word = _word(fields["weights"], reader)
-        sound &= word is not None
-        weights = "per_tensor" if word == "per_tensor" else "per_channel"
     keep_auto = "keep" in fields and _is_auto(fields["keep"])
     if keep_auto and len(fields["keep"].values) > 1:
         sound &= reader.word(fields["keep"].values[0], ["fp32"], "data type to keep") is not None
@@ -46,18 +47,22 @@ def read_quantize(settings: Settings, reader: Reader) -> Quantize | None:
         sound &= require is not None
     if dtype is not None:
         sound &= _consistent(dtype, header.span, settings, reader)
-    if dtype is None or calibrate is None or keep is None or not sound:
+    if dtype is None or calibrate is None or keep is None or options is None or not sound:
         return None
     patterns, spans = tuple(text for text, _ in keep), tuple(span for _, span in keep)
     return Quantize(
         dtype,  # type: ignore[arg-type]
         calibrate,
         data,
-        weights,
+        options.weights,
         patterns,
         spans,
         require,
         keep_auto,
+        options.clip,
+        options.activations,
+        options.corrections,
+        options.target,
         settings.name_span,
     )
 
@@ -74,7 +79,7 @@ def _consistent(dtype: str, span: Span, settings: Settings, reader: Reader) -> b
             reader.report(error("Z0122", "int8 needs calibration data", span, hint=hint))
             return False
         return True
-    int8_only = ["calibrate", "data", "weights", "require"]
+    int8_only = [name for name in BLOCKS["quantize"] if name != "keep"]
     if "keep" in settings.fields and _is_auto(settings.fields["keep"]):
         int8_only.append("keep")
     ignored = [name for name in int8_only if name in settings.fields]
@@ -130,10 +135,6 @@ def _data(field: Field, reader: Reader) -> ImageSet | None:
     assert isinstance(node, ast.Call)
     bound = reader.bind(node, FUNCTIONS["images"])
     return None if bound is None else read_image_set(bound, field.span, reader)
-
-
-def _word(field: Field, reader: Reader) -> str | None:
-    return reader.word(field.values[0], GRANULARITIES, "granularity") if field.values else None
 
 
 def _is_auto(field: Field) -> bool:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from zooc_runtime.vdsp_words import KEYS
 
 __all__ = [
+    "ACTIVATIONS",
     "BLOCKS",
     "CALIBRATION_METHODS",
+    "CLIPS",
+    "CORRECTIONS",
     "DTYPES",
     "ENGINES",
     "EXAMPLES",
@@ -22,6 +25,7 @@ __all__ = [
     "RESERVED",
     "SOURCES",
     "STEPS",
+    "TARGETS",
     "Parameter",
 ]
 
@@ -38,7 +42,18 @@ class Parameter:
 BLOCKS: dict[str, dict[str, int]] = {
     "model": {"source": 1, "weights": 1, "input": 1, "classes": 1},
     "preprocess": {},
-    "quantize": {"calibrate": 1, "data": 1, "weights": 1, "keep": 2, "require": 3},
+    "quantize": {
+        "calibrate": 1,
+        "calibrate_mode": 1,
+        "calibrate_range": 1,
+        "data": 1,
+        "weights": 1,
+        "activations": 1,
+        "corrections": 1,
+        "target": 1,
+        "keep": 2,
+        "require": 3,
+    },
     "postprocess": {"softmax": 0, "topk": 1, "labels": 1},
     "package": {"name": 1, "version": 1, "engines": 1},
     "variant": {},
@@ -52,7 +67,12 @@ EXAMPLES: dict[tuple[str, str], str] = {
     ("model", "classes"): "classes 1000",
     ("quantize", "calibrate"): "calibrate percentile(99.99)",
     ("quantize", "data"): 'data images("folder", count=50)',
+    ("quantize", "calibrate_mode"): "calibrate_mode percentile",
+    ("quantize", "calibrate_range"): "calibrate_range 0.99999",
     ("quantize", "weights"): "weights per_channel",
+    ("quantize", "activations"): "activations asymmetric",
+    ("quantize", "corrections"): "corrections [bias, equalization]",
+    ("quantize", "target"): "target cpu(any)",
     ("quantize", "keep"): 'keep fp32 ["fc"]',
     ("quantize", "require"): 'require drop <= 0.5% on images("val", count=1000)',
     ("postprocess", "softmax"): "softmax",
@@ -97,13 +117,20 @@ FUNCTIONS: dict[str, tuple[Parameter, ...]] = {
     "random": (Parameter("seed"),),
     "images": (Parameter("folder", True), Parameter("suffix"), Parameter("count"), Parameter("seed")),
     "percentile": (Parameter("percentile", True),),
+    "per_channel": (Parameter("clip"),),
+    "per_tensor": (Parameter("clip"),),
+    "cpu": (Parameter("kind", True),),
 }
 """Every function of the language."""
 
 SOURCES = ("timm", "torchvision", "official")
 DTYPES = ("int8", "fp16", "fp32")
-CALIBRATION_METHODS = ("percentile", "kl_divergence", "mse", "max")
+CALIBRATION_METHODS = ("percentile", "kl_divergence", "mse", "max", "auto")
 GRANULARITIES = ("per_channel", "per_tensor")
+CLIPS = ("max", "mse")
+ACTIVATIONS = ("asymmetric", "symmetric")
+CORRECTIONS = ("equalization", "rounding", "bias")
+TARGETS = ("vnni", "avx2", "any")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 LIBRARIES = ("pillow", "opencv")
 MATRICES = ("bt601", "bt709")
@@ -117,6 +144,9 @@ RESERVED = frozenset(
         *DTYPES,
         *CALIBRATION_METHODS,
         *GRANULARITIES,
+        *ACTIVATIONS,
+        *CORRECTIONS,
+        *TARGETS,
         *INTERPOLATIONS,
         *LIBRARIES,
         *MATRICES,

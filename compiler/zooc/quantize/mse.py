@@ -1,4 +1,4 @@
-"""Ranges with the least expected squared error, from a sketch."""
+"""Ranges with the least expected error, of the values or of what is computed from them, from a sketch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import numpy.typing as npt
 
 from zooc.quantize.sketches import BINS, Sketch
 
-__all__ = ["mse_range"]
+__all__ = ["CLIPPING_WEIGHT", "least_error_range", "mse_range"]
+
+CLIPPING_WEIGHT = 10.0
+"""How much more than rounding errors squared clipping errors count in sums; see `least_error_range`."""
 
 _CANDIDATES = 192
 _LEVELS = 255
@@ -28,6 +31,24 @@ def mse_range(sketch: Sketch) -> tuple[float, float]:
     few levels below zero moves by a notable part. The bin around zero costs nothing: exact zeros are exact
     in every range.
     """
+    return _search(sketch, 1.0)
+
+
+def least_error_range(sketch: Sketch) -> tuple[float, float]:
+    """The range with the least estimated error in what the next layers make of the tensor.
+
+    They sum it up: a convolution over taps and channels, a pool over space. Rounding errors of different
+    elements are independent and have no sign, so `n` of them give a sum with the variance `n e^2`. Clipping
+    errors always point towards zero and come in clusters, because a peak covers neighbouring elements: their
+    sum grows up to `n e`, its square to `n^2 e^2`. So this is the search of `mse_range` with the clipped part
+    of the error weighed by the number of elements that err together, for which the nine taps of a peak under
+    a 3 x 3 window stand; `docs/design/quantization.md` has what was measured.
+    """
+    return _search(sketch, CLIPPING_WEIGHT)
+
+
+def _search(sketch: Sketch, clipping_weight: float) -> tuple[float, float]:
+    """The pair of limits with the least `clipping_weight * clipping error + rounding error`."""
     if sketch.low == sketch.high:
         return sketch.low, sketch.high
     tops, bottoms = _limits(sketch.high)[None, :], -_limits(-sketch.low)[:, None]
@@ -38,7 +59,8 @@ def mse_range(sketch: Sketch) -> tuple[float, float]:
     above = _clipping_error(counts, width, (_LEVELS - levels_below) * steps)
     below = _clipping_error(counts[::-1], width, levels_below * steps)
     rounded = sketch.seen - float(counts[_ZERO])
-    row, column = np.unravel_index(int(np.argmin(above + below + rounded * steps**2 / 12)), steps.shape)
+    error = clipping_weight * (above + below) + rounded * steps**2 / 12
+    row, column = np.unravel_index(int(np.argmin(error)), steps.shape)
     return float(bottoms[row, 0]), float(tops[0, column])
 
 

@@ -8,10 +8,18 @@ import numpy as np
 
 from zooc.deployment import CalibrationMethod
 from zooc.quantize.kl_divergence import kl_divergence_range
-from zooc.quantize.mse import mse_range
+from zooc.quantize.mse import least_error_range, mse_range
 from zooc.quantize.sketches import Sketch, Sketches
 
-__all__ = ["Range", "Ranges", "choose_ranges", "max_range", "percentile_range"]
+__all__ = [
+    "Range",
+    "Ranges",
+    "choose_ranges",
+    "harmless_percentile_range",
+    "max_range",
+    "percentile_range",
+    "symmetric",
+]
 
 Range = tuple[float, float]
 """`(low, high)` with `low <= 0 <= high`: zero is a level of every quantized tensor."""
@@ -36,13 +44,28 @@ def _chooser(method: CalibrationMethod) -> Callable[[Sketch], Range]:
         return kl_divergence_range
     if method.name == "mse":
         return mse_range
+    if method.name == "auto":
+        return least_error_range
     percentile = 99.99 if method.percentile is None else method.percentile
-    return lambda sketch: percentile_range(sketch, percentile)
+    return lambda sketch: harmless_percentile_range(sketch, percentile)
 
 
 def max_range(sketch: Sketch) -> Range:
     """Exact extremes."""
     return sketch.low, sketch.high
+
+
+def harmless_percentile_range(sketch: Sketch, percentile: float) -> Range:
+    """The percentiles, unless a wider range has less error.
+
+    A percentile alone says nothing about the values beyond it. In trained networks they are often the peaks
+    that decide, and one value in ten thousand is one on every other channel of an image: a plain
+    percentile(99.99) cost 4 to 5 dB of the logits' SQNR on the digits example. So `percentile(p)` clips at
+    most `100 - p` % and never more than `least_error_range` does.
+    """
+    low, high = percentile_range(sketch, percentile)
+    wider = least_error_range(sketch)
+    return min(low, wider[0]), max(high, wider[1])
 
 
 def percentile_range(sketch: Sketch, percentile: float) -> Range:
@@ -79,6 +102,15 @@ def _upper(sketch: Sketch, clipped: float) -> float:
     edges = sketch.edges
     share = (kept - below[index]) / max(int(sketch.counts[index]), 1)
     return float(edges[index] + share * (edges[index + 1] - edges[index]))
+
+
+def symmetric(limits: Range) -> Range:
+    """A two-sided range widened to the same reach on both sides; a one-sided one as it is."""
+    low, high = limits
+    if low >= 0.0 or high <= 0.0:
+        return limits
+    reach = max(-low, high)
+    return -reach, reach
 
 
 def _with_zero(limits: Range) -> Range:
