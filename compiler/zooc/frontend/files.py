@@ -72,5 +72,5 @@ def _near(path: Path) -> str | None:
     try:
         names = sorted(entry.name for entry in path.parent.iterdir())[:1000]
     except OSError:
-        return f"its folder does not exist either: {path.parent.name}"
+        return f"the folder `{path.parent.name}` does not exist either"
     return did_you_mean(path.name, names, cutoff=0.75)
