@@ -129,12 +129,17 @@ def resample_rows(g: Builder, image: Value, bands: Bands, axis: int) -> Value:
     `axis` says which axis of the resize the leading axis is: 0 the rows, 1 the columns.
     """
     flat = g.op("Reshape", image, g.i64([0, -1]))
-    index, weight = (g.op("Gather", v, g.i64(axis), axis=0) for v in (bands.index, bands.weight))
+    count = g.op("Slice", bands.count, g.i64([axis]), g.i64([axis + 1]))
+    # The axes share a number of groups, the longer one's: the shorter one's are repetitions beyond its own.
+    groups = g.op("Div", g.op("Add", count, g.i64([GROUP - 1])), g.i64([GROUP]))
+    index, weight = (
+        g.op("Slice", g.op("Gather", v, g.i64(axis), axis=0), g.i64([0]), groups, g.i64([0]))
+        for v in (bands.index, bands.weight)
+    )
     rows = g.cast(g.op("Gather", flat, index, axis=0), TensorProto.DOUBLE)
     sums = g.op("Add", g.op("MatMul", weight, rows), g.f64(0.5))
     pixels = g.cast(g.op("Clip", sums, g.f64(0.0), g.f64(255.0)), TensorProto.UINT8)
     shape = g.op("Concat", g.i64([-1]), g.op("Shape", flat, start=1), axis=0)
-    count = g.op("Slice", bands.count, g.i64([axis]), g.i64([axis + 1]))
     return g.op("Slice", g.op("Reshape", pixels, shape), g.i64([0]), count, g.i64([0]))
 
 
