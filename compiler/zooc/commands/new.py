@@ -29,7 +29,7 @@ def new(
             "--output",
             "-o",
             metavar="FILE",
-            help="The file, - for standard output [default: NAME.zoo].",
+            help="The file, - for standard output (default: NAME.zoo).",
             show_default=False,
         ),
     ] = None,
@@ -38,7 +38,7 @@ def new(
         typer.Option(
             "--weights",
             metavar="FILE|pretrained|random",
-            help="Its weights [default: pretrained where they can be downloaded, else random].",
+            help="Its weights (default: pretrained where they can be downloaded, else random).",
             show_default=False,
         ),
     ] = None,
