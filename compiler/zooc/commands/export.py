@@ -27,12 +27,13 @@ __all__ = ["EPILOG", "export"]
 EPILOG = "\n\n".join(
     (
         "[bold]Which count is which.[/bold]",
-        "operations: multiply-accumulates as thop counts them, layer by layer: convolutions and linear layers, "
-        "four for each element that a BatchNorm reads, averages. In G, that is / 1e9. The Wide ResNet deployment "
-        "page prints this number, and calls it FLOPs.",
-        "FLOPs: thop's operations / 9e8 * 2, in G. The iResNet and ResNeSt deployment pages print this number.",
-        "MACs: multiply-accumulates of convolutions and matrix products in the exported graph alone, in G, as "
-        "`zooc inspect` counts them, whatever class a library gives its layers.",
+        "operations: multiply-accumulates as thop counts them, layer by layer: convolutions and "
+        "linear layers, four for each element that a BatchNorm reads, averages. In G, that is / 1e9. "
+        "The Wide ResNet deployment page prints this number, and calls it FLOPs.",
+        "FLOPs: thop's operations / 9e8 * 2, in G. The iResNet and ResNeSt deployment pages print "
+        "this number.",
+        "MACs: multiply-accumulates of convolutions and matrix products in the exported graph alone, "
+        "in G, as `zooc inspect` counts them, whatever class a library gives its layers.",
         "parameters: what training learns, in M; BatchNorm's running statistics are not among them.",
         "Example: zooc export timm.wide_resnet50_2 --size 256 --weights x.pth -o onnx",
     )
