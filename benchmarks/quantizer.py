@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WORKER = Path(__file__).with_name("quantizer_worker.py")
 RESULTS = Path(__file__).with_name("RESULTS-quantizer.md")
 DIGITS = ROOT / "examples" / "digits"
+KEPT = ROOT / "build" / "benchmarks" / "quantizer.json"
 RESNEST50 = ROOT / "build" / "benchmarks" / "resnest50d.onnx"
 NETWORKS = ("resnest", "iresnet", "wide_resnet")
 
@@ -100,16 +101,12 @@ def main() -> int:
     if not (DIGITS / "data" / "test").is_dir():
         print("quantizer.py: first run python examples/digits/make_dataset.py", file=sys.stderr)
         return 1
-    results: dict[str, Any] = {
-        "machine": machine(),
-        "rounds": options.rounds,
-        "calibrate_on": options.calibrate_on,
-        "started": time.strftime("%Y-%m-%d"),
-    }
+    results = _earlier(options)
     with tempfile.TemporaryDirectory(prefix="zooc-quantizer-") as work:
         if options.only != "calibration":
-            results["accuracy"] = _accuracy(Path(work), options)
-            _write(results, options)
+            about = _about(options)
+            results["accuracy"] = {**about, "networks": _accuracy(Path(work), options)}
+            _keep(results, options)
         if options.only != "accuracy":
             if not options.network.is_file():
                 print(
@@ -118,14 +115,34 @@ def main() -> int:
                     file=sys.stderr,
                 )
                 return 1
-            results["calibration"] = _calibration(Path(work), options)
-    _write(results, options)
+            about = _about(options)
+            results["calibration"] = {**about, "rows": _calibration(Path(work), options)}
+            _keep(results, options)
     print(json.dumps(results, indent=2) if options.format == "json" else render(results))
     return 0
 
 
-def _write(results: dict[str, Any], options: argparse.Namespace) -> None:
+def _about(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "machine": machine(),
+        "date": time.strftime("%Y-%m-%d"),
+        "rounds": options.rounds,
+        "calibrate_on": options.calibrate_on,
+    }
+
+
+def _earlier(options: argparse.Namespace) -> dict[str, Any]:
+    """The other section's results when only one is measured anew and both are to be written."""
+    if options.only and options.write and KEPT.is_file():
+        results: dict[str, Any] = json.loads(KEPT.read_text("utf-8"))
+        return results
+    return {}
+
+
+def _keep(results: dict[str, Any], options: argparse.Namespace) -> None:
     if options.write:
+        KEPT.parent.mkdir(parents=True, exist_ok=True)
+        KEPT.write_text(json.dumps(results, indent=2), encoding="utf-8")
         RESULTS.write_text(render(results), encoding="utf-8")
 
 
@@ -156,7 +173,9 @@ def _parser() -> argparse.ArgumentParser:
         "--memory-limit", type=float, default=12.0, help="GB; a contestant that takes more is stopped"
     )
     parser.add_argument("--format", choices=("human", "json"), default="human")
-    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name} too")
+    parser.add_argument(
+        "--write", action="store_true", help=f"write {RESULTS.name} too; --only keeps its other section"
+    )
     return parser
 
 

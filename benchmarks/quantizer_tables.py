@@ -36,20 +36,26 @@ default.
 
 
 def render(results: dict[str, Any]) -> str:
-    """The page as Markdown."""
-    parts = [
-        "# The quantizer and its peers\n",
-        f"`benchmarks/quantizer.py`, {results['started']}; medians of {results['rounds']} rounds.\n",
-        "\n".join(f"- {name}: {value}" for name, value in results["machine"].items()) + "\n",
-    ]
-    if "calibration" in results:
-        parts += ["## Calibration: resnest50d at 224 x 224\n", _TIMED, *_calibration(results["calibration"])]
-    if "accuracy" in results:
-        parts += ["## Accuracy: three trained networks\n", _EVALUATED.format(count=results["calibrate_on"])]
-        parts += [table for name, rows in results["accuracy"].items() for table in _accuracy(name, rows)]
+    """The page as Markdown; `results` holds `calibration`, `accuracy`, or both."""
+    parts = ["# The quantizer and its peers\n", "Written by `benchmarks/quantizer.py`.\n"]
     if verdicts := _verdicts(results):
         parts += ["## What was promised\n", "\n".join(verdicts) + "\n"]
+    if calibration := results.get("calibration"):
+        parts += ["## Calibration: resnest50d at 224 x 224\n", _TIMED]
+        parts.append(
+            f"Medians of {calibration['rounds']} rounds, one for more images than the first number.\n"
+        )
+        parts += [_about(calibration), *_calibration(calibration["rows"])]
+    if accuracy := results.get("accuracy"):
+        parts += ["## Accuracy: three trained networks\n", _EVALUATED.format(count=accuracy["calibrate_on"])]
+        parts.append(_about(accuracy))
+        parts += [table for name, rows in accuracy["networks"].items() for table in _accuracy(name, rows)]
     return "\n".join(parts)
+
+
+def _about(section: dict[str, Any]) -> str:
+    facts = {"date": section["date"], **section["machine"]}
+    return "\n".join(f"- {name}: {value}" for name, value in facts.items()) + "\n"
 
 
 def _calibration(rows: list[dict[str, Any]]) -> list[str]:
@@ -114,8 +120,8 @@ def _accuracy(name: str, rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _verdicts(results: dict[str, Any]) -> list[str]:
-    lines = _calibration_verdicts(results.get("calibration", []))
-    for name, rows in results.get("accuracy", {}).items():
+    lines = _calibration_verdicts(results.get("calibration", {}).get("rows", []))
+    for name, rows in results.get("accuracy", {}).get("networks", {}).items():
         lines += _accuracy_verdicts(name, rows)
     return lines
 

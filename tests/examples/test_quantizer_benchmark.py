@@ -31,9 +31,15 @@ def timed(label: str, seconds: list[float], peak_mb: float, images: int = 50) ->
     return {"label": label, "images": images, "runs": runs}
 
 
-def page(**sections: Any) -> str:
-    fixed = {"machine": {"cores": "2"}, "rounds": 3, "calibrate_on": 200, "started": "today"}
-    return str(load("quantizer_tables").render({**fixed, **sections}))
+ABOUT = {"machine": {"cores": "2"}, "rounds": 3, "calibrate_on": 200, "date": "today"}
+
+
+def page_of_calibration(*rows: dict[str, Any]) -> str:
+    return str(load("quantizer_tables").render({"calibration": {**ABOUT, "rows": rows}}))
+
+
+def page_of_accuracy(*rows: dict[str, Any]) -> str:
+    return str(load("quantizer_tables").render({"accuracy": {**ABOUT, "networks": {"resnest": rows}}}))
 
 
 def test_help_names_the_peers_and_how_to_install_them() -> None:
@@ -49,7 +55,7 @@ def test_medians_and_not_means_are_compared() -> None:
         timed("NNCF default", [8.0, 3.0, 7.0], 500),
         timed("onnxruntime Percentile", [29.0, 29.0, 29.0], 9500),
     ]
-    text = page(calibration=rows)
+    text = page_of_calibration(*rows)
     assert "- holds: 50 images take 0.86 of the time of NNCF default" in text
     assert "- **does not hold**: 50 images take 0.21 of the time of onnxruntime Percentile" in text
     assert "- holds: peak memory 900 MB" in text
@@ -57,13 +63,13 @@ def test_medians_and_not_means_are_compared() -> None:
 
 def test_memory_that_grows_with_the_images_is_told() -> None:
     rows = [timed("zooc, all four methods", [5.0], 900), timed("zooc, all four methods", [50.0], 1100, 500)]
-    assert "- **does not hold**: +22.2% of it for 500 images" in page(calibration=rows)
+    assert "- **does not hold**: +22.2% of it for 500 images" in page_of_calibration(*rows)
 
 
 def test_a_peer_that_did_not_run_is_named_with_the_reason_and_not_compared() -> None:
     missing = {"label": "NNCF default", "missing": "not installed here; pip install nncf openvino"}
     rows = [{**row("float32", 0.0)}, row("zooc percentile(99.99)", 30.0), missing]
-    text = page(accuracy={"resnest": rows})
+    text = page_of_accuracy(*rows)
     assert "| NNCF default | not installed here; pip install nncf openvino |" in text
     assert "best peer" not in text
 
@@ -71,13 +77,13 @@ def test_a_peer_that_did_not_run_is_named_with_the_reason_and_not_compared() -> 
 @pytest.mark.parametrize(("ours", "verdict"), [(33.0, "holds"), (32.9, "**does not hold**")])
 def test_the_best_peer_is_the_one_to_reach(ours: float, verdict: str) -> None:
     peers = [row("NNCF default", 27.0), row("onnxruntime MinMax", 33.0)]
-    text = page(accuracy={"resnest": [row("float32", 0.0), row("zooc auto", ours), *peers]})
+    text = page_of_accuracy(row("float32", 0.0), row("zooc auto", ours), *peers)
     assert f"- {verdict}: resnest, auto: SQNR {ours:.2f} dB (best peer: onnxruntime MinMax, 33.00 dB)" in text
 
 
 def test_top1_may_be_three_tenths_of_a_point_away() -> None:
     for top1, verdict in ((0.977, "holds"), (0.983, "holds"), (0.976, "**does not hold**")):
-        text = page(accuracy={"resnest": [row("float32", 0.0), row("zooc percentile(99.99)", 30.0, top1)]})
+        text = page_of_accuracy(row("float32", 0.0), row("zooc percentile(99.99)", 30.0, top1))
         assert f"- {verdict}: resnest, percentile(99.99): top-1" in text
 
 
