@@ -53,8 +53,8 @@ class Block(nn.Module):
 
 
 def _places(depth: int) -> list[Place]:
-    middle: list[Place] = ["first middle", *("middle" for _ in range(depth - 3))] if depth > 2 else []
-    return ["start", *middle, "end"]
+    others: list[Place] = ["middle"] * (depth - 3)
+    return ["start", "first middle", *others, "end"] if depth > 2 else ["start", "end"]
 
 
 def _projection(inputs: int, outputs: int, stride: int) -> nn.Sequential:
