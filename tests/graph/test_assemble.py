@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
@@ -13,7 +14,7 @@ from zooc.graph.prelude import build_prelude
 PREPROCESS = Preprocess((ECenterCrop(48),), Normalize())
 
 
-def body(node_prefix: str = "") -> "object":
+def body(node_prefix: str = "") -> onnx.ModelProto:
     weight = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
     graph = helper.make_graph(
         [
@@ -40,7 +41,7 @@ def run(model, feed):  # type: ignore[no-untyped-def]
 def test_the_whole_equals_its_stages() -> None:
     stages = [build_prelude(PREPROCESS, 48, 48, "pillow-13"), body(), build_postlude(5)]
     image = np.random.default_rng(1).integers(0, 256, (90, 70, 3), dtype=np.uint8)
-    whole = run(assemble(*stages), image)  # type: ignore[arg-type]
+    whole = run(assemble(*stages), image)
     step = image
     for stage in stages:
         step = run(stage, step)
@@ -49,15 +50,15 @@ def test_the_whole_equals_its_stages() -> None:
 
 
 def test_boundary_tensors_are_recorded() -> None:
-    model = assemble(build_prelude(PREPROCESS, 48, 48, "pillow-13"), body(), build_postlude(5))  # type: ignore[arg-type]
+    model = assemble(build_prelude(PREPROCESS, 48, 48, "pillow-13"), body(), build_postlude(5))
     assert [v.name for v in model.graph.value_info] == ["pixels", "logits"]
-    alone = assemble(None, body(), None)  # type: ignore[arg-type]
+    alone = assemble(None, body(), None)
     assert [v.name for v in alone.graph.value_info] == []
     assert alone.graph.output[0].name == "logits"
 
 
 def test_a_body_with_names_of_other_stages_is_renamed() -> None:
-    model = assemble(build_prelude(PREPROCESS, 48, 48, "pillow-13"), body("prelude/"), None)  # type: ignore[arg-type]
+    model = assemble(build_prelude(PREPROCESS, 48, 48, "pillow-13"), body("prelude/"), None)
     names = [n.name for n in model.graph.node]
     assert "body/prelude/fc" in names
     assert "body/prelude/w" in [i.name for i in model.graph.initializer]
