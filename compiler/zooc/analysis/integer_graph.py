@@ -51,6 +51,12 @@ class ActivationPair:
         """The largest value that has a level."""
         return (self.largest - self.zero_point) * self.scale
 
+    def rounded(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The values that the levels stand for."""
+        levels = np.rint(values / np.float32(self.scale))
+        np.clip(levels, self.smallest - self.zero_point, self.largest - self.zero_point, out=levels)
+        return np.asarray(levels * np.float32(self.scale), np.float32)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredWeight:

@@ -33,6 +33,7 @@ class LayerStatistics:
 
     Attributes:
         signal, noise: per channel, sums of squares of float and of int8 minus float, float64 `[channels]`.
+        rounding: the same for float rounded to the layer's own levels, minus float: no earlier layer's errors.
         product, power: sums of float times int8 and of int8 squared.
         low, high: extremes of float.
         outside, seen: float values beyond the levels' limits by more than half a step, and all.
@@ -40,6 +41,7 @@ class LayerStatistics:
 
     signal: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     noise: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    rounding: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     product: float = 0.0
     power: float = 0.0
     low: float = math.inf
@@ -54,7 +56,7 @@ class LayerStatistics:
         difference = second - first
         signal, noise = (np.einsum("cx,cx->c", a, a, dtype=np.float64) for a in (first, difference))
         if not len(self.signal):
-            self.signal, self.noise = np.zeros_like(signal), np.zeros_like(noise)
+            self.signal, self.noise, self.rounding = (np.zeros_like(signal) for _ in range(3))
         self.signal += signal
         self.noise += noise
         self.product += float(np.einsum("cx,cx->c", first, second, dtype=np.float64).sum())
@@ -62,6 +64,8 @@ class LayerStatistics:
         self.low, self.high = min(self.low, float(first.min())), max(self.high, float(first.max()))
         self.seen += first.size
         if layer.output is not None:
+            own = layer.output.rounded(first) - first
+            self.rounding += np.einsum("cx,cx->c", own, own, dtype=np.float64)
             half = layer.output.scale / 2
             above = np.count_nonzero(first > layer.output.high + half)
             self.outside += int(above + np.count_nonzero(first < layer.output.low - half))
@@ -73,12 +77,15 @@ class LayerStatistics:
 
     @property
     def channel_sqnr_db(self) -> float:
-        """The median of the channels' own: far below `sqnr_db` where a few large channels set the scale."""
+        """The median over channels of what rounding to the layer's own levels leaves of them.
+
+        It is low where a few large channels set the scale for all.
+        """
         alive = self.signal > 0
         if not alive.any():
-            return self.sqnr_db
+            return math.inf
         with np.errstate(divide="ignore"):
-            values = 10.0 * np.log10(self.signal[alive] / self.noise[alive])
+            values = 10.0 * np.log10(self.signal[alive] / self.rounding[alive])
         return float(np.sort(values)[(len(values) - 1) // 2])
 
     @property

@@ -30,7 +30,7 @@ class LayerRow:
         int8: whether it computes in integers.
         macs: its multiply-accumulates for one image.
         sqnr_db: of its result in the quantized network, errors of earlier layers included.
-        channel_sqnr_db: the median over its result's channels.
+        channel_sqnr_db: the median over its result's channels of what rounding to its own levels leaves.
         cosine: of its result.
         low, high: what its result's levels reach from and to.
         observed_low, observed_high: float extremes on the images.
@@ -46,7 +46,7 @@ class LayerRow:
     int8: bool
     macs: int
     sqnr_db: float
-    channel_sqnr_db: float
+    channel_sqnr_db: float | None
     cosine: float
     low: float | None
     high: float | None
@@ -94,7 +94,7 @@ def analysis_rows(
                 int8=layer.int8,
                 macs=macs.get(layer.name, 0),
                 sqnr_db=found.sqnr_db,
-                channel_sqnr_db=found.channel_sqnr_db,
+                channel_sqnr_db=found.channel_sqnr_db if layer.output else None,
                 cosine=found.cosine,
                 low=layer.output.low if layer.output else None,
                 high=layer.output.high if layer.output else None,
