@@ -33,7 +33,7 @@ class LayerStatistics:
 
     Attributes:
         signal, noise: per channel, sums of squares of float and of int8 minus float, float64 `[channels]`.
-        rounding: the same for float rounded to the layer's own levels, minus float: no earlier layer's errors.
+        rounding: of float rounded to the layer's own levels, minus float: no earlier layer's errors.
         product, power: sums of float times int8 and of int8 squared.
         low, high: extremes of float.
         outside, seen: float values beyond the levels' limits by more than half a step, and all.
