@@ -105,8 +105,8 @@ def _print(found: Analysis, top: int) -> None:
     typer.echo(
         "\nalone: dB of the logits when this layer alone is quantized; result: dB of its result, earlier "
         "layers' errors\nincluded; channels: dB that rounding to its own levels leaves, the median over its "
-        "channels; outside: share of\nvalues beyond its levels; weights: dB of the output channel that loses most. "
-        "Fewer dB are worse."
+        "channels; outside: share of\nvalues beyond its levels; weights: dB of the output channel that loses "
+        "most. Fewer dB are worse."
     )
 
 
