@@ -1,4 +1,4 @@
-"""A small iResNet: Duta et al., "Improved Residual Networks for Image and Video Recognition", arXiv 2004.04989.
+"""A small iResNet: "Improved Residual Networks for Image and Video Recognition" (arXiv 2004.04989).
 
 What sets it apart from a ResNet, and is hard on a quantizer: the sum of a block is not clamped by a ReLU, so
 the main path carries signed values through a whole stage; a stage's middle and end blocks begin with ReLU, or
