@@ -29,7 +29,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quantizer_machine import machine, watch
+from quantizer_machine import machine, sources_digest, watch
 from quantizer_tables import render
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,7 +105,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="zooc-quantizer-") as work:
         if options.only != "calibration":
             about = _about(options)
-            results["accuracy"] = {**about, "networks": _accuracy(Path(work), options)}
+            results["accuracy"] = {**about, "networks": _accuracy(Path(work), options), **_ending()}
             _keep(results, options)
         if options.only != "accuracy":
             if not options.network.is_file():
@@ -116,7 +116,7 @@ def main() -> int:
                 )
                 return 1
             about = _about(options)
-            results["calibration"] = {**about, "rows": _calibration(Path(work), options)}
+            results["calibration"] = {**about, "rows": _calibration(Path(work), options), **_ending()}
             _keep(results, options)
     print(json.dumps(results, indent=2) if options.format == "json" else render(results))
     return 0
@@ -128,7 +128,12 @@ def _about(options: argparse.Namespace) -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d"),
         "rounds": options.rounds,
         "calibrate_on": options.calibrate_on,
+        "sources": sources_digest(),
     }
+
+
+def _ending() -> dict[str, Any]:
+    return {"sources_after": sources_digest()}
 
 
 def _earlier(options: argparse.Namespace) -> dict[str, Any]:

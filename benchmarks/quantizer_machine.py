@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 import subprocess
@@ -31,6 +32,15 @@ def machine() -> dict[str, str]:
         "load average before": f"{os.getloadavg()[0]:.1f}",
         "versions": ", ".join(f"{name} {version}" for name, version in found.items()),
     }
+
+
+def sources_digest() -> str:
+    """A short hash of the sources that are measured: they may change under a long run, or be uncommitted."""
+    digest = hashlib.sha256()
+    root = Path(__file__).resolve().parents[1]
+    for path in sorted([*root.glob("compiler/zooc/**/*.py"), *root.glob("runtime/zooc_runtime/**/*.py")]):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _processor() -> tuple[str, set[str]]:

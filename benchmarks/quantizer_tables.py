@@ -54,7 +54,9 @@ def render(results: dict[str, Any]) -> str:
 
 
 def _about(section: dict[str, Any]) -> str:
-    facts = {"date": section["date"], **section["machine"]}
+    facts = {"date": section["date"], "hash of zooc's sources": section["sources"], **section["machine"]}
+    if section["sources"] != section["sources_after"]:
+        facts["**mixed**"] = f"the sources changed during the run, to {section['sources_after']}"
     return "\n".join(f"- {name}: {value}" for name, value in facts.items()) + "\n"
 
 

@@ -31,7 +31,14 @@ def timed(label: str, seconds: list[float], peak_mb: float, images: int = 50) ->
     return {"label": label, "images": images, "runs": runs}
 
 
-ABOUT = {"machine": {"cores": "2"}, "rounds": 3, "calibrate_on": 200, "date": "today"}
+ABOUT = {
+    "machine": {"cores": "2"},
+    "rounds": 3,
+    "calibrate_on": 200,
+    "date": "today",
+    "sources": "abc",
+    "sources_after": "abc",
+}
 
 
 def page_of_calibration(*rows: dict[str, Any]) -> str:
@@ -85,6 +92,15 @@ def test_top1_may_be_three_tenths_of_a_point_away() -> None:
     for top1, verdict in ((0.977, "holds"), (0.983, "holds"), (0.976, "**does not hold**")):
         text = page_of_accuracy(row("float32", 0.0), row("zooc percentile(99.99)", 30.0, top1))
         assert f"- {verdict}: resnest, percentile(99.99): top-1" in text
+
+
+def test_sources_that_change_under_a_run_are_told() -> None:
+    render = load("quantizer_tables").render
+    section = {**ABOUT, "rows": [timed("zooc, all four methods", [5.0], 900)]}
+    assert "mixed" not in render({"calibration": section})
+    assert "the sources changed during the run, to def" in render(
+        {"calibration": {**section, "sources_after": "def"}}
+    )
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is watched through /proc")
