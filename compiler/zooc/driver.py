@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy.typing as npt
 import onnx
 import PIL
 
@@ -17,6 +18,7 @@ from zooc.calibration import CalibrationImages, pixel_batches
 from zooc.calibration_pass import calibration_identity, run_calibration
 from zooc.consistency import network_contradictions
 from zooc.contract_stage import ContractResult, hold_contract_of
+from zooc.corrections import correct
 from zooc.deployment import Deployment, Quantize
 from zooc.diagnostics import Diagnostic, ZoocError
 from zooc.emit import PackageContents, check_output, emit_package, golden_bytes
@@ -43,6 +45,7 @@ from zooc.quantize import (
     Ranges,
     Sketches,
     choose_ranges,
+    equalize,
     float_convolutions,
     prepare_body,
     quantize_body,
@@ -95,7 +98,9 @@ class Compilation:
     prelude: onnx.ModelProto | None = None
     postlude: onnx.ModelProto | None = None
     prepared_body: onnx.ModelProto = field(init=False)
+    equalized: tuple[str, ...] = ()
     images: CalibrationImages | None = None
+    correction_batches: Sequence[npt.NDArray[Any]] | None = None
     ranges: Ranges | None = None
     imported_ranges: bool = False
     quantized: Quantized | None = None
@@ -179,6 +184,8 @@ def prepare_for_int8(c: Compilation) -> None:
     """Exact rewrites of the float body into operators that engines have in integers (int8 only)."""
     if c.deployment.quantize.dtype == "int8":
         c.prepared_body = prepare_body(c.float_body)
+        if "equalization" in c.deployment.quantize.corrections:
+            c.prepared_body, c.equalized = equalize(c.prepared_body)
 
 
 def calibrate_ranges(c: Compilation) -> None:
@@ -219,7 +226,9 @@ def quantize_network(c: Compilation) -> None:
 def quantize_int8(c: Compilation, quantize: Quantize) -> Quantized:
     """The prepared body in int8; the contract asks again with more in `quantize.keep`."""
     assert c.ranges is not None
-    return quantize_body(c.prepared_body, c.ranges, quantize)
+    quantized = quantize_body(c.prepared_body, c.ranges, quantize)
+    correct(c, quantize, quantized)
+    return quantized
 
 
 def hold_contract(c: Compilation) -> None:

@@ -32,6 +32,7 @@ preprocess {{
 }}
 quantize int8 {{
   calibrate max
+  corrections []
   data images("train")
   {statements}
 }}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from zooc.quantize.calibrate import calibrate, no_images, observer
 from zooc.quantize.compare import Agreement, compare_logits
+from zooc.quantize.correct_bias import correct_biases
+from zooc.quantize.equalize import equalize
 from zooc.quantize.fit_ranges import fit_ranges, require_tensors
 from zooc.quantize.fp16 import to_fp16
 from zooc.quantize.inspect_optimized import FloatLayer, Optimized, float_convolutions, inspect_optimized
@@ -29,6 +31,8 @@ __all__ = [
     "calibrate",
     "choose_ranges",
     "compare_logits",
+    "correct_biases",
+    "equalize",
     "fit_ranges",
     "float_convolutions",
     "format_table",
