@@ -296,7 +296,7 @@ class Requirement:
 class Quantize:
     """The `quantize` block; for `fp32` and `fp16` only `dtype` and `keep` matter.
 
-    `keep_auto` is `keep fp32 auto`: layers stay in float as a contract needs it, `require` or the default one.
+    `keep_auto` is `keep fp32 auto`: layers stay in float as a contract needs it (`require`, or the default).
 
     Attributes:
         clip: whether a weight channel's scale covers its largest weight or has the least squared error.

@@ -19,6 +19,7 @@ from zooc import __version__
 from zooc.goldens import logits_tolerance
 from zooc.graph import resample_order_of_pillow
 from zooc.inspection import count_macs
+from zooc.quantize import saturation_json
 from zooc.summary import agreement_json
 
 if TYPE_CHECKING:
@@ -97,6 +98,14 @@ def _quantization(c: Compilation) -> dict[str, Any]:
     summary: dict[str, Any] = {"dtype": quantize.dtype, "keep": list(quantize.keep)}
     if c.quantized is not None:
         summary["layers"] = dict(sorted(Counter(layer.dtype for layer in c.quantized.layers).items()))
+    if quantize.dtype == "int8":
+        summary["activations"] = quantize.activations
+        summary["corrections"] = {
+            "asked_for": list(quantize.corrections),
+            "equalized": list(c.equalized),
+            "images": sum(map(len, c.correction_batches or ())),
+        }
+        summary["saturation"] = saturation_json(c.body, quantize.target)
     if c.images is not None:
         summary["calibrate"] = "imported ranges" if c.imported_ranges else str(quantize.calibrate)
         summary["weights"] = quantize.weights

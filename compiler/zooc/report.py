@@ -9,6 +9,7 @@ import PIL
 
 from zooc import __version__
 from zooc.inspection import count_macs
+from zooc.quantize import saturation_json
 from zooc.resources import resource
 from zooc.summary import agreement_json
 
@@ -51,6 +52,8 @@ def _facts(c: Compilation) -> dict[str, Any]:
         "contract": c.contract,
         "images": c.images,
         "layers": layers,
+        "equalized": c.equalized,
+        "saturation": saturation_json(c.body, c.deployment.quantize.target),
         "integer_share": [sum(layer.dtype == "int8" for layer in convolutions), len(convolutions)],
         "float_nodes": c.float_nodes,
         "speed": c.speed,

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from .arrays import AnyArray, F32Array, U8Array
+from .cpu import warn_unless_proven
 from .decode import ImageLike, decode, describe
 from .engines import OnnxRuntimeStage, Stage, choose_engine, open_body
 from .errors import PackageError
@@ -176,6 +177,9 @@ class Model:
         """
         wanted = np.dtype(np.uint8 if self.takes_images else np.float32)
         height, width = self.input_size
+        if not isinstance(tensor, np.ndarray):
+            kind = type(tensor).__name__
+            raise PackageError(f"run_tensor takes {wanted} [N, 3, {height}, {width}], not a {kind}; give a numpy array")
         if tensor.dtype != wanted or tensor.ndim != 4 or tensor.shape[1:] != (3, height, width):
             raise PackageError(
                 f"run_tensor takes {wanted} [N, 3, {height}, {width}], not {tensor.dtype} "
@@ -248,6 +252,7 @@ def open_package(
     chosen = choose_engine(engine, manifest["engines"])
     cores = available_cores() if threads is None else _positive("threads", threads)
     manifest.check_files(unless=frozenset({"model.onnx"}))
+    warn_unless_proven(str(manifest["name"]), manifest["quantization"])
     graph = Graph(manifest.read("model.onnx"))
     boundaries = manifest["stages"]
     body = open_body(chosen, _cut(graph, boundaries, "body"), cores)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from zooc.quantize.ranges import Range
+from zooc.quantize.saturation import fit_pairs
 
 __all__ = ["ActivationScale", "QuantizedWeight", "activation_scale", "bias_scale", "quantize_weight"]
+
+Walk = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 _SMALLEST_SCALE = 2.0**-60
 _LARGEST_BIAS = 2.0**30
@@ -65,6 +70,8 @@ def quantize_weight(
     input_scale: np.float32,
     *,
     per_channel: bool,
+    clip: Literal["max", "mse"] = "max",
+    pairs: Walk | None = None,
 ) -> QuantizedWeight:
     """Rounds weights to symmetric int8 and the bias to int32.
 
@@ -78,6 +85,9 @@ def quantize_weight(
         axis: of the output channels.
         input_scale: of the activation that the weights meet.
         per_channel: one scale a channel, or one for all.
+        clip: `mse` takes the scale with the least squared error where that is less than the largest's.
+        pairs: puts the weights in the order in which they are added in pairs, `[channels, k]`; then scales
+            are raised until no pair can overflow 16 bits (`saturation.py`).
     """
     others = tuple(a for a in range(weight.ndim) if a != axis)
     largest = (
@@ -85,16 +95,45 @@ def quantize_weight(
     )
     fallback = float(largest.max(initial=0.0)) or 127.0
     scale = np.maximum(np.where(largest > 0, largest, fallback) / 127.0, _SMALLEST_SCALE)
+    if clip == "mse":
+        scale = _least_error_scale(np.moveaxis(weight, axis, 0).reshape(len(scale), -1), scale, per_channel)
     if bias is not None:
         scale = np.maximum(scale, np.abs(bias) / (float(input_scale) * _LARGEST_BIAS))
-    stored = (scale if per_channel else scale.max()).astype(np.float32)
-    exact = np.broadcast_to(stored.astype(np.float64), scale.shape)
+    scale = scale if per_channel else scale.max(keepdims=True)
+    if pairs is not None:
+        scale = fit_pairs(pairs(weight).astype(np.float64), scale)
+    stored = (scale if per_channel else scale[0]).astype(np.float32)
+    exact = np.broadcast_to(stored.astype(np.float64), largest.shape)
     levels = np.rint(weight / _along(exact, weight.ndim, axis))
     values = np.clip(levels, -127, 127).astype(np.int8)
     integer = None
     if bias is not None:
         integer = np.rint(bias / bias_scale(stored, input_scale).astype(np.float64)).astype(np.int32)
     return QuantizedWeight(values, np.asarray(stored), axis if per_channel else None, integer)
+
+
+def _least_error_scale(
+    rows: npt.NDArray[np.float32], scale: npt.NDArray[np.float64], per_channel: bool
+) -> npt.NDArray[np.float64]:
+    """Of 50 scales from half the largest weight's to that, each channel's with the least squared error.
+
+    "OMSE" of Y. Choukroun et al., "Low-bit Quantization of Neural Networks for Efficient Inference" (arXiv
+    1902.06822). Eight bits gain by it only where a few weights are far larger than the rest.
+
+    Args:
+        rows: `[channels, k]`.
+        scale: `[channels]`.
+        per_channel: False weighs all channels together, for the one scale that they share.
+    """
+    start = scale if per_channel else np.full_like(scale, scale.max())
+    best, least = start, np.full(len(start), np.inf)
+    for share in np.linspace(1.0, 0.5, 50):
+        tried = (start * share)[:, None]
+        error = np.square(np.clip(np.rint(rows / tried), -127, 127) * tried - rows).sum(axis=1)
+        error = error if per_channel else np.full_like(error, error.sum())
+        best = np.where(error < least, tried[:, 0], best)
+        least = np.minimum(error, least)
+    return best
 
 
 def bias_scale(scale: npt.NDArray[np.float32], input_scale: np.float32) -> npt.NDArray[np.float32]:

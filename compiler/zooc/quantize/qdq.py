@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ from zooc.quantize.parameters import (
     quantize_weight,
 )
 from zooc.quantize.placement import NodePlan, Placement, operands, place
-from zooc.quantize.ranges import Range
+from zooc.quantize.ranges import Range, symmetric
 from zooc.quantize.records import LayerDescriber, Quantized
+from zooc.quantize.saturation import walk
 
 __all__ = ["quantize_body"]
 
@@ -51,8 +53,8 @@ def quantize_body(body: onnx.ModelProto, ranges: Mapping[str, Range], quantize: 
     graph = BodyGraph(body)
     _check_weights(graph)
     placement = place(graph, quantize)
-    scales = _scales(placement, ranges)
-    writer = _Writer(graph, placement, scales, per_channel=quantize.weights == "per_channel")
+    scales = _scales(placement, ranges, symmetrical=quantize.activations == "symmetric")
+    writer = _Writer(graph, placement, scales, quantize)
     model = writer.write()
     describe = LayerDescriber(graph, placement, ranges, scales, writer.weights)
     return Quantized(model, tuple(describe(index) for index in placement.reported))
@@ -75,7 +77,9 @@ def _check_weights(graph: BodyGraph) -> None:
         raise ZoocError(*problems)
 
 
-def _scales(placement: Placement, ranges: Mapping[str, Range]) -> dict[str, ActivationScale]:
+def _scales(
+    placement: Placement, ranges: Mapping[str, Range], *, symmetrical: bool
+) -> dict[str, ActivationScale]:
     """The scale of every quantized tensor, by its own name."""
     missing = [name for sources in placement.sources.values() for name in sources if name not in ranges]
     if missing:
@@ -86,10 +90,10 @@ def _scales(placement: Placement, ranges: Mapping[str, Range]) -> dict[str, Acti
                 hint="calibrate again: the ranges come from another network or other `keep` patterns",
             )
         )
-    by_root = {
-        root: activation_scale((min(ranges[s][0] for s in sources), max(ranges[s][1] for s in sources)))
-        for root, sources in placement.sources.items()
-    }
+    by_root = {}
+    for root, sources in placement.sources.items():
+        limits = min(ranges[s][0] for s in sources), max(ranges[s][1] for s in sources)
+        by_root[root] = activation_scale(symmetric(limits) if symmetrical else limits)
     fixed = dict.fromkeys(placement.pixels, PIXEL_SCALE)
     by_root |= fixed
     return {name: by_root[root] for name, root in placement.quantized.items()} | fixed
@@ -97,13 +101,17 @@ def _scales(placement: Placement, ranges: Mapping[str, Range]) -> dict[str, Acti
 
 class _Writer:
     def __init__(
-        self, graph: BodyGraph, placement: Placement, scales: dict[str, ActivationScale], *, per_channel: bool
+        self,
+        graph: BodyGraph,
+        placement: Placement,
+        scales: dict[str, ActivationScale],
+        quantize: Quantize,
     ) -> None:
         self.weights: dict[int, QuantizedWeight] = {}
         self._graph = graph
         self._placement = placement
         self._scales = scales
-        self._per_channel = per_channel
+        self._quantize_as = quantize
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, onnx.TensorProto] = {}
 
@@ -208,7 +216,16 @@ class _Writer:
             del node.attribute[:]
             node.attribute.extend(kept)
         input_scale = self._scales[original.input[0]].scale
-        quantized = quantize_weight(weight, bias, axis, input_scale, per_channel=self._per_channel)
+        order = partial(walk, op=original.op_type, transposed=attribute(original, "transB", 0))
+        quantized = quantize_weight(
+            weight,
+            bias,
+            axis,
+            input_scale,
+            per_channel=self._quantize_as.weights == "per_channel",
+            clip=self._quantize_as.clip,
+            pairs=None if self._quantize_as.target == "vnni" else order,
+        )
         if bias is not None and (channel := mask_channel(graph, index)) is not None:
             bias = compensate_mask_channel(weight, quantized, bias, channel)
             integer = np.rint(bias / bias_scale(quantized.scale, input_scale).astype(np.float64))

@@ -1,0 +1,56 @@
+"""Whether this CPU computes a package's integer layers exactly, or may saturate."""
+
+from __future__ import annotations
+
+import platform
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["cpu_flags", "saturating_pairs", "warn_unless_proven"]
+
+_X86 = frozenset({"x86_64", "amd64", "i386", "i686", "x86"})
+_EXACT = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
+"""With any of these the engines add products of 8 bits in 32 bits at once."""
+
+_warned: set[str] = set()
+
+
+def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None:
+    """What the first core can do, as Linux names it; `None` where the system does not tell."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    found = next((line for line in lines if line.startswith("flags")), None)
+    return None if found is None else frozenset(found.partition(":")[2].split())
+
+
+def saturating_pairs(flags: frozenset[str] | None = None, machine: str | None = None) -> bool:
+    """Whether this CPU adds pairs of products in 16 bits: x86 without VNNI. False where that is not known."""
+    if (platform.machine() if machine is None else machine).lower() not in _X86:
+        return False
+    known = cpu_flags() if flags is None else flags
+    return known is not None and not known & _EXACT
+
+
+def warn_unless_proven(name: str, quantization: Mapping[str, Any]) -> None:
+    """One warning a package and process, if this CPU may saturate in layers that are not proven against it.
+
+    Args:
+        name: the package's.
+        quantization: that entry of its manifest.
+    """
+    verdict = quantization.get("saturation")
+    if not verdict or name in _warned or "avx2" in verdict["proven"] or not saturating_pairs():
+        return
+    _warned.add(name)
+    layers = len(verdict["at_risk"])
+    warnings.warn(
+        f"{name}: this CPU has no VNNI and adds pairs of products in 16 bits, which can overflow in "
+        f"{layers} of its layers: classes may be wrong. Compile it with `target cpu(any)` in its "
+        "`quantize` block",
+        RuntimeWarning,
+        stacklevel=3,
+    )
