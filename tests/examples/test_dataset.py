@@ -172,7 +172,8 @@ def test_a_committed_network_reads_held_back_digits(dataset: Path, network: Path
 def test_each_network_has_a_variant_that_passes_the_check(name: str) -> None:
     from zooc.frontend import load_deployment
 
-    deployment, diagnostics = load_deployment(DIGITS / "digits.zoo", name, ())
+    # The data set is made by make_dataset.py and need not be there.
+    deployment, diagnostics = load_deployment(DIGITS / "digits.zoo", name, (), may_miss_files=True)
     assert not [d for d in diagnostics if d.severity == "error"]
     assert deployment is not None
     assert Path(deployment.model.source.name) == DIGITS / f"digits_{name}.onnx"

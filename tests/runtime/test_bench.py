@@ -151,11 +151,11 @@ def test_the_bottleneck_is_the_greatest_part() -> None:
 
 
 def test_two_processes_are_merged(bench: Callable[..., dict[str, Any]]) -> None:
-    alone = bench("--iterations", "11")
     document = bench("-p", "2", "-i", "2", "--iterations", "11")
     _check(document)
     assert (document["processes"], document["iterations"]) == (2, 11)
-    assert document["peak_memory_mb"] > alone["peak_memory_mb"] / 4
+    # Two interpreters with ONNX Runtime in each; this process, where one would run alone, is no measure.
+    assert document["peak_memory_mb"] > 60
 
 
 def _job(package: Path, **changes: Any) -> Job:
