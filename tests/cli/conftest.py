@@ -194,7 +194,7 @@ class Project:
         """Runs the command line in a process of its own."""
         self.before = self.names()
         with self.start(*arguments, env=env, python=python, **options) as process:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=180)
         return Outcome(process.returncode, out, err)
 
     def package(self, *arguments: str | Path, folder: Path | None = None) -> Outcome:
@@ -206,7 +206,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 

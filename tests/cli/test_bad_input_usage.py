@@ -179,7 +179,7 @@ def test_closed_or_full_standard_streams_are_no_bug_of_ours(project: Any) -> Non
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
         assert done.returncode == wanted, (line, done.stderr)
         assert "Traceback" not in done.stderr and "bug" not in done.stderr and "Exception" not in done.stderr

@@ -321,7 +321,7 @@ import zooc.calibration, zooc.calibration_pass
 decode, calls = zooc.calibration.decode, []
 def slow(path):
     calls.append(path)
-    time.sleep(2 if len(calls) > 4 else 0.1)
+    time.sleep(8 if len(calls) > 4 else 0.1)
     return decode(path)
 zooc.calibration.decode = slow
 zooc.calibration_pass._SAVE_EVERY = 0.0
