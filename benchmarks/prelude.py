@@ -2,9 +2,9 @@
 
     python benchmarks/prelude.py [--rounds 15] [--threads 1] [--format human|json]
 
-Both do the same work on a decoded image: crop and resize to 224 x 224, channels first. Each round times both, one after
-the other; the table gives medians and the ratio Pillow / prelude (above 1: the prelude is faster). Every size is also
-compared pixel by pixel.
+Both do the same work on a decoded image: crop and resize to 224 x 224, channels first. Each round times both,
+one after the other; the table gives medians and the ratio Pillow / prelude (above 1: the prelude is faster).
+Every size is also compared pixel by pixel.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def compile_command(
             "--output",
             "-o",
             metavar="DIR",
-            help="The package's folder [default: build/NAME].",
+            help="The package's folder (default: build/NAME).",
             show_default=False,
         ),
     ] = None,
@@ -160,9 +160,9 @@ def check(
 
         found: list[Diagnostic] = []
         for file in files:
-            found += load_deployment(
-                file, variant, tuple(overrides or ()), may_miss_files=not require_files
-            )[1]
+            found += load_deployment(file, variant, tuple(overrides or ()), may_miss_files=not require_files)[
+                1
+            ]
         errors = sum(d.severity == "error" for d in found)
         if output_format is Format.json:
             print_json({"ok": not errors, "diagnostics": as_json(found)})

@@ -121,7 +121,8 @@ def _info(directory: Path, options: argparse.Namespace) -> int:
     steps = data["preprocess"]["steps"] if data["preprocess"] else []
     say(f"{data['name']} {data['version']}, compiled by zooc {data['zooc']}")
     say(f"  source         {model['source']}")
-    say(f"  input          {model['input']['dtype']} {model['input']['shape']}")
+    shape = ", ".join("N" if size is None else str(size) for size in model["input"]["shape"])
+    say(f"  input          {model['input']['dtype']} [{shape}]")
     say(f"  classes        {model['classes']}")
     say(f"  preprocessing  {', '.join(step['op'] for step in steps) or 'none: takes normalized tensors'}")
     say(f"  quantization   {data['quantization']['dtype']}")

@@ -179,7 +179,9 @@ class Model:
         height, width = self.input_size
         if not isinstance(tensor, np.ndarray):
             kind = type(tensor).__name__
-            raise PackageError(f"run_tensor takes {wanted} [N, 3, {height}, {width}], not a {kind}; give a numpy array")
+            raise PackageError(
+                f"run_tensor takes {wanted} [N, 3, {height}, {width}], not a {kind}; give a numpy array"
+            )
         if tensor.dtype != wanted or tensor.ndim != 4 or tensor.shape[1:] != (3, height, width):
             raise PackageError(
                 f"run_tensor takes {wanted} [N, 3, {height}, {width}], not {tensor.dtype} "

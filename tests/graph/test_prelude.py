@@ -70,9 +70,7 @@ def test_resize_to_a_fixed_size_equals_pillow(
 
 
 @relaxed
-@given(
-    image=images, size=st.integers(2, 300), crop=st.tuples(targets, targets), interpolation=interpolations
-)
+@given(image=images, size=st.integers(2, 300), crop=st.tuples(targets, targets), interpolation=interpolations)
 def test_resize_of_the_shorter_side_and_center_crop_equal_pillow(
     image: Pixels, size: int, crop: tuple[int, int], interpolation: Any
 ) -> None:

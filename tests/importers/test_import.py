@@ -433,3 +433,16 @@ def test_the_commands_write_files_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert json.loads(back.read_text()) == json.loads(json_file.read_text())
     refusal = runner.invoke(app, ["import", str(DATA / "official_yolov6.yaml"), "--format", "json"])
     assert refusal.exit_code == 1 and json.loads(refusal.output)["diagnostics"][0]["line"] == 30
+
+
+def test_a_dash_as_output_is_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zooc.commands.import_.recipe_of", lambda _: None)
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+    json_file = DATA / "official-resnest101-vdsp_params.json"
+    imported = runner.invoke(app, ["import", str(RESNEST), "--vdsp", str(json_file), "-o", "-"])
+    assert imported.exit_code == 0 and imported.stdout.startswith("# Imported from")
+    Path("net.zoo").write_text(imported.stdout)
+    exported = runner.invoke(app, ["export-vdsp", "net.zoo", "-o", "-"])
+    assert json.loads(exported.stdout) == json.loads(json_file.read_text())
+    assert not Path("-").exists()

@@ -192,6 +192,7 @@ def test_verify_is_silent_about_nothing(run: Run, copied: Path) -> None:
 def test_info_tells_what_was_compiled(run: Run) -> None:
     code, out, _ = run("info")
     assert code == 0 and "tinybird 1.2.3, compiled by zooc 0.1.0" in out
+    assert "uint8 [N, 3, 8, 8]" in out
     document = json.loads(run("info", "--json")[1])
     assert document["model"]["classes"] == 7 and "files" not in document
 

@@ -112,6 +112,11 @@ def test_run_tensor_names_the_shape_it_takes(model: Model, tensor: np.ndarray) -
         model.run_tensor(tensor)
 
 
+def test_run_tensor_asks_for_an_array_where_it_gets_a_list(model: Model) -> None:
+    with pytest.raises(PackageError, match=r"takes uint8 \[N, 3, 8, 8\], not a list; give a numpy array"):
+        model.run_tensor([1])  # type: ignore[arg-type]
+
+
 def test_the_tensor_form_refuses_images_and_runs_floats(pristine: Callable[..., Path], photo: Path) -> None:
     model = open_package(pristine(tensor=True), threads=1)
     with pytest.raises(PackageError, match="without a preprocess block and takes no images"):

@@ -19,8 +19,12 @@ def test_the_lines_are_vastais() -> None:
     )
 
 
-@pytest.mark.parametrize("path", ["/n1/a.npz", "C:/n1/a: b.npz", "/n1: Relay/top-5 id: 3/a.npz", "rel/ü .npz"])
-@pytest.mark.parametrize("label", ["crane", "kind: of crane", "x: Relay top-9 id: 7, prob: 1, class name: y", ""])
+@pytest.mark.parametrize(
+    "path", ["/n1/a.npz", "C:/n1/a: b.npz", "/n1: Relay/top-5 id: 3/a.npz", "rel/ü .npz"]
+)
+@pytest.mark.parametrize(
+    "label", ["crane", "kind: of crane", "x: Relay top-9 id: 7, prob: 1, class name: y", ""]
+)
 def test_colons_in_paths_and_labels_are_read_back(tmp_path: Path, path: str, label: str) -> None:
     ranked = [RankedClass(3, 0.5, label), RankedClass(1, 1e-9, label)]
     (tmp_path / "r.txt").write_text(result_lines(path, ranked) + result_lines(f"{path}2", CRANES), "utf-8")
@@ -40,7 +44,10 @@ LINES = result_lines("a", CRANES) + result_lines("b", CRANES)
     ("text", "message"),
     [
         ("", "r.txt: holds no results; run decode"),
-        (LINES[:-1].rsplit("\n", 1)[0], r"r.txt:3: 1 lines for b, but 2 for the images before it; .*cut short"),
+        (
+            LINES[:-1].rsplit("\n", 1)[0],
+            r"r.txt:3: 1 lines for b, but 2 for the images before it; .*cut short",
+        ),
         (LINES[:-20], r"r.txt:4: .* is not of the form"),
         (LINES.split("\n", 1)[1], "r.txt:1: top-1 of a where top-0 is due; lines are missing"),
         (LINES + LINES, "r.txt:5: a has an answer in line 1 already; two runs were appended"),

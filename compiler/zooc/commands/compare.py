@@ -22,7 +22,7 @@ def compare(
     count: Annotated[
         int | None,
         typer.Option(
-            "--count", min=1, help="Images, a reproducible draw [default: all].", show_default=False
+            "--count", min=1, help="Images, a reproducible draw (default: all).", show_default=False
         ),
     ] = None,
     labels: Annotated[

@@ -27,7 +27,9 @@ def export_vdsp(
     file: Annotated[Path, typer.Argument(help="The .zoo file.", show_default=False)],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="JSON", help="The result [default: standard output]."),
+        typer.Option(
+            "--output", "-o", metavar="JSON", help="The result, - for standard output (default: -)."
+        ),
     ] = None,
     variant: VariantOption = None,
     overrides: SetOption = None,
@@ -70,16 +72,17 @@ def export_vdsp(
             ) from None
         diagnostics += [warning("Z0811", f"approximated: {change}", preprocess.span) for change in changes]
         text = json.dumps(document, indent=4) + "\n"
-        if output is not None:
-            write_text(output, text, force=force)
+        target = None if output == Path("-") else output
+        if target is not None:
+            write_text(target, text, force=force)
         if output_format is Format.json:
             print_json({"ok": True, "vdsp_params": document, "diagnostics": as_json(diagnostics)})
         else:
             show(diagnostics)
-            if output is None:
+            if target is None:
                 typer.echo(text, nl=False)
             elif not quiet:
-                typer.echo(f"wrote {output}")
+                typer.echo(f"wrote {target}")
         return 0
 
     guard(work, output_format)

@@ -26,7 +26,7 @@ def import_command(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="ZOO", help="The result [default: standard output]."),
+        typer.Option("--output", "-o", metavar="ZOO", help="The result, - for standard output (default: -)."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is already there.")] = False,
     output_format: FormatOption = Format.human,
@@ -43,18 +43,19 @@ def import_command(
         from zooc.frontend import format_source
         from zooc.importers import import_files
 
-        imported = import_files(file, vdsp, output=output, recipe_of=recipe_of)
-        text = None if imported.text is None else format_source(imported.text, str(output or "<result>"))
-        if text is not None and output is not None:
-            write_text(output, text, force=force)
+        target = None if output == Path("-") else output
+        imported = import_files(file, vdsp, output=target, recipe_of=recipe_of)
+        text = None if imported.text is None else format_source(imported.text, str(target or "<result>"))
+        if text is not None and target is not None:
+            write_text(target, text, force=force)
         if output_format is Format.json:
             print_json({"ok": text is not None, "text": text, "diagnostics": as_json(imported.diagnostics)})
         else:
             show(imported.diagnostics)
-            if text is not None and output is None:
+            if text is not None and target is None:
                 typer.echo(text, nl=False)
             elif text is not None and not quiet:
-                typer.echo(f"wrote {output}; next: zooc check {output}")
+                typer.echo(f"wrote {target}; next: zooc check {target}")
         return 0 if text is not None else 1
 
     guard(work, output_format)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from zooc.diagnostics import Diagnostic, Label, Span, error
@@ -200,9 +200,16 @@ def _fields(item: ast.Block, report: Report) -> dict[str, Field]:
             count = {0: "no value", 1: "one value", 2: "two values", 3: "three values"}[wanted]
             span = entry.values[wanted].span if len(entry.values) > wanted else name.span
             message = f"`{name.text}` takes {count}, found {len(entry.values) or 'none'}"
-            report(error("Z0114", message, span, hint=f"write it like `{example}`"))
+            hint = _misspelt(entry.values[wanted:], arity) or f"write it like `{example}`"
+            report(error("Z0114", message, span, hint=hint))
             fields[name.text] = Field((), name.span, entry.span)
     return fields
+
+
+def _misspelt(extra: tuple[ast.Expr, ...], known: Iterable[str]) -> str | None:
+    """A hint where the first value too many looks like a statement on the same line, `clases 3`."""
+    word = extra[0].word if extra and isinstance(extra[0], ast.Reference) else None
+    return did_you_mean(word, known) if word else None
 
 
 def _entry_name(entry: ast.Entry) -> ast.Name:
