@@ -23,11 +23,12 @@ def open_package(
     threads: int | None = None,
     batch_size: int = 8,
     vdsp_params: str | os.PathLike[str] | None = None,
+    max_wait_us: float = 0,
 ) -> Model:
     """Loads the package in `directory`; see `model.open_package`."""
     from . import model
 
-    return model.open_package(directory, engine, threads, batch_size, vdsp_params)
+    return model.open_package(directory, engine, threads, batch_size, vdsp_params, max_wait_us)
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,6 @@ from .edge import DONE, USER_ERROR, note, progress, say
 from .errors import PackageError
 
 if TYPE_CHECKING:
-    from .arrays import U8Array
     from .model import Model, Result
 
 __all__ = ["add_arguments", "run"]
@@ -110,26 +109,23 @@ def _inputs(names: Sequence[str]) -> list[str]:
 def _outcomes(
     model: Model, paths: Sequence[str], topk: int | None, options: argparse.Namespace
 ) -> Iterator[tuple[str, Result | PackageError]]:
-    """Each path's result, or why there is none, in order; batched over the readable ones."""
-    from .evaluate import pixels_of
-    from .machine import available_cores
-
-    workers = 1 if options.infer_mode == "sync" else available_cores()
+    """Each path's result, or why there is none, in order."""
     quiet = options.quiet or not (options.json or options.save_result_txt)
-    pixels = pixels_of(model, paths, workers)
-    for start in range(0, len(paths), model.batch_size):
-        chunk: list[tuple[str, U8Array | PackageError]] = []
-        for path in paths[start : start + model.batch_size]:
-            outcome = next(pixels)
-            if isinstance(outcome, PackageError) and not options.keep_going:
-                raise outcome
-            chunk.append((path, outcome))
-        readable = [one for _, one in chunk if not isinstance(one, PackageError)]
-        results = iter(model.classify_pixels(readable, topk))
-        for path, one in chunk:
-            yield path, one if isinstance(one, PackageError) else next(results)
-        progress(f"{start + len(chunk)} of {len(paths)}", quiet=quiet)
+    one_by_one = (_outcome(model, path, topk) for path in paths)
+    outcomes = one_by_one if options.infer_mode == "sync" else model.stream(paths, topk, errors="return")
+    for done, (path, outcome) in enumerate(zip(paths, outcomes, strict=True), 1):
+        if isinstance(outcome, PackageError) and not options.keep_going:
+            raise outcome
+        yield path, outcome
+        progress(f"{done} of {len(paths)}", quiet=quiet)
     progress("", last=True, quiet=quiet)
+
+
+def _outcome(model: Model, path: str, topk: int | None) -> Result | PackageError:
+    try:
+        return model(path, topk)
+    except PackageError as error:
+        return error
 
 
 def _result_lines(path: str, result: Result) -> str:

@@ -109,7 +109,8 @@ def _to_rgb(image: Image.Image, name: str, *, ours: bool) -> U8Array:
         image = image if ours else image.copy()
         del image.info["transparency"]
     try:
-        pixels = np.asarray(image.convert("RGB"))
+        image.load()
+        pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # which would copy
     except Exception as error:  # as above
         raise _damaged(name, error) from None
     if pixels.size == 0:

@@ -7,20 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from .arrays import U8Array
 from .errors import PackageError
-from .machine import available_cores
-from .parallel import in_order
-from .topk import top_k
 from .truth import Classes
 from .wilson import wilson_interval
 
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["Answer", "Evaluation", "answers_of", "pixels_of"]
+__all__ = ["Answer", "Evaluation", "answers_of"]
 
 _FIRST = 5
 
@@ -141,46 +135,28 @@ def answers_of(
     result: Evaluation,
     report: Callable[[Evaluation], None] = lambda _: None,
 ) -> Evaluation:
-    """Runs images through the model in batches; unreadable ones are skipped and counted.
+    """Runs images through the model; unreadable ones are skipped and counted.
 
     Args:
         model: the package.
         paths: the images.
         truth: their class ids.
         result: is filled in, and returned.
-        report: called after every batch.
+        report: called after every image.
 
     Raises:
         PackageError: no image could be read.
     """
-    outcomes = zip(paths, truth, pixels_of(model, paths, available_cores()), strict=True)
-    batch: list[tuple[str, int, U8Array]] = []
-    for done, (path, class_id, outcome) in enumerate(outcomes, 1):
+    outcomes = model.stream(paths, _FIRST, errors="return")
+    for path, class_id, outcome in zip(paths, truth, outcomes, strict=True):
         if isinstance(outcome, PackageError):
             result.skipped.append(str(outcome))
         else:
-            batch.append((path, class_id, outcome))
-        if batch and (len(batch) == model.batch_size or done == len(paths)):
-            scores = model.finish(model.run_tensor(np.stack([pixels for *_, pixels in batch])))
-            for (name, expected, _), row in zip(batch, scores, strict=True):
-                result.answers.append(Answer(name, expected, tuple(top_k(row, _FIRST))))
-            batch.clear()
-            report(result)
+            result.answers.append(Answer(path, class_id, tuple(one.index for one in outcome.topk)))
+        report(result)
     if not result.answers:
         raise PackageError(f"none of the {len(paths)} images could be read; the first: {result.skipped[0]}")
     return result
-
-
-def pixels_of(model: Model, paths: Sequence[str], workers: int) -> Iterator[U8Array | PackageError]:
-    """The network's input for each image, or why there is none, in order; worked on ahead in threads."""
-
-    def prepared(path: str) -> U8Array | PackageError:
-        try:
-            return model.pixels(path)
-        except PackageError as error:
-            return error
-
-    return in_order(prepared, paths, workers)
 
 
 def _named(index: int, label: str) -> str:

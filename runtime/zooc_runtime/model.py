@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast, overload
+from types import TracebackType
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 from PIL import Image
@@ -21,6 +24,7 @@ from .labels import parse_labels
 from .machine import available_cores
 from .manifest import Manifest
 from .nv12 import is_nv12
+from .pipeline import Pipeline
 from .prelude import CompiledPrelude, Prelude, VdspPrelude
 from .stages import Graph
 from .topk import softmax, top_k
@@ -63,7 +67,14 @@ class Model:
     """
 
     def __init__(
-        self, manifest: Manifest, stages: Stages, labels: Sequence[str], engine: str, batch_size: int
+        self,
+        manifest: Manifest,
+        stages: Stages,
+        labels: Sequence[str],
+        engine: str,
+        batch_size: int,
+        streams: int = 1,
+        max_wait_us: float = 0,
     ) -> None:
         self.manifest = manifest
         self.stages = stages
@@ -77,6 +88,8 @@ class Model:
         self.topk = int(manifest["postprocess"]["topk"])
         self.takes_images = stages.prelude is not None
         self.takes_frames = stages.prelude is not None and is_nv12(stages.prelude.source)
+        self.pipeline = Pipeline(streams, self.batch_size, max_wait_us)
+        weakref.finalize(self, self.pipeline.stop).atexit = False
 
     @property
     def info(self) -> dict[str, Any]:
@@ -117,9 +130,65 @@ class Model:
         Raises:
             PackageError: an image cannot be read; the message names it.
         """
-        count = self.topk if topk is None else _positive("topk", topk)
-        results = self._results(self.scores(images, batch_size), count)
+        results = self._results(self.scores(images, batch_size), self._count(topk))
         return results[0] if _is_single(images) else results
+
+    def submit(self, image: ImageLike, topk: int | None = None) -> Future[Result]:
+        """Classifies one image in the background; images submitted together share batches.
+
+        An image that cannot be read fails its own future only. A future may be cancelled until its image's
+        turn.
+
+        Raises:
+            PackageError: the model is closed.
+        """
+        return self.pipeline.submit(self, image, self._count(topk))
+
+    @overload
+    def stream(
+        self, images: Iterable[ImageLike], topk: int | None = None, errors: Literal["raise"] = "raise"
+    ) -> Iterator[Result]: ...
+
+    @overload
+    def stream(
+        self, images: Iterable[ImageLike], topk: int | None = None, *, errors: Literal["return"]
+    ) -> Iterator[Result | PackageError]: ...
+
+    def stream(
+        self, images: Iterable[ImageLike], topk: int | None = None, errors: str = "raise"
+    ) -> Iterator[Result] | Iterator[Result | PackageError]:
+        """Classifies any number of images, in order: decoding, network and the reader's work overlap.
+
+        Args:
+            images: read in the calling thread, a few batches ahead of the answers.
+            topk: how many classes to name; the package's own number by default.
+            errors: what an image does that cannot be read: `raise` ends the stream at its place; `return`
+                gives a `PackageError` in its place and goes on.
+
+        Raises:
+            PackageError: an unreadable image, named, at its place; or the model is closed.
+        """
+        if _is_single(images):
+            raise PackageError("stream takes several images; for one call the model, or submit it")
+        if errors not in ("raise", "return"):
+            raise PackageError(f'errors is {errors!r}; give "raise" or "return"')
+        return self.pipeline.stream(self, images, self._count(topk), errors)
+
+    def close(self) -> None:
+        """Ends `submit` and `stream`, and their threads, once what was submitted is answered."""
+        self.pipeline.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """`close`; after an exception what has not begun is cancelled."""
+        self.pipeline.close(cancel=kind is not None)
+
+    def _count(self, topk: int | None) -> int:
+        return self.topk if topk is None else _positive("topk", topk)
 
     def probabilities(
         self, images: ImageLike | Iterable[ImageLike], batch_size: int | None = None
@@ -144,23 +213,27 @@ class Model:
         Raises:
             PackageError: unreadable or too small; or the package is of the tensor form and takes no images.
         """
+        return self.prepare(self.decode(image), image)
+
+    def decode(self, image: ImageLike) -> U8Array:
+        """What the prelude takes: `uint8 [H, W, 3]` RGB, or an NV12 frame; the first half of `pixels`."""
+        return decode(image, self._prelude.source)
+
+    def prepare(self, decoded: U8Array, image: ImageLike) -> U8Array:
+        """`uint8 [3, h, w]` of what `decode` made of `image`, which is for messages."""
+        try:
+            return self._prelude.pixels(decoded)
+        except PackageError as error:
+            raise PackageError(f"{describe(image)}: {error}") from None
+
+    @property
+    def _prelude(self) -> Prelude:
         if self.stages.prelude is None:
             raise PackageError(
                 f"{self.manifest['name']} was compiled without a preprocess block and takes no images; "
                 "give run_tensor a normalized float32 tensor, or compile it with a preprocess block"
             )
-        decoded = decode(image, self.stages.prelude.source)
-        try:
-            return self.stages.prelude.pixels(decoded)
-        except PackageError as error:
-            raise PackageError(f"{describe(image)}: {error}") from None
-
-    def classify_pixels(self, pixels: Sequence[U8Array], topk: int | None = None) -> list[Result]:
-        """Results for inputs that `pixels` has prepared; none for none."""
-        count = self.topk if topk is None else _positive("topk", topk)
-        if not pixels:
-            return []
-        return self._results(self.finish(self.run_tensor(np.stack(pixels))), count)
+        return self.stages.prelude
 
     def run_tensor(self, tensor: AnyArray) -> F32Array:
         """The network alone.
@@ -217,14 +290,17 @@ class Model:
         return np.asarray((stage or self.stages.body).run(full), np.float32)[: len(part)]
 
     def _results(self, scores: F32Array, count: int) -> list[Result]:
-        """Ranked by the graph's own output: probabilities of very unlikely classes round to equal numbers."""
-        rows = scores if self.stages.postlude is not None else softmax(scores)
-        results = []
-        for row, probabilities in zip(scores, rows, strict=True):
-            best = top_k(row, count)
-            predictions = (Prediction(i, self.label(i), float(probabilities[i])) for i in best)
-            results.append(Result(tuple(predictions), probabilities))
-        return results
+        return [self.result(row, count) for row in scores]
+
+    def result(self, scores: F32Array, count: int) -> Result:
+        """The best `count` classes by the graph's own output for one image, `float32 [classes]`.
+
+        Not by the probabilities: those of very unlikely classes round to equal numbers.
+        """
+        probabilities = scores if self.stages.postlude is not None else softmax(scores)
+        best = top_k(scores, count)
+        predictions = (Prediction(i, self.label(i), float(probabilities[i])) for i in best)
+        return Result(tuple(predictions), probabilities)
 
     def label(self, index: int) -> str:
         """The class's name, or its id as text in a package without labels."""
@@ -237,6 +313,7 @@ def open_package(
     threads: int | None = None,
     batch_size: int = 8,
     vdsp_params: str | os.PathLike[str] | None = None,
+    max_wait_us: float = 0,
 ) -> Model:
     """Loads the package in `directory` (the folder that holds `manifest.json`).
 
@@ -246,10 +323,14 @@ def open_package(
         threads: threads within an operator; all cores that the process may use by default.
         batch_size: images that go through the network together, where the network's batch is free.
         vdsp_params: a vdsp_params file that replaces the compiled preprocessing.
+        max_wait_us: how long images given to `submit` wait for others to share a batch with, in
+            microseconds, though a stream is free.
 
     Raises:
         PackageError: not a package, changed files, an engine that is missing or was not compiled for.
     """
+    if not 0 <= max_wait_us < float("inf"):
+        raise PackageError(f"max_wait_us is {max_wait_us!r}; microseconds, 0 or more, are wanted")
     manifest = Manifest(Path(directory).absolute())
     chosen = choose_engine(engine, manifest["engines"])
     cores = available_cores() if threads is None else _positive("threads", threads)
@@ -263,7 +344,7 @@ def open_package(
     labels: tuple[str, ...] = ()
     if name := manifest["postprocess"]["labels"]:
         labels = parse_labels(manifest.read(name).decode("utf-8"), int(manifest["model"]["classes"]), name)
-    return Model(manifest, Stages(prelude, body, postlude), labels, chosen, batch_size)
+    return Model(manifest, Stages(prelude, body, postlude), labels, chosen, batch_size, 1, max_wait_us)
 
 
 def _open_prelude(
