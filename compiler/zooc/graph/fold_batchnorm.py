@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
-__all__ = ["fold_batchnorm"]
+__all__ = ["batchnorm_affine", "fold_batchnorm"]
 
 Array = npt.NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def _channel_axis(layer: gs.Node) -> int:
 def _affine(node: gs.Node, value: gs.Tensor, channels: int, rank: int) -> tuple[Array, Array] | None:
     """`(a, d)` of shape `[channels]` where `node` is `a * value + d` a channel, else `None`."""
     if node.op == "BatchNormalization":
-        return _batchnorm(node, value)
+        return batchnorm_affine(node, value)
     if node.op not in ("Mul", "Add") or len(node.inputs) != 2:
         return None
     other = node.inputs[1] if node.inputs[0] is value else node.inputs[0]
@@ -96,7 +96,8 @@ def _affine(node: gs.Node, value: gs.Tensor, channels: int, rank: int) -> tuple[
     return np.ones(channels), constant
 
 
-def _batchnorm(node: gs.Node, value: gs.Tensor) -> tuple[Array, Array] | None:
+def batchnorm_affine(node: gs.Node, value: gs.Tensor) -> tuple[Array, Array] | None:
+    """`(a, d)` of shape `[channels]` where a BatchNormalization is `a * value + d`, else `None`."""
     if node.inputs[0] is not value or node.attrs.get("training_mode", 0) or len(node.outputs) != 1:
         return None
     if not all(isinstance(i, gs.Constant) for i in node.inputs[1:]):

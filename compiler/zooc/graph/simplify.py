@@ -17,6 +17,7 @@ from onnx_graphsurgeon.logger import G_LOGGER
 from zooc.engine_log import quiet_engine
 from zooc.graph.fix_reshapes import fix_reshapes
 from zooc.graph.fold_batchnorm import fold_batchnorm
+from zooc.graph.merge_branches import merge_branches
 from zooc.graph.remove_redundant import merge_duplicates, remove_identities
 
 __all__ = ["simplify"]
@@ -28,6 +29,7 @@ _PASSES: tuple[Callable[[gs.Graph], bool], ...] = (
     fix_reshapes,
     remove_identities,
     fold_batchnorm,
+    merge_branches,
     merge_duplicates,
 )
 
