@@ -41,6 +41,7 @@ class Optimized:
         before, after: operator to count.
         integer, floating, conversions: nodes after optimization that compute on integers, on floats, and that
             convert between the two.
+        float_operators: the floating nodes' operators, most frequent first.
         float_layers: see `float_convolutions`.
     """
 
@@ -49,6 +50,7 @@ class Optimized:
     integer: int
     floating: int
     conversions: int
+    float_operators: dict[str, int]
     float_layers: tuple[FloatLayer, ...]
 
 
@@ -81,6 +83,9 @@ def inspect_optimized(model: bytes, layers: Sequence[LayerRecord] = ()) -> Optim
         integer=count["integer"],
         floating=count["float"],
         conversions=count["conversion"],
+        float_operators=dict(
+            Counter(optimized.nodes[i].op_type for i in ours if kinds[i] == "float").most_common()
+        ),
         float_layers=found,
     )
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import onnx
 
+from zooc.quantize.affine_rewrites import convolve_instead_of_batchnorm, scale_weights_instead_of_tensor
+from zooc.quantize.gate_rewrites import clip_instead_of_hard_sigmoid, clip_instead_of_hard_swish
+from zooc.quantize.group_rewrites import widen_groups
 from zooc.quantize.matrix_rewrites import gemm_instead_of_matmul_and_add
 from zooc.quantize.pool_rewrites import convolve_instead_of_average, pool_instead_of_mean
 from zooc.quantize.rewriting import Rewrite, rewrite_once
@@ -18,6 +21,11 @@ REWRITES: tuple[Rewrite, ...] = (
     sum_slices_by_addition,
     convolve_instead_of_average,
     gemm_instead_of_matmul_and_add,
+    convolve_instead_of_batchnorm,
+    clip_instead_of_hard_swish,
+    clip_instead_of_hard_sigmoid,
+    scale_weights_instead_of_tensor,
+    widen_groups,
 )
 """In order; each is applied until it finds nothing more."""
 

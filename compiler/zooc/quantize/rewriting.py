@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from zooc.quantize.body_graph import BodyGraph
 
-__all__ = ["Replacement", "Rewrite", "reduced_axes", "rewrite_once"]
+__all__ = ["Replacement", "Rewrite", "maker_for", "reduced_axes", "rewrite_once"]
 
 
 class Replacement:
@@ -25,10 +25,18 @@ class Replacement:
         self.initializers: list[onnx.TensorProto] = []
 
     def node(self, op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> str:
-        """Adds a node (the first keeps the old name) and returns its first output."""
-        name = f"{self.prefix}_{op}{len(self.nodes)}" if self.nodes else self.prefix
+        """Adds a node (the first new one keeps the old name) and returns its first output."""
+        taken = any(n.name == self.prefix for n in self.nodes)
+        name = f"{self.prefix}_{op}{len(self.nodes)}" if taken else self.prefix
         self.nodes.append(helper.make_node(op, inputs, outputs, name=name, **attributes))
         return outputs[0]
+
+    def copy(self, node: onnx.NodeProto, inputs: list[str], output: str, **attributes: Any) -> str:
+        """Adds a node like another, under its name, with these attributes changed; returns its output."""
+        same = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        options = {**same, **attributes}
+        self.nodes.append(helper.make_node(node.op_type, inputs, [output], name=node.name, **options))
+        return output
 
     def constant(self, name: str, values: npt.NDArray[np.generic]) -> str:
         """Adds an initializer and returns its name."""
@@ -64,6 +72,13 @@ def rewrite_once(model: onnx.ModelProto, rewrite: Rewrite) -> bool:
     del model.graph.node[:], model.graph.value_info[:]
     model.graph.node.extend(reversed(live))
     return True
+
+
+def maker_for(graph: BodyGraph, tensor: str, op: str) -> onnx.NodeProto | None:
+    """The node that makes `tensor`, if it is of this operator and the tensor has one reader."""
+    index = graph.producer.get(tensor)
+    alone = len(graph.consumers[tensor]) == 1 and tensor not in graph.outputs
+    return graph.nodes[index] if index is not None and alone and graph.nodes[index].op_type == op else None
 
 
 def reduced_axes(graph: BodyGraph, node: onnx.NodeProto) -> list[int] | None:
