@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .edge import guarded, note, say
-from .errors import PackageError
-
-if TYPE_CHECKING:
-    from .bench_worker import Job
-    from .manifest import Manifest
 
 __all__ = ["add_arguments", "main", "run"]
 
-_DEFAULT_ITERATIONS = 200
 _EXAMPLES = """\
-a request is --batch_size images; throughput counts images, latency is a request's, from submission to answer
+a request is --batch_size images; throughput counts images, latency is a request's, from submission to answer.
+With --end_to_end a request is one image file, and batches of up to --batch_size form of those that wait.
 
 examples:
   %(prog)s -i 2 -p 1 -b 2 -s [3,224,224]
+  %(prog)s --end_to_end photos -i 2 -b 8
   %(prog)s -i 4 --duration 10 --queue_size 8 --json
   %(prog)s --datalist npz_datalist.txt --path_output out
 """
@@ -54,15 +48,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--iterations",
         type=_count,
         metavar="N",
-        help=f"requests in all ({_DEFAULT_ITERATIONS}; once over a datalist)",
+        help="requests in all (200; once over a datalist; a folder's files, but at least 200)",
     )
     add("--duration", type=_seconds, metavar="S", help="run this many seconds instead of --iterations")
     add("--warmup", type=_whole, default=5, metavar="N", help="requests a stream before measuring (5)")
-    add("--queue_size", type=_whole, default=0, metavar="N", help="requests that may wait (0: none does)")
-    add("--percentiles", type=_percentiles, default=[50, 90, 95, 99], metavar="[P,...]", help="[50,90,95,99]")
     add(
+        "--queue_size",
+        type=_whole,
+        metavar="N",
+        help="requests that may wait (0: none does; end to end as many as keep all cores busy)",
+    )
+    add("--percentiles", type=_percentiles, default=[50, 90, 95, 99], metavar="[P,...]", help="[50,90,95,99]")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
         "--datalist", metavar="LIST", help="npz files with input_0, one path a line, instead of random images"
     )
+    what.add_argument(
+        "--end_to_end", metavar="FOLDER", help="image files, from reading and decoding to the answer"
+    )
+    what.add_argument("--network_only", action="store_true", help="tensors, through the network alone")
     add("--path_output", type=Path, metavar="DIR", help="write output_0 of each listed file there")
     add("--engine", default="auto", help="auto, onnxruntime or openvino")
     add("--threads", type=_count, metavar="N", help="threads within an operator (default: cores / streams)")
@@ -77,16 +81,15 @@ def run(directory: Path, options: argparse.Namespace) -> int:
         PackageError: unfit options, an unreadable file, a process that failed.
     """
     from .bench_outputs import open_outputs, write_outputs
+    from .bench_plan import find_files, plan_jobs
     from .bench_processes import run_jobs
     from .bench_report import lines, merge
     from .manifest import Manifest, find_package
 
-    if options.path_output is not None and options.datalist is None:
-        raise PackageError("--path_output needs --datalist: random images have no outputs worth keeping")
     package = directory if options.model_path is None else find_package(options.model_path)
     manifest = Manifest(package.absolute())
-    files = _all_files(options)
-    jobs = _jobs(manifest, options, files)
+    files = find_files(options)
+    jobs = plan_jobs(manifest, options, files)
     outputs = open_outputs(manifest, files, options)
     if not options.quiet and not options.json:
         note(f"{manifest['name']} {manifest['version']}: loading and warming up {len(jobs)} process(es)")
@@ -99,62 +102,6 @@ def run(directory: Path, options: argparse.Namespace) -> int:
         for line in lines(result, options.percentiles):
             say(line)
     return 0
-
-
-def _jobs(manifest: Manifest, options: argparse.Namespace, files: tuple[str, ...]) -> list[Job]:
-    from .bench_worker import Job
-    from .machine import available_cores
-
-    network = manifest["model"]["input"]["shape"]
-    shape = options.shape or (3, network[2], network[3])
-    if manifest["form"] == "tensor":
-        if files:
-            raise PackageError("--datalist holds images, but this package was compiled to take tensors")
-        if list(shape) != list(network[1:]):
-            raise PackageError(
-                f"--shape {list(shape)}: this package takes tensors of {network[1:]} and nothing else"
-            )
-    total = options.iterations or _default_iterations(len(files), options)
-    processes: int = options.processes
-    if options.duration is None and total < processes:
-        raise PackageError(
-            f"--iterations {total} is less than --processes {processes}; every process needs one"
-        )
-    streams = processes * options.instance
-    shares = [total // processes + (i < total % processes) for i in range(processes)]
-    return [
-        Job(
-            directory=manifest.directory,
-            engine=options.engine,
-            threads=options.threads or max(1, available_cores() // streams),
-            instances=options.instance,
-            batch_size=options.batch_size,
-            shape=shape,
-            iterations=share,
-            warmup=options.warmup,
-            duration=options.duration,
-            queue_size=options.queue_size,
-            vdsp_params=options.vdsp_params,
-            files=files[i::processes] or files,
-        )
-        for i, share in enumerate(shares)
-    ]
-
-
-def _default_iterations(files: int, options: argparse.Namespace) -> int:
-    """Once over the list; where outputs are wanted, which takes a pass anyway, at most the default."""
-    if not files:
-        return _DEFAULT_ITERATIONS
-    once = math.ceil(files / int(options.batch_size))
-    return (
-        once if options.path_output is None else max(min(once, _DEFAULT_ITERATIONS), int(options.processes))
-    )
-
-
-def _all_files(options: argparse.Namespace) -> tuple[str, ...]:
-    from .npz import read_datalist
-
-    return read_datalist(options.datalist) if options.datalist else ()
 
 
 def _whole(text: str, least: int = 0) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from .bench_worker import Job
+from .bench_job import Job
 from .edge import note, progress
 from .errors import PackageError
 from .machine import available_cores

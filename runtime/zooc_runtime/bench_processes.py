@@ -11,7 +11,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from .bench_worker import Job, Measurement, measure, prepare
+from .bench_job import Job, Measurement
+from .bench_worker import measure, prepare
 from .errors import PackageError
 
 __all__ = ["run_jobs"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .bench_worker import STAGES, Job, Measurement
+from .bench_job import STAGES, Job, Measurement
 
 __all__ = ["bottleneck", "lines", "merge"]
 
@@ -31,8 +31,9 @@ def merge(
     latency |= {f"p{p:g}": float(np.percentile(latencies, p)) for p in wanted}
     stages = {name: sum(one.stages[name] for one in measured) / requests * 1e6 for name in STAGES}
     return {
-        "throughput_qps": requests * job.batch_size / window,
+        "throughput_qps": requests * job.images_a_request / window,
         "latency_us": latency,
+        "mode": job.mode,
         "engine": measured[0].engine,
         "instances": job.instances,
         "processes": len(jobs),
@@ -43,27 +44,33 @@ def merge(
         "peak_memory_mb": sum(one.memory_mb for one in measured),
         "device": device,
         "queue_size": job.queue_size,
-        "shape": list(job.shape),
+        "shape": None if job.mode == "end_to_end" else list(job.shape),
         "threads": job.threads,
         "warmup": job.warmup,
         "duration_s": window,
-        "bottleneck": bottleneck(latency["avg"], stages),
+        "bottleneck": bottleneck(None if job.mode == "end_to_end" else latency["avg"], stages),
     }
 
 
-def bottleneck(latency: float, stages: dict[str, float]) -> str:
-    """One line that names where a request's time goes, of its mean latency in microseconds."""
-    waiting = max(latency - sum(stages.values()), 0.0)
+def bottleneck(latency: float | None, stages: dict[str, float]) -> str:
+    """One line that names where most time goes.
+
+    Args:
+        latency: a request's mean latency, in microseconds; `None` where requests overlap and wait by design.
+        stages: the mean time in each stage.
+    """
+    total = sum(stages.values()) if latency is None else latency
+    waiting = max(total - sum(stages.values()), 0.0)
     name, spent = max([*stages.items(), ("queue", waiting)], key=lambda item: item[1])
-    share = f"{100 * spent / latency:.0f} % of the mean latency" if latency else "0 %"
+    share = f"{100 * spent / total:.0f} %" if total else "0 %"
     advice = {
-        "decode": "read from a faster disk or from memory",
+        "decode": "send smaller files, or read from a faster disk",
         "prelude": "send smaller images",
         "body": "more cores, or int8 and a faster engine",
         "postlude": "compile without softmax",
         "queue": "a shorter queue gives shorter latency, more streams or cores more throughput",
     }
-    return f"{name} ({share}; {advice[name]})"
+    return f"{name} ({share} of the {'work' if latency is None else 'mean latency'}; {advice[name]})"
 
 
 def lines(result: dict[str, Any], percentiles: Sequence[float]) -> list[str]:

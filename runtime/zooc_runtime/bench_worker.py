@@ -1,9 +1,9 @@
 """One process of the benchmark: its streams, their requests, and what each took.
 
-A request is `batch_size` images. With `queue_size` 0 a stream submits its next request when it has its
-answer; otherwise a submitter keeps up to `queue_size` requests waiting, and the wait counts: latency is from
-a request's acceptance into the queue to its answer. Making the random images is no part of it; reading an
-npz file is.
+A request is `batch_size` images, or a tensor of as many. With `queue_size` 0 a stream submits its next
+request when it has its answer; otherwise a submitter keeps up to `queue_size` requests waiting, and the wait
+counts: latency is from a request's acceptance into the queue to its answer. Making the random images is no
+part of it; reading an npz file is. Requests end to end are the pipeline's affair (`bench_pipeline`).
 """
 
 from __future__ import annotations
@@ -11,76 +11,41 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from .arrays import AnyArray
+from .bench_job import STAGES, Job, Measurement, Requests
+from .bench_pipeline import measure_pipeline, warm_pipeline
 from .errors import PackageError
 from .machine import peak_memory_mb
 from .model import Model, open_package
 from .npz import read_input
 
-__all__ = ["STAGES", "Job", "Measurement", "measure", "prepare"]
+__all__ = ["measure", "prepare"]
 
-STAGES = ("decode", "prelude", "body", "postlude")
 _RANDOM_IMAGES = 4
 
 
-@dataclass(frozen=True)
-class Job:
-    """What one process shall do; plain data, because it travels to a spawned process.
-
-    `duration` in seconds, or `None`: then `iterations` requests are made. `shape` is `[3, h, w]`.
-    """
-
-    directory: Path
-    engine: str
-    threads: int
-    instances: int
-    batch_size: int
-    shape: tuple[int, int, int]
-    iterations: int
-    warmup: int
-    duration: float | None
-    queue_size: int
-    vdsp_params: str | None
-    files: tuple[str, ...]
-
-
-@dataclass
-class Measurement:
-    """What one process measured: times in seconds, `start` and `end` on the machine-wide monotonic clock."""
-
-    load: float = 0.0
-    start: float = 0.0
-    end: float = 0.0
-    latencies: list[float] = field(default_factory=list)
-    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-    memory_mb: float = 0.0
-    engine: str = ""
-
-
 class _Source:
-    """Hands out the images of each request: random ones, made once, or the listed npz files in turn."""
+    """What each request runs on: random images or a tensor, made once, or the listed npz files in turn."""
 
     def __init__(self, job: Job, model: Model) -> None:
         self._files = job.files
         self._batch = job.batch_size
         self._random: list[AnyArray] = []
-        if job.files and model.takes_frames:
-            raise PackageError(
-                "--datalist holds RGB images, but this package was compiled to take NV12 frames"
-            )
-        if not job.files:
-            random = np.random.default_rng(0)
-            channels, height, width = job.shape
+        self.tensor: AnyArray | None = None
+        random = np.random.default_rng(0)
+        channels, height, width = job.shape
+        if job.mode == "network_only":
+            pixels = random.integers(0, 256, (job.batch_size, *job.shape), dtype=np.uint8)
+            self.tensor = pixels if model.takes_images else _normalized(pixels)
+        elif not job.files:
             for _ in range(_RANDOM_IMAGES):
                 frame = (height // 2 * 3, width // 2 * 2)
                 shape = frame if model.takes_frames else (height, width, channels)
                 pixels = random.integers(0, 256, shape, dtype=np.uint8)
-                self._random.append(pixels if model.takes_images else _normalized(pixels))
+                self._random.append(pixels if model.takes_images else _normalized(pixels.transpose(2, 0, 1)))
 
     def images(self, request: int) -> list[AnyArray]:
         """The images of a request; numbers begin at 0 and wrap around the files."""
@@ -90,36 +55,16 @@ class _Source:
         return [read_input(self._files[i % len(self._files)]) for i in numbers]
 
 
-class _Requests:
-    """The numbers of the requests, shared by the streams; ends after `iterations` or after `duration`."""
-
-    def __init__(self, job: Job, stop: threading.Event) -> None:
-        self._job = job
-        self._stop = stop
-        self._next = 0
-        self._lock = threading.Lock()
-        self._deadline = None if job.duration is None else time.monotonic() + job.duration
-
-    def __iter__(self) -> Iterator[int]:
-        while True:
-            with self._lock:
-                number = self._next
-                over = number >= self._job.iterations if self._deadline is None else self._late()
-                if over or self._stop.is_set():
-                    return
-                self._next += 1
-            yield number
-
-    def _late(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline and self._next > 0
-
-
 def prepare(job: Job) -> tuple[Model, Measurement]:
     """Loads the package and warms it up: `warmup` requests on each stream, not counted."""
     begin = time.monotonic()
     model = open_package(job.directory, job.engine, job.threads, job.batch_size, job.vdsp_params)
     result = Measurement(load=time.monotonic() - begin, engine=model.engine)
-    if job.warmup:
+    if job.files and model.takes_frames:
+        raise PackageError("the files hold RGB images, but this package was compiled to take NV12 frames")
+    if job.mode == "end_to_end":
+        warm_pipeline(job, model)
+    elif job.warmup:
         source = _Source(job, model)
         stop = threading.Event()
         _in_threads(stop, job.instances, lambda: _warm(model, source, job.warmup, stop))
@@ -128,11 +73,13 @@ def prepare(job: Job) -> tuple[Model, Measurement]:
 
 def measure(job: Job, model: Model, result: Measurement) -> Measurement:
     """Runs the measured requests and fills in `result`."""
+    if job.mode == "end_to_end":
+        return measure_pipeline(job, model, result)
     source = _Source(job, model)
     lock = threading.Lock()
     stop = threading.Event()
     result.start = time.monotonic()
-    requests = _Requests(job, stop)
+    requests = Requests(job, stop)
     queue = _Queue(requests, job.queue_size, stop) if job.queue_size else None
 
     def stream() -> None:
@@ -157,7 +104,7 @@ def measure(job: Job, model: Model, result: Measurement) -> Measurement:
 class _Queue:
     """Bounded queue of submitted requests; a request's clock starts when a place has been found for it."""
 
-    def __init__(self, requests: _Requests, size: int, stop: threading.Event) -> None:
+    def __init__(self, requests: Requests, size: int, stop: threading.Event) -> None:
         self._requests = requests
         self._stop = stop
         self._places = threading.Semaphore(size)
@@ -191,6 +138,9 @@ class _Queue:
 def _answer(model: Model, source: _Source, number: int) -> tuple[float, float, float, float]:
     """Answers one request; returns the seconds that each of `STAGES` took."""
     begin = time.monotonic()
+    if source.tensor is not None:
+        model.run_tensor(source.tensor)
+        return 0.0, 0.0, time.monotonic() - begin, 0.0
     images = source.images(number)
     decoded = time.monotonic()
     prelude = model.stages.prelude
@@ -253,5 +203,5 @@ def _in_threads(
 
 
 def _normalized(pixels: AnyArray) -> AnyArray:
-    scaled: AnyArray = (pixels.transpose(2, 0, 1) / 127.5 - 1).astype(np.float32)
+    scaled: AnyArray = (pixels / 127.5 - 1).astype(np.float32)
     return scaled

@@ -19,9 +19,10 @@ import pytest
 
 from zooc_runtime import PackageError, bench_worker, open_package
 from zooc_runtime.bench import add_arguments, run
+from zooc_runtime.bench_job import Job
 from zooc_runtime.bench_processes import run_jobs
 from zooc_runtime.bench_report import bottleneck
-from zooc_runtime.bench_worker import Job, measure, prepare
+from zooc_runtime.bench_worker import measure, prepare
 from zooc_runtime.npz import output_name, read_datalist, read_input
 
 KEYS = {
@@ -161,6 +162,7 @@ def test_two_processes_are_merged(bench: Callable[..., dict[str, Any]]) -> None:
 def _job(package: Path, **changes: Any) -> Job:
     plain = {
         "directory": package,
+        "mode": "images",
         "engine": "auto",
         "threads": 1,
         "instances": 2,
