@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -139,6 +141,27 @@ def test_extreme_shapes_equal_pillow(height: int, width: int) -> None:
     image = picture(height, width, 5)
     assert_equals_pillow((ECenterCrop(224),), 224, 224, image)
     assert_equals_pillow((Resize((64, 64), "lanczos"),), 64, 64, image)
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS[1:])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.9, 2.4, 3.1, 12.7])
+def test_float64_and_digits_both_equal_pillow(interpolation: Any, scale: float) -> None:
+    """Pixels of 0 and 255 only, so that the negative lobes overshoot as far as they can."""
+    image = picture(round(60 * scale), round(80 * scale), 8, "extremes")
+    assert_equals_pillow((Resize((60, 80), interpolation),), 60, 80, image)
+
+
+def test_narrow_bands_are_multiplied_in_float64_and_wide_ones_in_digits(tmp_path: Path) -> None:
+    model = build_prelude(Preprocess((Resize((64, 64)),), Normalize()), 64, 64, "horizontal-first")
+    options = onnxruntime.SessionOptions()
+    options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "run")
+    for side, product, other in ((96, "MatMul", "MatMulInteger"), (640, "MatMulInteger", "MatMul")):
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+        session.run(None, {"image": picture(side, side, 9)})
+        events = json.loads(Path(session.end_profiling()).read_text())
+        operators = [e["args"].get("op_name") for e in events if e["cat"] == "Node"]
+        assert operators.count(product) == 2
+        assert other not in operators
 
 
 def test_only_the_pixels_that_a_crop_keeps_are_computed() -> None:

@@ -4,11 +4,10 @@ Pillow (libImaging/Resample.c) resizes one axis after the other. For each output
 float64 filter weights over a window of source positions, normalizes them, rounds them to 22 bits, sums
 `weight * pixel` in int32, rounds and clips to `uint8` between the passes.
 
-Here the weights follow from the image's shape by the same float64 operations. The sums are one float64
-`MatMul` a pass: a weight is a multiple of `2**-22` below 2 and a pixel has 8 bits, so every product and
-every partial sum fits into 53 bits, and the result is exact in whatever order a CPU adds. Neighbouring
-outputs share most of their windows: `GROUP` of them at a time are computed from the rows that any of them
-needs, so the product is banded, not dense.
+Here the weights follow from the image's shape by the same float64 operations. Neighbouring outputs share
+most of their windows: `GROUP` of them at a time are computed from the rows that any of them needs, so the
+product of weights and pixels is banded, not dense. It is exact in either of two forms, and the graph takes
+the cheaper one for the image at hand; see `_multiply_in_float64` and `_multiply_in_digits`.
 """
 
 from __future__ import annotations
@@ -32,6 +31,9 @@ PRECISION = float(1 << 22)
 
 GROUP = 8
 """Outputs that share one band of source rows."""
+
+_WIDE_BAND = 20
+"""Rows in a band beyond which digits are faster than float64 (measured with `benchmarks/prelude.py`)."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +138,48 @@ def resample_rows(g: Builder, image: Value, bands: Bands, axis: int) -> Value:
         g.op("Slice", g.op("Gather", v, g.i64(axis), axis=0), g.i64([0]), groups, g.i64([0]))
         for v in (bands.index, bands.weight)
     )
-    rows = g.cast(g.op("Gather", flat, index, axis=0), TensorProto.DOUBLE)
-    sums = g.op("Add", g.op("MatMul", weight, rows), g.f64(0.5))
-    pixels = g.cast(g.op("Clip", sums, g.f64(0.0), g.f64(255.0)), TensorProto.UINT8)
+    rows = g.op("Gather", flat, index, axis=0)
+    band = g.op("Squeeze", g.op("Shape", index, start=1))
+    pixels = g.choose(
+        g.op("Greater", band, g.i64(_WIDE_BAND)),
+        lambda b: _multiply_in_digits(b, weight, rows),
+        lambda b: _multiply_in_float64(b, weight, rows),
+    )
     shape = g.op("Concat", g.i64([-1]), g.op("Shape", flat, start=1), axis=0)
     return g.op("Slice", g.op("Reshape", pixels, shape), g.i64([0]), count, g.i64([0]))
+
+
+def _multiply_in_float64(g: Builder, weight: Value, rows: Value) -> Value:
+    """`[groups, GROUP, band]` by uint8 `[groups, band, n]`, rounded to uint8: few nodes, but much memory.
+
+    A weight is a multiple of `2**-22` below 2 and a pixel has 8 bits, so every product and every partial sum
+    fits into 53 bits: exact in whatever order a CPU adds.
+    """
+    sums = g.op("MatMul", weight, g.cast(rows, TensorProto.DOUBLE))
+    rounded = g.op("Clip", g.op("Add", sums, g.f64(0.5)), g.f64(0.0), g.f64(255.0))
+    return g.cast(rounded, TensorProto.UINT8)
+
+
+def _multiply_in_digits(g: Builder, weight: Value, rows: Value) -> Value:
+    """The same from the pixels' own bytes: three integer products, one for each base-256 digit of a weight.
+
+    With `128 + 128 * 256 + 128 * 65536` added, a weight's bytes are its signed digits plus 128, the zero
+    point. Both operands are uint8: of such products ONNX Runtime's kernels saturate none, whatever the CPU
+    (its quantization guide says so of U8U8, and warns of U8S8). A window's sum fits into int32, as Pillow's.
+    """
+    digits = g.op("Mul", weight, g.f64(PRECISION))
+    digits = g.cast(g.op("Add", digits, g.f64(128.0 * (65536 + 256 + 1))), TensorProto.UINT32)
+    places = g.constant([[[16]], [[8]], [[0]]], np.uint32)
+    digits = g.op("BitShift", g.op("Unsqueeze", digits, g.i64([1])), places, direction="RIGHT")
+    digits = g.cast(g.op("BitwiseAnd", digits, g.constant(255, np.uint32)), TensorProto.UINT8)
+    digits = g.op("Reshape", digits, g.i64([0, 3 * GROUP, -1]))
+    planes = g.op("MatMulInteger", digits, rows, g.constant(128, np.uint8))
+    high, middle, low = g.ops("Split", planes, outputs=3, num_outputs=3, axis=1)
+    total = g.op("Add", g.op("Mul", high, g.i32(256)), middle)
+    total = g.op("Add", g.op("Mul", total, g.i32(256)), g.op("Add", low, g.i32(1 << 21)))
+    total = g.cast(g.op("Clip", total, g.i32(0), g.i32((1 << 30) - 1)), TensorProto.UINT32)
+    pixels = g.op("BitShift", total, g.constant(22, np.uint32), direction="RIGHT")
+    return g.cast(pixels, TensorProto.UINT8)
 
 
 def nearest_indices(g: Builder, axes: Axes, axis: int) -> Value:
