@@ -273,3 +273,16 @@ def test_constant_arithmetic_is_evaluated():
     after = simplify(before)
     assert operators(after) == {"Flatten": 1, "Mul": 1}
     assert_same(before, after)
+
+
+def test_a_part_of_a_known_shape_becomes_a_constant_of_that_part():
+    nodes = [
+        helper.make_node("Shape", ["input"], ["sizes"], name="sizes", start=2, end=4),
+        helper.make_node("Cast", ["sizes"], ["floats"], name="floats", to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["floats"], ["total"], name="total"),
+        helper.make_node("Add", ["input", "total"], ["logits"], name="add"),
+    ]
+    before = model(nodes, output=("batch", 3, 8, 8))
+    after = simplify(before)
+    assert operators(after) == {"Add": 1}
+    assert_same(before, after)

@@ -58,6 +58,9 @@ def fold_normalization(model: onnx.ModelProto, normalize: Normalize) -> Folded:
     graph = rewritten.graph
     source = graph.input[0].name
     constants = {i.name: i for i in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Shape" and node.input[0] == source:
+            node.input[0] = "pixels"
     readers = [n for n in graph.node if source in n.input]
     reason = _refusal(readers, source, constants, graph)
     if reason is None:

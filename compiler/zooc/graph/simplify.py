@@ -17,8 +17,10 @@ from onnx_graphsurgeon.logger import G_LOGGER
 from zooc.engine_log import quiet_engine
 from zooc.graph.fix_reshapes import fix_reshapes
 from zooc.graph.fold_batchnorm import fold_batchnorm
+from zooc.graph.fold_shapes import fold_shapes
 from zooc.graph.merge_branches import merge_branches
 from zooc.graph.remove_redundant import merge_duplicates, remove_identities
+from zooc.graph.remove_restrides import remove_restrides
 
 __all__ = ["simplify"]
 
@@ -27,6 +29,7 @@ _FOLD_LIMIT = 16 << 20
 
 _PASSES: tuple[Callable[[gs.Graph], bool], ...] = (
     fix_reshapes,
+    remove_restrides,
     remove_identities,
     fold_batchnorm,
     merge_branches,
@@ -60,6 +63,7 @@ def _run_passes(graph: gs.Graph) -> bool:
     modified = False
     for _ in range(_MAX_ROUNDS):
         before = len(graph.nodes)
+        fold_shapes(graph)
         # The limit keeps ConstantOfShape and the like from blowing small files up.
         graph.fold_constants(size_threshold=_FOLD_LIMIT, error_ok=True)
         graph.cleanup(remove_unused_node_outputs=False).toposort()
