@@ -23,14 +23,12 @@ def convolve_instead_of_batchnorm(graph: BodyGraph, index: int) -> Replacement |
     """
     node = graph.nodes[index]
     shape = graph.shape(node.output[0])
-    if shape is None or len(shape) != 4 or shape[1] is None:
+    if graph.element_type(node.output[0]) != onnx.TensorProto.FLOAT or shape is None or len(shape) != 4:
         return None
     affine = _batchnorm(graph, node) if node.op_type == "BatchNormalization" else _affine(graph, node, shape)
-    if affine is None:
+    if affine is None or len(affine[1]) != shape[1]:
         return None
     source, scale, shift = affine
-    if graph.shape(source) is None or len(scale) != shape[1]:
-        return None
     new = Replacement(graph, index)
     weight = new.constant("weight", scale.reshape(-1, 1, 1, 1).astype(np.float32))
     bias = new.constant("bias", shift.astype(np.float32))
