@@ -14,11 +14,12 @@ __all__ = ["clip_instead_of_hard_sigmoid", "clip_instead_of_hard_swish"]
 def clip_instead_of_hard_swish(graph: BodyGraph, index: int) -> Replacement | None:
     """`x * clip(a * x + b, 0, 1)` is `a * (x * clip(x + b / a, 0, 1 / a))`.
 
-    A convolution behind it takes in the factor a. HardSwish has `a = 1 / 6` and `b = 1 / 2`.
+    A convolution behind it takes in the factor a. HardSwish has `a = 1 / 6` and `b = 1 / 2`. Refused outside
+    of feature maps: there is little in integers, and in float two operators are faster than four.
     """
     node = graph.nodes[index]
     gate = node if node.op_type == "HardSwish" else _own_gate(graph, node)
-    if gate is None or _line(gate)[0] <= 0:
+    if gate is None or not _is_worth_it(graph, gate):
         return None
     new = Replacement(graph, index)
     clipped, slope = _clipped(new, gate, node.output[0])
@@ -33,7 +34,7 @@ def clip_instead_of_hard_sigmoid(graph: BodyGraph, index: int) -> Replacement | 
     Behind a convolution of its own the gate costs nothing: a and b go into weights and bias.
     """
     node = graph.nodes[index]
-    if node.op_type != "HardSigmoid" or _line(node)[0] <= 0:
+    if node.op_type != "HardSigmoid" or not _is_worth_it(graph, node):
         return None
     new = Replacement(graph, index)
     result = node.output[0]
@@ -49,6 +50,10 @@ def clip_instead_of_hard_sigmoid(graph: BodyGraph, index: int) -> Replacement | 
     limits = [new.constant("zero", np.float32(0)), new.constant("one", np.float32(1))]
     new.node("Clip", [line, *limits], [result])
     return new
+
+
+def _is_worth_it(graph: BodyGraph, gate: onnx.NodeProto) -> bool:
+    return graph.rank(gate.input[0]) == 4 and bool(_line(gate)[0] > 0)
 
 
 def _own_gate(graph: BodyGraph, product: onnx.NodeProto) -> onnx.NodeProto | None:

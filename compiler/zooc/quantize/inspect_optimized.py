@@ -40,7 +40,7 @@ class Optimized:
     Attributes:
         before, after: operator to count.
         integer, floating, conversions: nodes after optimization that compute on integers, on floats, and that
-            convert between the two.
+            convert between the two; what depends on sizes alone is none of these.
         float_operators: the floating nodes' operators, most frequent first.
         float_layers: see `float_convolutions`.
     """
@@ -110,15 +110,20 @@ def _is_float_layer(graph: BodyGraph, index: int) -> bool:
 
 
 def _kinds(graph: BodyGraph) -> list[str]:
-    """For each node `integer`, `float` or `conversion`, by following element types along the graph."""
+    """`integer`, `float`, `conversion` or `size` for each node, by following types along the graph."""
     levels = {
         name
         for name, value in graph.inputs.items()
         if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT
     }
-    kinds = []
+    kinds, sizes = [], set[str]()
     for node in graph.nodes:
-        first = next((name for name in node.input if not graph.is_constant(name)), "")
+        computed = [name for name in node.input if name and not graph.is_constant(name)]
+        if node.op_type == "Shape" or (computed and sizes.issuperset(computed)):
+            kinds.append("size")
+            sizes.update(node.output)
+            continue
+        first = next((name for name in computed if name not in sizes), "")
         integer = node.op_type.startswith("QLinear") or node.op_type in _INTEGER
         if node.op_type in _CONVERSIONS:
             kinds.append("conversion")
