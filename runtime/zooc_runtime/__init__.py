@@ -21,14 +21,16 @@ def open_package(
     directory: str | os.PathLike[str],
     engine: str = "auto",
     threads: int | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     vdsp_params: str | os.PathLike[str] | None = None,
     max_wait_us: float = 0,
+    streams: int | None = None,
+    hint: str | None = None,
 ) -> Model:
     """Loads the package in `directory`; see `model.open_package`."""
     from . import model
 
-    return model.open_package(directory, engine, threads, batch_size, vdsp_params, max_wait_us)
+    return model.open_package(directory, engine, threads, batch_size, vdsp_params, max_wait_us, streams, hint)
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from .arrays import AnyArray
 from .errors import PackageError
+from .settings import Settings
 
 __all__ = ["ENGINES", "OnnxRuntimeStage", "OpenVinoStage", "Stage", "choose_engine", "open_body"]
 
@@ -74,11 +75,11 @@ class OpenVinoStage:
         PackageError: OpenVINO is missing or refuses the model.
     """
 
-    def __init__(self, model: bytes, threads: int) -> None:
+    def __init__(self, model: bytes, streams: int, threads: int) -> None:
         openvino = _import("openvino", "pip install openvino")
         properties = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": streams * threads,
             "INFERENCE_PRECISION_HINT": "f32",  # by default float layers run in bf16 where the CPU has it
         }
         try:
@@ -96,7 +97,7 @@ class OpenVinoStage:
         request = getattr(self._local, "request", None)
         if request is None:
             request = self._local.request = self._compiled.create_infer_request()
-        result: AnyArray = request.infer([tensor])[0].copy()
+        result: AnyArray = request.infer([tensor], share_inputs=True, share_outputs=True)[0].copy()
         return result
 
 
@@ -122,9 +123,11 @@ def choose_engine(wanted: str, supported: Sequence[str]) -> str:
     return wanted
 
 
-def open_body(engine: str, model: bytes, threads: int) -> Stage:
+def open_body(model: bytes, settings: Settings) -> Stage:
     """The body in the engine that `choose_engine` gave."""
-    return OpenVinoStage(model, threads) if engine == "openvino" else OnnxRuntimeStage(model, threads)
+    if settings.engine == "openvino":
+        return OpenVinoStage(model, settings.streams, settings.threads)
+    return OnnxRuntimeStage(model, settings.threads)
 
 
 def _import(module: str, remedy: str) -> Any:

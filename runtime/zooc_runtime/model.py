@@ -6,7 +6,7 @@ import os
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from .manifest import Manifest
 from .nv12 import is_nv12
 from .pipeline import Pipeline
 from .prelude import CompiledPrelude, Prelude, VdspPrelude
+from .settings import Settings, default_settings, positive
 from .stages import Graph
 from .topk import softmax, top_k
 from .vdsp import read_vdsp
@@ -71,24 +72,23 @@ class Model:
         manifest: Manifest,
         stages: Stages,
         labels: Sequence[str],
-        engine: str,
-        batch_size: int,
-        streams: int = 1,
+        settings: Settings,
         max_wait_us: float = 0,
     ) -> None:
         self.manifest = manifest
         self.stages = stages
         self.labels = tuple(labels)
-        self.engine = engine
+        self.settings = settings
+        self.engine = settings.engine
         self.classes = int(manifest["model"]["classes"])
         shape = manifest["model"]["input"]["shape"]
         self.input_size = int(shape[2]), int(shape[3])
         self.fixed_batch = shape[0] if isinstance(shape[0], int) else None
-        self.batch_size = self.fixed_batch or _positive("batch_size", batch_size)
+        self.batch_size = settings.batch
         self.topk = int(manifest["postprocess"]["topk"])
         self.takes_images = stages.prelude is not None
         self.takes_frames = stages.prelude is not None and is_nv12(stages.prelude.source)
-        self.pipeline = Pipeline(streams, self.batch_size, max_wait_us)
+        self.pipeline = Pipeline(settings.streams, settings.batch, max_wait_us)
         weakref.finalize(self, self.pipeline.stop).atexit = False
 
     @property
@@ -188,7 +188,7 @@ class Model:
         self.pipeline.close(cancel=kind is not None)
 
     def _count(self, topk: int | None) -> int:
-        return self.topk if topk is None else _positive("topk", topk)
+        return self.topk if topk is None else positive("topk", topk)
 
     def probabilities(
         self, images: ImageLike | Iterable[ImageLike], batch_size: int | None = None
@@ -200,7 +200,7 @@ class Model:
     def scores(self, images: ImageLike | Iterable[ImageLike], batch_size: int | None = None) -> F32Array:
         """`float32 [N, classes]`: the graph's own output, probabilities if it has a softmax, else logits."""
         several = cast("Iterable[ImageLike]", [images] if _is_single(images) else images)
-        size = self.batch_size if batch_size is None else _positive("batch_size", batch_size)
+        size = self.batch_size if batch_size is None else positive("batch_size", batch_size)
         parts = []
         for chunk in _chunks(several, size):
             logits = self.run_tensor(np.stack([self.pixels(image) for image in chunk]))
@@ -311,20 +311,24 @@ def open_package(
     directory: str | os.PathLike[str],
     engine: str = "auto",
     threads: int | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     vdsp_params: str | os.PathLike[str] | None = None,
     max_wait_us: float = 0,
+    streams: int | None = None,
+    hint: str | None = None,
 ) -> Model:
     """Loads the package in `directory` (the folder that holds `manifest.json`).
 
     Args:
         directory: the import package's folder.
         engine: `auto`, `onnxruntime` or `openvino`.
-        threads: threads within an operator; all cores that the process may use by default.
+        threads: threads within a stream; by default the streams share all cores that the process may use.
         batch_size: images that go through the network together, where the network's batch is free.
         vdsp_params: a vdsp_params file that replaces the compiled preprocessing.
         max_wait_us: how long images given to `submit` wait for others to share a batch with, in
             microseconds, though a stream is free.
+        streams: batches in the network at the same time.
+        hint: `latency` or `throughput`: what to choose the other settings for, as far as they are not given.
 
     Raises:
         PackageError: not a package, changed files, an engine that is missing or was not compiled for.
@@ -333,18 +337,21 @@ def open_package(
         raise PackageError(f"max_wait_us is {max_wait_us!r}; microseconds, 0 or more, are wanted")
     manifest = Manifest(Path(directory).absolute())
     chosen = choose_engine(engine, manifest["engines"])
-    cores = available_cores() if threads is None else _positive("threads", threads)
+    fixed = manifest["model"]["input"]["shape"][0]
+    settings = default_settings(chosen, available_cores(), hint, streams, threads, batch_size)
+    if isinstance(fixed, int):
+        settings = replace(settings, batch=fixed)
     manifest.check_files(unless=frozenset({"model.onnx"}))
     warn_unless_proven(str(manifest["name"]), manifest["quantization"])
     graph = Graph(manifest.read("model.onnx"))
     boundaries = manifest["stages"]
-    body = open_body(chosen, _cut(graph, boundaries, "body"), cores)
+    body = open_body(_cut(graph, boundaries, "body"), settings)
     postlude = OnnxRuntimeStage(_cut(graph, boundaries, "postlude"), 1) if boundaries["postlude"] else None
-    prelude = _open_prelude(manifest, graph, cores, vdsp_params)
+    prelude = _open_prelude(manifest, graph, settings.threads, vdsp_params)
     labels: tuple[str, ...] = ()
     if name := manifest["postprocess"]["labels"]:
         labels = parse_labels(manifest.read(name).decode("utf-8"), int(manifest["model"]["classes"]), name)
-    return Model(manifest, Stages(prelude, body, postlude), labels, chosen, batch_size, 1, max_wait_us)
+    return Model(manifest, Stages(prelude, body, postlude), labels, settings, max_wait_us)
 
 
 def _open_prelude(
@@ -384,9 +391,3 @@ def _chunks(images: Iterable[ImageLike], size: int) -> Iterator[list[ImageLike]]
     source = iter(images)
     while chunk := list(islice(source, size)):
         yield chunk
-
-
-def _positive(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise PackageError(f"{name} is {value!r}; a whole number of at least 1 is wanted")
-    return value

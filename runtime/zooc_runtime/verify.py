@@ -14,6 +14,7 @@ from .engines import OnnxRuntimeStage, Stage, choose_engine, open_body
 from .errors import PackageError
 from .machine import available_cores
 from .manifest import Manifest
+from .settings import default_settings
 from .stages import Graph
 
 __all__ = ["verify"]
@@ -70,7 +71,7 @@ def _read(manifest: Manifest) -> dict[str, AnyArray]:
 def _open(graph: Graph, name: Any, boundary: dict[str, str], engine: str) -> Stage:
     model = graph.cut(name, [boundary["input"]], [boundary["output"]])
     if name == "body":
-        return open_body(engine, model, available_cores())
+        return open_body(model, default_settings(engine, available_cores()))
     return OnnxRuntimeStage(model, 1)
 
 
