@@ -83,6 +83,7 @@ ACCURACY = (
     _zooc("kl_divergence", "kl_divergence"),
     _zooc("percentile(99.99), no corrections", "percentile(99.99)", "corrections []"),
     _zooc("auto, no corrections", "auto", "corrections []"),
+    _zooc("percentile(99.99), rounding", "percentile(99.99)", "corrections [equalization, rounding, bias]"),
     _onnxruntime("default (S8S8, per tensor)", "MinMax", default=True),
     _onnxruntime("MinMax", "MinMax"),
     _onnxruntime("Percentile (its 99.999)", "Percentile"),

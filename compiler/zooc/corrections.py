@@ -8,36 +8,46 @@ from typing import TYPE_CHECKING
 from zooc.calibration import pixel_batches
 from zooc.deployment import Quantize
 from zooc.diagnostics import warning
-from zooc.quantize import Quantized, correct_biases
+from zooc.quantize import Quantized, correct_biases, round_weights
 
 if TYPE_CHECKING:
     from zooc.driver import Compilation
 
 __all__ = ["IMAGES", "correct"]
 
-IMAGES = 16
+IMAGES = {"bias": 16, "rounding": 64}
 """More change the logits' SQNR by a tenth of a decibel."""
 
 
 def correct(c: Compilation, quantize: Quantize, quantized: Quantized) -> None:
     """Applies the corrections that need images to an int8 body, in place."""
-    if "bias" not in quantize.corrections or not _have_images(c):
+    asked_for = [str(name) for name in quantize.corrections if name in IMAGES]
+    if not asked_for or not _have_images(c, asked_for):
         return
-    assert c.correction_batches is not None
-    with c.progress.track("correcting biases", sum(map(len, c.correction_batches))) as advance:
-        correct_biases(c.prepared_body, quantized.model, c.correction_batches, advance)
+    body, batches = c.prepared_body, c.correction_batches
+    assert batches is not None
+    if "rounding" in asked_for:
+        layers = sum(layer.weight_scale is not None for layer in quantized.layers)
+        with c.progress.track("rounding weights", layers) as advance:
+            bounded = quantize.target != "vnni"
+            round_weights(body, quantized.model, batches, bounded=bounded, on_layer=advance)
+    if "bias" in asked_for:
+        with c.progress.track("correcting biases", sum(map(len, batches))) as advance:
+            correct_biases(body, quantized.model, batches, advance)
 
 
-def _have_images(c: Compilation) -> bool:
+def _have_images(c: Compilation, asked_for: list[str]) -> bool:
     """Fills `c.correction_batches`, once; False, with a warning, if there is no usable image (`--ranges`)."""
     if c.correction_batches is None:
         c.correction_batches = []
         if c.images is not None and c.prelude is not None:
-            step = max(len(c.images.paths) // IMAGES, 1)  # sorted by name: the first could be of one class
-            few = replace(c.images, paths=c.images.paths[::step][:IMAGES], skipped={}, warnings=[])
+            count = max(IMAGES[name] for name in asked_for)
+            step = max(len(c.images.paths) // count, 1)  # sorted by name: the first could be of one class
+            few = replace(c.images, paths=c.images.paths[::step][:count], skipped={}, warnings=[])
             c.correction_batches = list(pixel_batches(c.prelude, few, c.network.batch or 1))
         if not c.correction_batches:
-            message = "there are no calibration images at hand: the biases are not corrected"
+            left_out = " and ".join(f"`{name}`" for name in asked_for)
+            message = f"there are no calibration images at hand: left out {left_out} of `corrections`"
             hint = "compile where the images are, or write `corrections [equalization]`"
             c.warnings.append(warning("Z0481", message, c.deployment.quantize.span, hint=hint))
     return bool(c.correction_batches)

@@ -47,7 +47,7 @@ __all__ = [
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
 PadMode = Literal["constant", "edge", "reflect", "symmetric"]
-Correction = Literal["bias", "equalization"]
+Correction = Literal["bias", "equalization", "rounding"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,8 @@ def test_by_default_biases_and_unlike_channels_are_corrected(tmp_path: Path) -> 
 
 
 def test_corrections_are_applied_in_one_order_whatever_the_file_says(tmp_path: Path) -> None:
-    quantize = read("corrections [bias, equalization]", tmp_path)
-    assert quantize.corrections == ("equalization", "bias")
+    quantize = read("corrections [bias, rounding, equalization]", tmp_path)
+    assert quantize.corrections == ("equalization", "rounding", "bias")
     assert read("corrections []", tmp_path).corrections == ()
     assert read("", tmp_path, "quantize.corrections=[bias]").corrections == ("bias",)
 

@@ -14,6 +14,7 @@ from zooc.quantize.prepare import prepare_body
 from zooc.quantize.qdq import quantize_body
 from zooc.quantize.ranges import Ranges, choose_ranges
 from zooc.quantize.records import LayerRecord, Quantized
+from zooc.quantize.round_weights import round_weights
 from zooc.quantize.saturation import saturation_json
 from zooc.quantize.sketches import Sketches
 from zooc.quantize.table import format_table, parse_table, table_places
@@ -44,6 +45,7 @@ __all__ = [
     "prepare_body",
     "quantize_body",
     "require_tensors",
+    "round_weights",
     "saturation_json",
     "stream",
     "table_places",

@@ -30,12 +30,14 @@ class QuantizedLayer:
         name: the node's.
         index: its place in the float body.
         node: it, in the quantized body.
+        weight: names of its int8 weights and of their scale.
         bias: names of its int32 bias and of the bias's scale, `None` if it has no bias.
     """
 
     name: str
     index: int
     node: onnx.NodeProto
+    weight: tuple[str, str]
     bias: tuple[str, str] | None
 
 
@@ -55,7 +57,8 @@ def quantized_layers(graph: BodyGraph, quantized: BodyGraph) -> list[QuantizedLa
             continue
         bias = _dequantizer(quantized, new.input[2]) if len(new.input) > 2 else None
         names = None if bias is None else (bias.input[0], bias.input[1])
-        found.append(QuantizedLayer(graph.name(index), index, new, names))
+        weights = weight.input[0], weight.input[1]
+        found.append(QuantizedLayer(graph.name(index), index, new, weights, names))
     return found
 
 

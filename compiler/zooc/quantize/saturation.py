@@ -27,6 +27,7 @@ __all__ = [
     "packed_layers",
     "saturation_json",
     "walk",
+    "within_pairs",
     "worst_pairs",
 ]
 
@@ -94,6 +95,19 @@ def worst_pairs(rows: Integers) -> npt.NDArray[np.int64]:
     if magnitude.shape[1] < 2:
         return np.asarray(magnitude.max(axis=1, initial=0))
     return np.asarray((magnitude[:, 1:] + magnitude[:, :-1]).max(axis=1))
+
+
+def within_pairs(levels: Integers, others: Integers, op: str, transposed: int = 0) -> Integers:
+    """`others` where no pair can exceed `LARGEST_PAIR`, whichever of its two levels each weight takes.
+
+    Elsewhere `levels`, whose pairs are taken to fit.
+    """
+    order = walk(np.arange(levels.size).reshape(levels.shape), op, transposed)
+    largest = np.maximum(np.abs(levels.astype(np.int64)), np.abs(others.astype(np.int64))).reshape(-1)[order]
+    beyond = largest[:, 1:] + largest[:, :-1] > LARGEST_PAIR
+    fixed = np.zeros(levels.size, np.bool_)
+    fixed[order] = np.pad(beyond, ((0, 0), (0, 1))) | np.pad(beyond, ((0, 0), (1, 0)))
+    return np.where(fixed.reshape(levels.shape), levels, others)
 
 
 def fit_pairs(rows: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

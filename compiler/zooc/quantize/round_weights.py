@@ -1,0 +1,153 @@
+"""Adaptive rounding: each weight up or down, whichever serves its layer's result best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from zooc.quantize.body_graph import BodyGraph, attribute
+from zooc.quantize.input_moments import InputMoments, sampled_inputs
+from zooc.quantize.layer_probe import Probe, QuantizedLayer, quantized_layers
+from zooc.quantize.rounding_search import search_rounding
+from zooc.quantize.saturation import within_pairs
+
+__all__ = ["round_weights"]
+
+Floats = npt.NDArray[np.float32]
+
+_MOST_INPUTS = 8192
+"""Of one sum: a covariance of 256 MB. A layer with more (VGG's first Gemm) stays as it is."""
+
+_MOST_BYTES = 256 * 2**20
+"""Of the covariances measured in one pass over the images."""
+
+
+def round_weights(
+    body: onnx.ModelProto,
+    quantized: onnx.ModelProto,
+    batches: Sequence[npt.NDArray[Any]],
+    *,
+    bounded: bool = False,
+    on_layer: Callable[[int], None] | None = None,
+) -> None:
+    """Rounds weights so that each layer's result, rather than each weight, is nearest to float's.
+
+    From M. Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization" (arXiv 2004.10568):
+    the expected squared error of a channel is `d E[x x^T] d^T`, `d` the error of its weights and `x` their
+    inputs. To round each weight to one of its two neighbours such that this is least is a quadratic binary
+    problem. The paper relaxes it to a rectified sigmoid a weight and descends by its gradient, thousands of
+    steps a layer, in a framework for training. Here weights are flipped one by one (`search_rounding`): that
+    needs numpy only, gives the same answer every time, and cannot end worse than rounding to nearest.
+
+    A layer with a bias leaves the mean error to it: the covariance takes the place of `E[x x^T]`, and what
+    the new weights do to the mean is taken off the bias. Off the diagonal the covariance is shrunk by
+    `samples / (samples + inputs)`, because with few samples much of it is chance, which the search would
+    fit. The inputs are those of the float network, so that one pass serves all layers; those of the
+    quantized network, as the paper has them from its asymmetric form on, did not serve better at eight bits.
+
+    Args:
+        body: float32, the one that was quantized.
+        quantized: its QDQ form; weights and int32 biases are changed in place.
+        batches: calibration images; 64 do.
+        bounded: keep every pair of weights from overflowing 16 bits (`saturation.py`).
+        on_layer: called with 1 when a layer is done.
+    """
+    graph, target = BodyGraph(body), BodyGraph(quantized)
+    stored = {t.name: t for t in quantized.graph.initializer}
+    layers = [_Layer(graph, layer) for layer in quantized_layers(graph, target)]
+    random = np.random.default_rng(0)
+    for some in _passes(layers) if batches else ():
+        session = Probe(body, target).session(list(dict.fromkeys(layer.source for layer in some)))
+        (pixels,), sources = session.get_inputs(), [output.name for output in session.get_outputs()]
+        moments = [InputMoments() for _ in some]
+        for batch in batches:
+            values = dict(zip(sources, session.run(None, {pixels.name: batch}), strict=True))
+            for layer, seen in zip(some, moments, strict=True):
+                seen.add(sampled_inputs(layer.node, layer.weight.shape[2:], values[layer.source], random))
+        for layer in some:
+            _round(layer, moments.pop(0), stored, bounded=bounded)
+            if on_layer is not None:
+                on_layer(1)
+
+
+class _Layer:
+    """A layer of the float body; `rows` are its weights, or the like, as `[groups, channels, inputs]`."""
+
+    def __init__(self, graph: BodyGraph, layer: QuantizedLayer) -> None:
+        self.node = graph.nodes[layer.index]
+        self.source = str(self.node.input[0])
+        self.names = layer
+        weight = graph.constant(self.node.input[1])
+        assert weight is not None
+        self.weight = weight
+        self.groups = attribute(self.node, "group", 1)
+        self.transposed = self.node.op_type != "Conv" and not attribute(self.node, "transB", 0)
+        self.inputs = len(weight) if self.transposed else weight[0].size
+
+    def rows(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return (values.T if self.transposed else values).reshape(self.groups, -1, self.inputs)
+
+    def from_rows(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return rows[0].T if self.transposed else rows.reshape(self.weight.shape)
+
+
+def _passes(layers: list[_Layer]) -> Iterator[list[_Layer]]:
+    """Those that can be rounded, in order, as many together as memory allows."""
+    some: list[_Layer] = []
+    size = 0
+    for layer in layers:
+        if layer.inputs > _MOST_INPUTS:
+            continue
+        needed = 4 * layer.groups * layer.inputs**2
+        if some and size + needed > _MOST_BYTES:
+            yield some
+            some, size = [], 0
+        some.append(layer)
+        size += needed
+    if some:
+        yield some
+
+
+def _round(
+    layer: _Layer, moments: InputMoments, stored: dict[str, onnx.TensorProto], *, bounded: bool
+) -> None:
+    """Rewrites the layer's stored weights and bias."""
+    levels, scale = (numpy_helper.to_array(stored[name]) for name in layer.names.weight)
+    if not layer.transposed:
+        scale = scale.reshape(-1, *[1] * (levels.ndim - 1))
+    alpha = attribute(layer.node, "alpha", 1.0) if layer.node.op_type == "Gemm" else 1.0
+    exact = layer.weight * np.float32(alpha) / scale
+    others = np.clip(levels + np.sign(exact - levels), -127, 127)
+    if bounded:
+        others = within_pairs(levels, others, layer.node.op_type, int(not layer.transposed))
+    change = layer.rows((others - levels) * scale)
+    chosen = search_rounding(
+        layer.rows((levels - exact) * scale), change, _form(moments, centred=layer.names.bias is not None)
+    )
+    rounded = np.where(layer.from_rows(chosen), others, levels).astype(np.int8)
+    _store(stored[layer.names.weight[0]], rounded)
+    if layer.names.bias is not None:
+        bias, bias_scale = (numpy_helper.to_array(stored[name]) for name in layer.names.bias)
+        shift = (chosen * change @ moments.mean()[..., None]).reshape(-1)
+        _store(stored[layer.names.bias[0]], bias - np.rint(shift / bias_scale).astype(np.int32))
+
+
+def _form(moments: InputMoments, *, centred: bool) -> Floats:
+    """What a sum's squared error is in the errors of its weights, shrunk towards its diagonal."""
+    form, mean = moments.covariance(), moments.mean()
+    if not centred:
+        form += mean[..., None] * mean[:, None]
+    diagonal = np.einsum("gii->gi", form)
+    kept = diagonal.copy()
+    form *= moments.count / (moments.count + form.shape[-1])
+    diagonal[...] = kept
+    return form
+
+
+def _store(tensor: onnx.TensorProto, values: npt.NDArray[Any]) -> None:
+    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), tensor.name))
