@@ -56,6 +56,7 @@ def _facts(c: Compilation) -> dict[str, Any]:
         "saturation": saturation_json(c.body, c.deployment.quantize.target),
         "integer_share": [sum(layer.dtype == "int8" for layer in convolutions), len(convolutions)],
         "float_nodes": c.float_nodes,
+        "float_kinds": c.quantized.float_kinds() if c.quantized else [],
         "speed": c.speed,
     }
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zooc.driver import Compilation
+    from zooc.quantize.records import FloatKind
 
 __all__ = ["agreement_json", "print_summary", "summarize"]
 
@@ -23,6 +25,9 @@ def summarize(c: Compilation) -> dict[str, Any]:
         summary["parameters"] = c.network.parameters
     if c.quantized is not None:
         summary["layers"] = dict(Counter(layer.dtype for layer in c.quantized.layers))
+        summary["float"] = [
+            {"op": kind.op, "count": kind.count, "reason": kind.reason} for kind in c.quantized.float_kinds()
+        ]
     if c.agreement is not None:
         summary["agreement"] = agreement_json(c)
     if c.contract is not None:
@@ -64,8 +69,18 @@ def print_summary(c: Compilation, *, quiet: bool) -> None:
         )
     if c.contract is not None:
         typer.echo(f"  {c.contract.in_words()}")
+    if summary["dtype"] == "int8" and c.quantized is not None and (kinds := c.quantized.float_kinds()):
+        typer.echo(f"  still float: {_in_words(kinds)}; the report says why")
     folder = shlex.quote(str(c.package))
     trial = "info" if c.prelude is None else "classify IMAGE"
     typer.echo(f"  try it:      cd {folder} && python -m {summary['name']} {trial}")
     typer.echo(f"  install it:  pip install {folder}")
     typer.echo(f"  read it:     {c.package / 'report.html'}")
+
+
+def _in_words(kinds: Sequence[FloatKind]) -> str:
+    """`12 Softmax, 12 Gelu, 30 operators between those`."""
+    own: Counter[str] = Counter()
+    for kind in kinds:
+        own["operators between those" if kind.between else kind.op] += kind.count
+    return ", ".join(f"{count} {what}" for what, count in own.items())

@@ -29,13 +29,7 @@ _WHY_FLOAT = {
     "GroupNormalization": "normalizes over computed statistics, which engines do in float only",
     "InstanceNormalization": "normalizes over computed statistics, which engines do in float only",
     "Softmax": "exponentials over a wide range, poor in eight bits",
-    "Gelu": "engines have no integer form",
-    "Erf": "engines have no integer form",
-    "HardSigmoid": "engines have no integer form",
-    "HardSwish": "engines have no integer form",
-    "ReduceMean": "engines have no integer form",
-    "ReduceSum": "engines have no integer form",
-    "BatchNormalization": "does not follow a convolution, so it was not folded",
+    "BatchNormalization": "neither follows a convolution nor normalizes a feature map, so it was not folded",
 }
 
 
@@ -84,7 +78,7 @@ def _gemm(graph: BodyGraph, index: int) -> tuple[Role, str | None]:
 def _matmul(graph: BodyGraph, index: int) -> tuple[Role, str | None]:
     weight = graph.constant(graph.nodes[index].input[1])
     if weight is None:
-        return "float", "multiplies two activations"
+        return "float", "multiplies two activations, as attention does, which is left exact"
     if weight.ndim != 2 or weight.dtype != np.float32:
         return "float", "its weights are no float32 matrix"
     return "compute", None

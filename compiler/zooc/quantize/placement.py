@@ -12,10 +12,11 @@ from zooc.quantize.body_graph import BodyGraph, attribute
 from zooc.quantize.keep import kept_nodes
 from zooc.quantize.operators import Role, is_clamp_from_zero, role_of
 
-__all__ = ["NodePlan", "Placement", "operands", "place", "results", "tensors_to_observe"]
+__all__ = ["BETWEEN_FLOATS", "NodePlan", "Placement", "operands", "place", "results", "tensors_to_observe"]
 
 UINT8 = int(onnx.TensorProto.UINT8)
 FLOAT = int(onnx.TensorProto.FLOAT)
+BETWEEN_FLOATS = "its neighbours compute in float"
 
 
 @dataclass(slots=True)
@@ -173,9 +174,9 @@ def _settle(graph: BodyGraph, plans: list[NodePlan]) -> None:
                 continue
             if plan.role != "pass" and all(before) and not strict and _leads_out(graph, index):
                 continue
-            plan.int8, plan.reason = False, "its neighbours compute in float"
+            plan.int8, plan.reason = False, BETWEEN_FLOATS
             if plan.clamp is not None:
-                plans[plan.clamp] = NodePlan("float", False, "its neighbours compute in float")
+                plans[plan.clamp] = NodePlan("float", False, BETWEEN_FLOATS)
                 plan.clamp = None
             changed = True
 

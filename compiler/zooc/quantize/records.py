@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -10,10 +11,10 @@ import onnx
 
 from zooc.quantize.body_graph import BodyGraph
 from zooc.quantize.parameters import ActivationScale, QuantizedWeight
-from zooc.quantize.placement import Placement, results
+from zooc.quantize.placement import BETWEEN_FLOATS, Placement, results
 from zooc.quantize.ranges import Range
 
-__all__ = ["LayerDescriber", "LayerRecord", "Quantized"]
+__all__ = ["FloatKind", "LayerDescriber", "LayerRecord", "Quantized"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,31 @@ class LayerRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class FloatKind:
+    """Nodes of one operator that stay in float for one reason."""
+
+    op: str
+    count: int
+    reason: str
+
+    @property
+    def between(self) -> bool:
+        """Whether they could be integer, but stand between others that are not."""
+        return self.reason == BETWEEN_FLOATS
+
+
+@dataclass(frozen=True, slots=True)
 class Quantized:
     """A quantized body and one record a node, in the graph's order."""
 
     model: onnx.ModelProto
     layers: tuple[LayerRecord, ...]
+
+    def float_kinds(self) -> list[FloatKind]:
+        """What stays in float: first what has no integer form, then what stands between, by frequency."""
+        counts = Counter((x.op, x.reason) for x in self.layers if x.dtype == "float" and x.reason)
+        kinds = [FloatKind(op, count, reason or "") for (op, reason), count in counts.most_common()]
+        return sorted(kinds, key=lambda kind: kind.between)
 
 
 @dataclass(frozen=True, slots=True)
