@@ -1,4 +1,4 @@
-"""Whether this CPU computes a package's integer layers exactly, or may saturate."""
+"""What this CPU can do for integer layers: whether it computes them exactly, or may saturate; AMX."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["cpu_flags", "saturating_pairs", "warn_unless_proven"]
+__all__ = ["cpu_flags", "has_amx", "saturating_pairs", "warn_unless_proven"]
 
 _X86 = frozenset({"x86_64", "amd64", "i386", "i686", "x86"})
 _EXACT = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
@@ -25,6 +25,12 @@ def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None:
         return None
     found = next((line for line in lines if line.startswith("flags")), None)
     return None if found is None else frozenset(found.partition(":")[2].split())
+
+
+def has_amx(flags: frozenset[str] | None = None) -> bool:
+    """Whether this CPU multiplies int8 matrices in tiles (Intel's AMX). False where that is not known."""
+    known = cpu_flags() if flags is None else flags
+    return known is not None and "amx_int8" in known
 
 
 def saturating_pairs(flags: frozenset[str] | None = None, machine: str | None = None) -> bool:

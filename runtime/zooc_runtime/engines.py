@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from .arrays import AnyArray
+from .cpu import has_amx
 from .errors import PackageError
 from .settings import Settings
+from .zero_point import move_zero_points
 
 __all__ = ["ENGINES", "OnnxRuntimeStage", "OpenVinoStage", "Stage", "choose_engine", "open_body"]
 
@@ -127,7 +129,7 @@ def open_body(model: bytes, settings: Settings) -> Stage:
     """The body in the engine that `choose_engine` gave."""
     if settings.engine == "openvino":
         return OpenVinoStage(model, settings.streams, settings.threads)
-    return OnnxRuntimeStage(model, settings.threads)
+    return OnnxRuntimeStage(move_zero_points(model) if has_amx() else model, settings.threads)
 
 
 def _import(module: str, remedy: str) -> Any:

@@ -16,7 +16,9 @@ import pytest
 from zooc.cache import Cache
 from zooc.driver import Compilation, Request, run, stage_names
 from zooc.progress import Progress
+from zooc.quantize import float_convolutions
 from zooc_runtime import open_package
+from zooc_runtime.zero_point import move_zero_points
 
 SIZE, CLASSES = 32, 4
 
@@ -68,6 +70,18 @@ def test_int8_convolutions_are_integer_and_the_first_eats_uint8_pixels(project: 
     while source != "pixels":
         assert producers[source].op_type in {"Pad", "Transpose", "Concat"}, "something computes before it"
         source = producers[source].input[0]
+
+
+def test_weights_with_another_zero_point_give_the_same_logits(project: Path, tmp_path: Path) -> None:
+    compilation = compile_it(project, tmp_path / "out")
+    before = compilation.body.SerializeToString()
+    after = move_zero_points(before)
+    assert after != before
+    assert list(float_convolutions(after)) == []
+    pixels = np.random.default_rng(4).integers(0, 256, (3, 3, SIZE, SIZE), dtype=np.uint8)
+    sessions = [onnxruntime.InferenceSession(model) for model in (before, after)]
+    wanted, found = (session.run(None, {"pixels": pixels})[0] for session in sessions)
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_two_compiles_give_the_same_bytes(project: Path, tmp_path: Path) -> None:

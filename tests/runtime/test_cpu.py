@@ -68,3 +68,8 @@ def test_a_proven_or_float_package_does_not_warn(
 def test_with_vnni_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, AVX2 | {"avx512_vnni"})
     cpu.warn_unless_proven("net", AT_RISK)
+
+
+def test_amx_is_known_by_its_flag() -> None:
+    assert cpu.has_amx(frozenset({"avx512_vnni", "amx_int8"}))
+    assert not cpu.has_amx(frozenset({"avx512_vnni"}))
