@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .edge import guarded, note, say
+from .settings import HINTS
 
 __all__ = ["add_arguments", "main", "run"]
 
@@ -39,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-m", "--model_path", type=Path, metavar="PKG", help="a package's folder (default: this package)")
     add("--vdsp_params", metavar="JSON", help="preprocessing that replaces the compiled one in this run")
-    add("-i", "--instance", type=_count, default=1, metavar="N", help="concurrent streams in a process (1)")
+    add("-i", "--instance", type=_count, metavar="N", help="concurrent streams in a process (1)")
     add("-p", "--processes", type=_count, default=1, metavar="N", help="processes (1)")
-    add("-b", "--batch_size", type=_count, default=1, metavar="N", help="images a request (1)")
+    add("-b", "--batch_size", type=_count, metavar="N", help="images a request (1)")
     add("-s", "--shape", type=_shape, metavar="[3,H,W]", help="the images' size (default: the network's)")
     add("-d", "--device", type=_device, default="0", metavar="D", help="0, [0] or cpu: there is one device")
     add(
@@ -69,6 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--network_only", action="store_true", help="tensors, through the network alone")
     add("--path_output", type=Path, metavar="DIR", help="write output_0 of each listed file there")
     add("--engine", default="auto", help="auto, onnxruntime or openvino")
+    add(
+        "--hint",
+        choices=HINTS,
+        help="what to choose -i, -b and --threads for, where not given (throughput, end to end)",
+    )
     add("--threads", type=_count, metavar="N", help="threads within an operator (default: cores / streams)")
     add("--json", action="store_true", help="print one JSON document")
     add("--quiet", action="store_true", help="print the result only")

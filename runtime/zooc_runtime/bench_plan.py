@@ -6,11 +6,13 @@ import argparse
 import math
 
 from .bench_job import Job, Mode
+from .engines import choose_engine
 from .errors import PackageError
 from .images import list_images
 from .machine import available_cores
 from .manifest import Manifest
 from .npz import read_datalist
+from .settings import Settings, default_settings
 
 __all__ = ["find_files", "plan_jobs"]
 
@@ -41,24 +43,26 @@ def plan_jobs(manifest: Manifest, options: argparse.Namespace, files: tuple[str,
     """
     mode = _mode(options)
     _check(manifest, options, mode)
+    hint = options.hint or ("throughput" if mode == "end_to_end" else None)
+    settings = _settings(manifest, options, hint)
     network = manifest["model"]["input"]["shape"]
     processes: int = options.processes
-    total = options.iterations or _default_iterations(len(files), options, mode)
+    total = options.iterations or _default_iterations(len(files), options, settings.batch)
     if options.duration is None and total < processes:
         raise PackageError(
             f"--iterations {total} is less than --processes {processes}; every process needs one"
         )
-    cores = available_cores()
-    queue = 0 if mode != "end_to_end" else 2 * (options.instance * options.batch_size + cores)
+    ahead = 2 * (settings.streams * settings.batch + available_cores())
+    queue = ahead if mode == "end_to_end" and hint == "throughput" else 0
     shares = [total // processes + (i < total % processes) for i in range(processes)]
     return [
         Job(
             directory=manifest.directory,
             mode=mode,
-            engine=options.engine,
-            threads=options.threads or max(1, cores // (processes * options.instance)),
-            instances=options.instance,
-            batch_size=options.batch_size,
+            engine=settings.engine,
+            threads=settings.threads,
+            instances=settings.streams,
+            batch_size=settings.batch,
             shape=options.shape or (3, network[2], network[3]),
             iterations=share,
             warmup=options.warmup,
@@ -69,6 +73,15 @@ def plan_jobs(manifest: Manifest, options: argparse.Namespace, files: tuple[str,
         )
         for i, share in enumerate(shares)
     ]
+
+
+def _settings(manifest: Manifest, options: argparse.Namespace, hint: str | None) -> Settings:
+    """Those of the hint; without one vamp's single stream of single images. Processes share the cores."""
+    engine = choose_engine(options.engine, manifest["engines"])
+    cores = max(1, available_cores() // options.processes)
+    one = None if hint else 1
+    streams, batch = options.instance or one, options.batch_size or one
+    return default_settings(engine, cores, hint, streams, options.threads, batch)
 
 
 def _mode(options: argparse.Namespace) -> Mode:
@@ -94,9 +107,9 @@ def _check(manifest: Manifest, options: argparse.Namespace, mode: Mode) -> None:
         )
 
 
-def _default_iterations(files: int, options: argparse.Namespace, mode: Mode) -> int:
+def _default_iterations(files: int, options: argparse.Namespace, batch: int) -> int:
     """Once over the files; where outputs are wanted, which takes a pass anyway, at most the default."""
-    if mode == "end_to_end" or not files:
+    if options.datalist is None:
         return max(files, _ITERATIONS)
-    once = math.ceil(files / int(options.batch_size))
+    once = math.ceil(files / batch)
     return once if options.path_output is None else max(min(once, _ITERATIONS), int(options.processes))

@@ -58,7 +58,9 @@ class _Source:
 def prepare(job: Job) -> tuple[Model, Measurement]:
     """Loads the package and warms it up: `warmup` requests on each stream, not counted."""
     begin = time.monotonic()
-    model = open_package(job.directory, job.engine, job.threads, job.batch_size, job.vdsp_params)
+    model = open_package(
+        job.directory, job.engine, job.threads, job.batch_size, job.vdsp_params, streams=job.instances
+    )
     result = Measurement(load=time.monotonic() - begin, engine=model.engine)
     if job.files and model.takes_frames:
         raise PackageError("the files hold RGB images, but this package was compiled to take NV12 frames")

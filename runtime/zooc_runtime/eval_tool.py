@@ -93,7 +93,12 @@ def _eval_images(folder: Path, known: Known, options: argparse.Namespace) -> Eva
         raise PackageError(f"{folder}: no images below this folder; {remedy}")
     truth = _truth(paths, known, options, folder)
     model = open_package(
-        known.package, options.engine, options.threads, options.batch_size, options.vdsp_params
+        known.package,
+        options.engine,
+        options.threads,
+        options.batch_size,
+        options.vdsp_params,
+        hint="throughput",
     )
 
     def report(now: Evaluation) -> None:

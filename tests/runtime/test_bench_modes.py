@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc_runtime import PackageError
+from zooc_runtime import PackageError, bench_plan
 from zooc_runtime.bench import add_arguments, run
 from zooc_runtime.bench_report import bottleneck
 
@@ -57,9 +57,27 @@ def test_end_to_end_counts_one_image_a_request(
 
 
 def test_one_on_its_way_at_a_time_gives_latencies_that_add_up(bench: Bench, folder: Path) -> None:
-    document = bench("--end_to_end", folder, "--iterations", "30", "--queue_size", "0")
+    document = bench("--end_to_end", folder, "--iterations", "30", "--hint", "latency")
     assert 30 * document["latency_us"]["avg"] <= document["duration_s"] * 1e6
     assert sum(document["stages_us"].values()) <= document["latency_us"]["avg"]
+
+
+def test_the_hint_chooses_what_is_not_given(
+    bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_plan, "available_cores", lambda: 6)
+    keys = ("instances", "threads", "batch_size", "queue_size")
+
+    def chosen(*options: str) -> list[int]:
+        document = bench("--iterations", "8", "--warmup", "0", *options)
+        return [document[key] for key in keys]
+
+    assert chosen("--network_only") == [1, 6, 1, 0]
+    assert chosen("--network_only", "--hint", "latency") == [1, 6, 1, 0]
+    assert chosen("--network_only", "--hint", "throughput", "-p", "2") == [3, 1, 1, 0]
+    assert chosen("--hint", "throughput", "-i", "2", "-b", "4") == [2, 3, 4, 0]
+    assert chosen("--end_to_end", str(folder)) == [6, 1, 1, 24]
+    assert chosen("--end_to_end", str(folder), "--hint", "latency") == [1, 6, 1, 0]
 
 
 def test_a_folder_is_run_through_at_least_once(bench: Bench, folder: Path) -> None:
