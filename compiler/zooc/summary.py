@@ -72,7 +72,8 @@ def print_summary(c: Compilation, *, quiet: bool) -> None:
     if summary["dtype"] == "int8" and c.quantized is not None and (kinds := c.quantized.float_kinds()):
         typer.echo(f"  still float: {_in_words(kinds)}; the report says why")
     folder = shlex.quote(str(c.package))
-    trial = "info" if c.prelude is None else "classify IMAGE"
+    preprocess = c.deployment.preprocess
+    trial = "classify IMAGE" if preprocess is not None and preprocess.source == "rgb" else "info"
     typer.echo(f"  try it:      cd {folder} && python -m {summary['name']} {trial}")
     typer.echo(f"  install it:  pip install {folder}")
     typer.echo(f"  read it:     {c.package / 'report.html'}")

@@ -102,9 +102,8 @@ def external_files(model: onnx.ModelProto, path: Path, span: Span | None) -> lis
 
 def _read_message(path: Path, span: Span | None) -> onnx.ModelProto:
     if not path.exists():
-        raise ZoocError(
-            error("Z0210", f"there is no file {path}", span, hint="paths are relative to the .zoo file")
-        )
+        hint = "give the path of an existing file" if span is None else "paths are relative to the .zoo file"
+        raise ZoocError(error("Z0210", f"there is no file {path}", span, hint=hint))
     try:
         if path.is_file():
             _check_size(path, path.stat().st_size, span)
