@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -192,28 +192,34 @@ class Pipeline:
         return max(min(ends) - time.monotonic(), 0) if ends else None
 
     def _prepare(self, batch: _Batch, request: _Request) -> None:
+        failure: BaseException | None = None
         if request.answer.set_running_or_notify_cancel():
             try:
                 decoded = self._timed("decode", batch.model.decode, request.image)
                 request.pixels = self._timed("prelude", batch.model.prepare, decoded, request.image)
             except BaseException as error:
-                request.answer.set_exception(error)
+                failure = error
         with self._changed:
             batch.prepared += 1
+            self._changed.notify()
+        if failure is not None:
+            request.answer.set_exception(failure)
 
     def _run(self, batch: _Batch) -> None:
         requests = [request for request in batch.requests if request.pixels is not None]
+        outcomes: Sequence[Result | BaseException]
         try:
-            results = self._results(batch.model, requests) if requests else []
+            outcomes = self._results(batch.model, requests) if requests else []
         except BaseException as error:
-            for request in requests:
-                request.answer.set_exception(error)
-        else:
-            for request, result in zip(requests, results, strict=True):
-                request.answer.set_result(result)
-        finally:
-            with self._changed:
-                self._running -= 1
+            outcomes = [error] * len(requests)
+        with self._changed:
+            self._running -= 1
+            self._changed.notify()  # before the callbacks of the answers, which may take their time
+        for request, outcome in zip(requests, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                request.answer.set_exception(outcome)
+            else:
+                request.answer.set_result(outcome)
 
     def _results(self, model: Model, requests: list[_Request]) -> list[Result]:
         tensor = np.stack([request.pixels for request in requests if request.pixels is not None])

@@ -272,6 +272,16 @@ def test_a_cancelled_image_is_never_touched(pipe: Callable[..., Pipeline]) -> No
     assert 3 not in touched
 
 
+def test_a_callback_may_use_the_pipeline_and_wait_for_it(pipe: Callable[..., Pipeline]) -> None:
+    one, fake, inner = pipe(), Fake(), []
+
+    def callback(_: Any) -> None:
+        inner.append(one.submit(fake, 8, 1).result(10))  # type: ignore[arg-type]
+
+    one.submit(fake, 7, 1).add_done_callback(callback)  # type: ignore[arg-type]
+    assert _eventually(lambda: inner == [(8, [8])])
+
+
 def test_an_abandoned_stream_leaves_nothing_to_do(pipe: Callable[..., Pipeline]) -> None:
     decoded: list[int] = []
     one = pipe(max_batch=2)
