@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
+from zooc.memory import release
 from zooc.quantize.body_graph import BodyGraph, attribute
 from zooc.quantize.input_moments import InputMoments, sampled_inputs
 from zooc.quantize.layer_probe import Probe, QuantizedLayer, quantized_layers
@@ -23,7 +24,7 @@ Floats = npt.NDArray[np.float32]
 _MOST_INPUTS = 8192
 """Of one sum: a covariance of 256 MB. A layer with more (VGG's first Gemm) stays as it is."""
 
-_MOST_BYTES = 256 * 2**20
+_MOST_BYTES = 96 * 2**20
 """Of the covariances measured in one pass over the images."""
 
 
@@ -62,17 +63,27 @@ def round_weights(
     layers = [_Layer(graph, layer) for layer in quantized_layers(graph, target)]
     random = np.random.default_rng(0)
     for some in _passes(layers) if batches else ():
-        session = Probe(body, target).session(list(dict.fromkeys(layer.source for layer in some)))
-        (pixels,), sources = session.get_inputs(), [output.name for output in session.get_outputs()]
-        moments = [InputMoments() for _ in some]
-        for batch in batches:
-            values = dict(zip(sources, session.run(None, {pixels.name: batch}), strict=True))
-            for layer, seen in zip(some, moments, strict=True):
-                seen.add(sampled_inputs(layer.node, layer.weight.shape[2:], values[layer.source], random))
+        moments = _observe(Probe(body, target), some, batches, random)
+        release()
         for layer in some:
             _round(layer, moments.pop(0), stored, bounded=bounded)
             if on_layer is not None:
                 on_layer(1)
+
+
+def _observe(
+    probe: Probe, layers: list[_Layer], batches: Sequence[npt.NDArray[Any]], random: np.random.Generator
+) -> list[InputMoments]:
+    """The moments of the layers' inputs in the float network."""
+    session = probe.session(list(dict.fromkeys(layer.source for layer in layers)))
+    (pixels,), sources = session.get_inputs(), [output.name for output in session.get_outputs()]
+    release()
+    moments = [InputMoments() for _ in layers]
+    for batch in batches:
+        values = dict(zip(sources, session.run(None, {pixels.name: batch}), strict=True))
+        for layer, seen in zip(layers, moments, strict=True):
+            seen.add(sampled_inputs(layer.node, layer.weight.shape[2:], values[layer.source], random))
+    return moments
 
 
 class _Layer:
