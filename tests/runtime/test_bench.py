@@ -323,8 +323,10 @@ def test_too_many_streams_are_an_error(package: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_one_process_is_130(package: Path) -> None:
-    command = [sys.executable, str(package / "bench.py"), "-i", "2", "--duration", "60"]
+@pytest.mark.parametrize("end_to_end", [False, True])
+def test_ctrl_c_in_one_process_is_130(package: Path, photo: Path, end_to_end: bool) -> None:
+    options = ["--end_to_end", str(photo.parent)] if end_to_end else ["-i", "2"]
+    command = [sys.executable, str(package / "bench.py"), *options, "--duration", "60"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     process.stderr.readline()  # "loading and warming up"
