@@ -41,7 +41,7 @@ def search_rounding(error: Floats, change: Floats, form: Floats) -> Flags:
             slope += form[:, :, block] @ moves
         if np.array_equal(changed, before):
             break
-    return changed.swapaxes(1, 2)
+    return np.asarray(changed.swapaxes(1, 2))
 
 
 def _descend(slope: Floats, step: Floats, form: Floats, changed: Flags) -> Floats:
