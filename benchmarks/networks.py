@@ -1,0 +1,122 @@
+"""Compile many kinds of networks to int8 with random weights, and print what became of each.
+
+    python benchmarks/networks.py [--size 128] [--rounds 15] [NAME ...]
+
+NAME is a source of the language (`timm.resnet18`); without one the table of docs/networks.md is made. It
+needs `pip install 'zooc[models,demo]'`: torch for the networks, scikit-learn for two photographs, whose crops
+are the images of calibration and comparison. Seconds are those from the exported network to the int8 body.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import onnx
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from zooc.agreement import compare_bodies
+from zooc.cache import Cache, default_root
+from zooc.calibration import pixel_batches
+from zooc.diagnostics import ZoocError
+from zooc.driver import STAGES, Compilation, Request, run, stage_names
+from zooc.inspection import macs_of_nodes
+from zooc.progress import Progress
+from zooc.quantize import inspect_optimized
+from zooc.sessions import open_session
+
+NAMES = (
+    ("official", "resnest50 iresnet50"),
+    ("timm", "wide_resnet50_2 resnet18 resnext50_32x4d seresnet50 res2net50_26w_4s regnety_008 nf_regnet_b0"),
+    ("timm", "vgg11_bn repvgg_a0 densenet121 dla34 hrnet_w18_small xception41 inception_v3"),
+    ("torchvision", "googlenet squeezenet1_1 shufflenet_v2_x1_0"),
+    ("timm", "mobilenetv2_100 mobilenetv3_large_100 mnasnet_100 hardcorenas_a mixnet_s ghostnet_100"),
+    ("timm", "efficientnet_b0 efficientnet_lite0 tf_efficientnet_b0"),
+    ("timm", "convnext_atto convnextv2_atto poolformer_s12 mobilevit_xxs levit_128s coatnet_nano_rw_224"),
+    ("timm", "vit_tiny_patch16_224 deit_tiny_patch16_224 swin_tiny_patch4_window7_224"),
+)
+WANTS_224 = {"official.iresnet50", "timm.vgg11_bn", "timm.levit_128s"}
+ZOO = """
+model {{ source {name}  weights random(seed=0)  input [batch, 3, {size}, {size}]  classes 1000 }}
+preprocess {{
+  Resize([{size}, {size}])
+  ToTensor()
+  Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+}}
+quantize int8 {{ data images("images") }}
+package {{ name network }}
+"""
+HEAD = "| network | size | seconds | MACs in int8 | logits | int8 / float time | float in ONNX Runtime |"
+
+
+def main() -> None:
+    """Print one row a network."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    every = [f"{library}.{name}" for library, names in NAMES for name in names.split()]
+    parser.add_argument("names", nargs="*", metavar="NAME", default=every)
+    parser.add_argument("--size", type=int, default=128, help="where the network does not fix it")
+    parser.add_argument("--rounds", type=int, default=15, help="of timing, float and int8 in turn")
+    options = parser.parse_args()
+    print(HEAD, "|---|--:|--:|--:|--:|--:|---|", sep="\n")
+    with tempfile.TemporaryDirectory() as folder:
+        write_images(Path(folder) / "images")
+        for name in options.names:
+            size = 224 if name in WANTS_224 or "_224" in name else options.size
+            try:
+                row = measure(Path(folder), name, size, options.rounds)
+            except ZoocError as problem:
+                row = f"{problem}"
+            print(f"| {name} | {size} | {row} |", flush=True)
+
+
+def write_images(folder: Path) -> None:
+    """Eight crops of scikit-learn's two photographs."""
+    folder.mkdir()
+    for number, photograph in enumerate(load_sample_images().images):
+        for left in range(0, 320, 80):
+            crop = Image.fromarray(photograph[left : left + 300, left : left + 300])
+            crop.save(folder / f"{number}-{left}.png")
+
+
+def measure(folder: Path, name: str, size: int, rounds: int) -> str:
+    """Compile one network; the rest of its row."""
+    file = folder / "network.zoo"
+    file.write_text(ZOO.format(name=name, size=size), "utf-8")
+    request = Request(file, output=folder / "package", stop_before="simplify_graph")
+    c = run(Compilation(request, Cache(default_root()), Progress()))
+    c.cache = Cache(None)
+    start = time.perf_counter()
+    for stage in STAGES[stage_names().index("simplify_graph") : stage_names().index("assemble_graph")]:
+        stage(c)
+    seconds = time.perf_counter() - start
+    assert c.prelude is not None and c.images is not None and c.quantized is not None
+    pixels = list(pixel_batches(c.prelude, c.images, 1))
+    agreement, _ = compare_bodies(c.float_body, c.body, pixels, lambda _: None)
+    optimized = inspect_optimized(c.body.SerializeToString(), c.quantized.layers)
+    macs = macs_of_nodes(c.float_body)
+    integer = 1 - sum(macs.get(layer.name, 0) for layer in optimized.float_layers) / sum(macs.values())
+    floating = ", ".join(f"{count} {op}" for op, count in optimized.float_operators.items()) or "nothing"
+    ratio = time_ratio(c.float_body, c.body, pixels[0], rounds)
+    return f"{seconds:.0f} | {integer:.1%} | {agreement.sqnr_db:.1f} dB | {ratio:.2f} | {floating}"
+
+
+def time_ratio(float_body: onnx.ModelProto, body: onnx.ModelProto, pixels: np.ndarray, rounds: int) -> float:
+    """Int8 time over float time, medians of turns on one thread, batch 1."""
+    sessions = [open_session(model, threads=1) for model in (float_body, body)]
+    times: list[list[float]] = [[], []]
+    for number in range(rounds + 2):
+        for taken, session in zip(times, sessions, strict=True):
+            start = time.perf_counter()
+            session.run(None, {"pixels": pixels})
+            if number >= 2:
+                taken.append(time.perf_counter() - start)
+    return median(times[1]) / median(times[0])
+
+
+if __name__ == "__main__":
+    main()
