@@ -6,13 +6,13 @@ import argparse
 import math
 
 from .bench_job import Job, Mode
-from .engines import choose_engine
 from .errors import PackageError
 from .images import list_images
 from .machine import available_cores
 from .manifest import Manifest
 from .npz import read_datalist
-from .settings import Settings, default_settings
+from .settings import Settings
+from .tuning import choose_settings
 
 __all__ = ["find_files", "plan_jobs"]
 
@@ -77,11 +77,10 @@ def plan_jobs(manifest: Manifest, options: argparse.Namespace, files: tuple[str,
 
 def _settings(manifest: Manifest, options: argparse.Namespace, hint: str | None) -> Settings:
     """Those of the hint; without one vamp's single stream of single images. Processes share the cores."""
-    engine = choose_engine(options.engine, manifest["engines"])
     cores = max(1, available_cores() // options.processes)
     one = None if hint else 1
     streams, batch = options.instance or one, options.batch_size or one
-    return default_settings(engine, cores, hint, streams, options.threads, batch)
+    return choose_settings(manifest, cores, options.engine, hint, streams, options.threads, batch)
 
 
 def _mode(options: argparse.Namespace) -> Mode:

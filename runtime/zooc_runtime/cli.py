@@ -1,4 +1,4 @@
-"""`python -m PACKAGE`: classify, bench, npz, decode, eval, verify, info."""
+"""`python -m PACKAGE`: classify, bench, tune, npz, decode, eval, verify, info."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import bench, classify, tools
+from . import bench, classify, tools, tune
 from .edge import DONE, USER_ERROR, guarded, note, say
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ examples:
   %(prog)s classify cat.jpg
   %(prog)s classify photos/ --topk 3 --json --keep-going
   %(prog)s bench -i 2 -p 1 -b 2 -s [3,224,224]
+  %(prog)s tune --hint throughput
   %(prog)s eval ILSVRC2012_img_val
   %(prog)s verify
 
@@ -52,6 +53,10 @@ def _parser(name: str) -> argparse.ArgumentParser:
     _add_common(one)
 
     bench.add_arguments(commands.add_parser("bench", help="measure throughput and latency"))
+
+    tune.add_arguments(
+        commands.add_parser("tune", help="find the fastest engine and settings on this machine")
+    )
 
     for tool, purpose in tools.TOOLS.items():
         tools.add_tool(commands.add_parser(tool, help=purpose), tool, of_package=True)
@@ -134,6 +139,7 @@ def _info(directory: Path, options: argparse.Namespace) -> int:
 _COMMANDS = {
     "classify": _classify,
     "bench": bench.run,
+    "tune": tune.run,
     **dict.fromkeys(tools.TOOLS, _tool),
     "verify": _verify,
     "info": _info,

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["cpu_flags", "has_amx", "saturating_pairs", "warn_unless_proven"]
+__all__ = ["cpu_flags", "cpu_name", "has_amx", "saturating_pairs", "warn_unless_proven"]
 
+_CPUINFO = Path("/proc/cpuinfo")
 _X86 = frozenset({"x86_64", "amd64", "i386", "i686", "x86"})
 _EXACT = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 """With any of these the engines add products of 8 bits in 32 bits at once."""
@@ -17,14 +18,24 @@ _EXACT = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 _warned: set[str] = set()
 
 
-def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None:
+def cpu_flags(cpuinfo: Path = _CPUINFO) -> frozenset[str] | None:
     """What the first core can do, as Linux names it; `None` where the system does not tell."""
+    found = _entry(cpuinfo, "flags")
+    return None if found is None else frozenset(found.split())
+
+
+def cpu_name(cpuinfo: Path = _CPUINFO) -> str:
+    """The model as the system names it, at least the architecture."""
+    return _entry(cpuinfo, "model name") or platform.processor() or platform.machine()
+
+
+def _entry(cpuinfo: Path, name: str) -> str | None:
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
-    found = next((line for line in lines if line.startswith("flags")), None)
-    return None if found is None else frozenset(found.partition(":")[2].split())
+    found = next((line for line in lines if line.startswith(name)), None)
+    return None if found is None else found.partition(":")[2].strip()
 
 
 def has_amx(flags: frozenset[str] | None = None) -> bool:

@@ -47,6 +47,7 @@ class Manifest:
             ) from None
         if recorded != manifest_hash_line(text):
             raise PackageError(f"{directory / MANIFEST}: does not agree with {MANIFEST_HASH}; {_REMEDY}")
+        self.sha256 = recorded.decode("ascii").strip()
         try:
             self.data: dict[str, Any] = json.loads(text)
             schema = self.data.get("schema")

@@ -6,7 +6,7 @@ import os
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from PIL import Image
 from .arrays import AnyArray, F32Array, U8Array
 from .cpu import warn_unless_proven
 from .decode import ImageLike, decode, describe
-from .engines import OnnxRuntimeStage, Stage, choose_engine, open_body
+from .engines import OnnxRuntimeStage, Stage, open_body
 from .errors import PackageError
 from .labels import parse_labels
 from .machine import available_cores
@@ -26,9 +26,10 @@ from .manifest import Manifest
 from .nv12 import is_nv12
 from .pipeline import Pipeline
 from .prelude import CompiledPrelude, Prelude, VdspPrelude
-from .settings import Settings, default_settings, positive
+from .settings import Settings, positive
 from .stages import Graph
 from .topk import softmax, top_k
+from .tuning import choose_settings
 from .vdsp import read_vdsp
 from .vdsp_override import check_override
 
@@ -336,11 +337,9 @@ def open_package(
     if not 0 <= max_wait_us < float("inf"):
         raise PackageError(f"max_wait_us is {max_wait_us!r}; microseconds, 0 or more, are wanted")
     manifest = Manifest(Path(directory).absolute())
-    chosen = choose_engine(engine, manifest["engines"])
     fixed = manifest["model"]["input"]["shape"][0]
-    settings = default_settings(chosen, available_cores(), hint, streams, threads, batch_size)
-    if isinstance(fixed, int):
-        settings = replace(settings, batch=fixed)
+    batch = batch_size if fixed is None else fixed
+    settings = choose_settings(manifest, available_cores(), engine, hint, streams, threads, batch)
     manifest.check_files(unless=frozenset({"model.onnx"}))
     warn_unless_proven(str(manifest["name"]), manifest["quantization"])
     graph = Graph(manifest.read("model.onnx"))
