@@ -21,8 +21,8 @@ __all__ = ["round_weights"]
 
 Floats = npt.NDArray[np.float32]
 
-_MOST_INPUTS = 8192
-"""Of one sum: a covariance of 256 MB. A layer with more (VGG's first Gemm) stays as it is."""
+_MOST_INPUTS = 6144
+"""Of one sum: a covariance of 144 MB. A layer with more (VGG's first Gemm) stays as it is."""
 
 _MOST_BYTES = 96 * 2**20
 """Of the covariances measured in one pass over the images."""
@@ -92,7 +92,7 @@ class _Layer:
     def __init__(self, graph: BodyGraph, layer: QuantizedLayer) -> None:
         self.node = graph.nodes[layer.index]
         self.source = str(self.node.input[0])
-        self.names = layer
+        self.quantized = layer
         weight = graph.constant(self.node.input[1])
         assert weight is not None
         self.weight = weight
@@ -128,7 +128,7 @@ def _round(
     layer: _Layer, moments: InputMoments, stored: dict[str, onnx.TensorProto], *, bounded: bool
 ) -> None:
     """Rewrites the layer's stored weights and bias."""
-    levels, scale = (numpy_helper.to_array(stored[name]) for name in layer.names.weight)
+    levels, scale = (numpy_helper.to_array(stored[name]) for name in layer.quantized.weight)
     if not layer.transposed:
         scale = scale.reshape(-1, *[1] * (levels.ndim - 1))
     alpha = attribute(layer.node, "alpha", 1.0) if layer.node.op_type == "Gemm" else 1.0
@@ -136,16 +136,14 @@ def _round(
     others = np.clip(levels + np.sign(exact - levels), -127, 127)
     if bounded:
         others = within_pairs(levels, others, layer.node.op_type, int(not layer.transposed))
-    change = layer.rows((others - levels) * scale)
-    chosen = search_rounding(
-        layer.rows((levels - exact) * scale), change, _form(moments, centred=layer.names.bias is not None)
-    )
+    error, change = layer.rows((levels - exact) * scale), layer.rows((others - levels) * scale)
+    chosen = search_rounding(error, change, _form(moments, centred=layer.quantized.bias is not None))
     rounded = np.where(layer.from_rows(chosen), others, levels).astype(np.int8)
-    _store(stored[layer.names.weight[0]], rounded)
-    if layer.names.bias is not None:
-        bias, bias_scale = (numpy_helper.to_array(stored[name]) for name in layer.names.bias)
+    _store(stored[layer.quantized.weight[0]], rounded)
+    if layer.quantized.bias is not None:
+        bias, bias_scale = (numpy_helper.to_array(stored[name]) for name in layer.quantized.bias)
         shift = (chosen * change @ moments.mean()[..., None]).reshape(-1)
-        _store(stored[layer.names.bias[0]], bias - np.rint(shift / bias_scale).astype(np.int32))
+        _store(stored[layer.quantized.bias[0]], bias - np.rint(shift / bias_scale).astype(np.int32))
 
 
 def _form(moments: InputMoments, *, centred: bool) -> Floats:
