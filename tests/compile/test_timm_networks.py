@@ -43,9 +43,8 @@ def compiled(name: str, size: int, images: Path, cache: Path) -> Compilation:
     return run(Compilation(Request(file, images.parent / name, force=True), Cache(cache), Progress()))
 
 
-@pytest.mark.parametrize(("name", "size"), [("mobilenetv3_small_050", 96), ("regnetx_002", 96)])
-def test_convolutional_networks_are_integer_throughout(name, size, images, tmp_path) -> None:
-    c = compiled(name, size, images, tmp_path)
+def test_a_mobilenet_is_integer_throughout(images, tmp_path) -> None:
+    c = compiled("mobilenetv3_small_050", 96, images, tmp_path)
     assert inspect_optimized(c.body.SerializeToString()).float_operators == {}
     assert c.quantized is not None and c.quantized.float_kinds() == []
     assert c.agreement is not None and c.agreement.sqnr_db > 20
