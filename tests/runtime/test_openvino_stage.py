@@ -1,0 +1,105 @@
+"""The OpenVINO engine: settings as properties, and the compiled network kept in the cache folder."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zooc_runtime import open_package
+from zooc_runtime.engines import OpenVinoStage
+
+
+class FakeOpenVino(SimpleNamespace):
+    """OpenVINO's interface as far as it is used; `log` tells what was compiled and imported."""
+
+    def __init__(self) -> None:
+        super().__init__(__version__="2.0", log=[])
+
+    def Core(self) -> Any:
+        def compiled(verb: str, content: bytes, properties: dict[str, Any]) -> SimpleNamespace:
+            self.log.append((verb, content, properties))
+            return SimpleNamespace(export_model=lambda: io.BytesIO(b"compiled " + content))
+
+        return SimpleNamespace(
+            read_model=lambda model, weights: model,
+            compile_model=lambda model, device, properties: compiled("compile", model, properties),
+            import_model=lambda blob, device, properties: compiled("import", blob, properties),
+        )
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeOpenVino:
+    module = FakeOpenVino()
+    monkeypatch.setitem(sys.modules, "openvino", module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ZOOC_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_streams_and_threads_are_set_and_float_layers_stay_float(fake: FakeOpenVino) -> None:
+    OpenVinoStage(b"model", 2, 3)
+    (_, _, properties), *_ = fake.log
+    assert properties == {
+        "NUM_STREAMS": 2,
+        "INFERENCE_NUM_THREADS": 6,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+
+
+def test_a_network_is_compiled_once_whatever_the_streams(fake: FakeOpenVino) -> None:
+    OpenVinoStage(b"model", 1, 4)
+    OpenVinoStage(b"model", 4, 1)
+    OpenVinoStage(b"another", 4, 1)
+    assert [entry[:2] for entry in fake.log] == [
+        ("compile", b"model"),
+        ("import", b"compiled model"),
+        ("compile", b"another"),
+    ]
+
+
+def _damage(cache: Path, fake: FakeOpenVino) -> None:
+    for path in cache.glob("openvino/*"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+def _update(cache: Path, fake: FakeOpenVino) -> None:
+    fake.__version__ = "2.1"
+
+
+@pytest.mark.parametrize("change", [_damage, _update])
+def test_a_damaged_entry_or_another_versions_is_compiled_again(
+    fake: FakeOpenVino, cache: Path, change: Callable[[Path, FakeOpenVino], None]
+) -> None:
+    OpenVinoStage(b"model", 1, 1)
+    change(cache, fake)
+    OpenVinoStage(b"model", 1, 1)
+    OpenVinoStage(b"model", 1, 1)
+    assert [entry[0] for entry in fake.log] == ["compile", "compile", "import"]
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(fake: FakeOpenVino, cache: Path) -> None:
+    cache.write_text("a file")
+    OpenVinoStage(b"model", 1, 1)
+    OpenVinoStage(b"model", 1, 1)
+    assert [entry[0] for entry in fake.log] == ["compile", "compile"]
+
+
+@pytest.mark.slow
+def test_an_imported_network_gives_the_bits_of_the_compiled_one(package: Path, cache: Path) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 3, 8, 8), dtype=np.uint8)
+    first = open_package(package, "openvino", threads=1).run_tensor(pixels)
+    assert list(cache.glob("openvino/*"))
+    again = open_package(package, "openvino", threads=1, streams=2).run_tensor(pixels)
+    np.testing.assert_array_equal(first, again)
