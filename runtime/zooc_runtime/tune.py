@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,10 +133,9 @@ def measure(
     boundary = manifest["stages"]["body"]
     body = Graph(manifest.read("model.onnx")).cut("body", [boundary["input"]], [boundary["output"]])
     every = list(dict.fromkeys(settings for several in wanted.values() for settings in several))
-    stages: dict[tuple[str, int, int], Stage] = {}
+    stages: dict[Settings, Stage] = {}
     for settings in every:
-        key = settings.engine, settings.streams, settings.threads
-        if key not in stages:
+        if (key := _loaded_as(settings)) not in stages:
             report(f"loading {settings.engine}")
             stages[key] = open_body(body, settings)
     tensor = _random_tensor(manifest, max(settings.batch for settings in every))
@@ -145,7 +144,7 @@ def measure(
     for turn in range(_ROUNDS + 1):  # the first warms up
         for number, settings in enumerate(every):
             report(f"round {turn} of {_ROUNDS}, setting {number + 1} of {len(every)}")
-            stage = stages[settings.engine, settings.streams, settings.threads]
+            stage = stages[_loaded_as(settings)]
             times, rate = _run(stage, tensor[: settings.batch], settings, seconds / _ROUNDS if turn else 0)
             if turn:
                 taken[settings] += times
@@ -160,6 +159,11 @@ def measure(
         for hint, several in wanted.items()
         for settings in several
     ]
+
+
+def _loaded_as(settings: Settings) -> Settings:
+    """Equal for settings that can share a loaded network: all batches but single images."""
+    return replace(settings, batch=min(settings.batch, 2))
 
 
 def _run(stage: Stage, tensor: AnyArray, settings: Settings, seconds: float) -> tuple[list[float], float]:

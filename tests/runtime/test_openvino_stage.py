@@ -16,6 +16,17 @@ from zooc_runtime import open_package
 from zooc_runtime.engines import OpenVinoStage
 
 
+class FakeNetwork:
+    """A network of any batch, told by its content what it was reshaped to."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.inputs = [SimpleNamespace(partial_shape=[-1, 3, 8, 8])]
+
+    def reshape(self, shape: list[int]) -> None:
+        self.content += f" for {shape}".encode()
+
+
 class FakeOpenVino(SimpleNamespace):
     """OpenVINO's interface as far as it is used; `log` tells what was compiled and imported."""
 
@@ -28,8 +39,10 @@ class FakeOpenVino(SimpleNamespace):
             return SimpleNamespace(export_model=lambda: io.BytesIO(b"compiled " + content))
 
         return SimpleNamespace(
-            read_model=lambda model, weights: model,
-            compile_model=lambda model, device, properties: compiled("compile", model, properties),
+            read_model=lambda model, weights: FakeNetwork(model),
+            compile_model=lambda network, device, properties: compiled(
+                "compile", network.content, properties
+            ),
             import_model=lambda blob, device, properties: compiled("import", blob, properties),
         )
 
@@ -48,7 +61,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_streams_and_threads_are_set_and_float_layers_stay_float(fake: FakeOpenVino) -> None:
-    OpenVinoStage(b"model", 2, 3)
+    OpenVinoStage(b"model", 2, 3, single=False)
     (_, _, properties), *_ = fake.log
     assert properties == {
         "NUM_STREAMS": 2,
@@ -58,13 +71,23 @@ def test_streams_and_threads_are_set_and_float_layers_stay_float(fake: FakeOpenV
 
 
 def test_a_network_is_compiled_once_whatever_the_streams(fake: FakeOpenVino) -> None:
-    OpenVinoStage(b"model", 1, 4)
-    OpenVinoStage(b"model", 4, 1)
-    OpenVinoStage(b"another", 4, 1)
+    OpenVinoStage(b"model", 1, 4, single=False)
+    OpenVinoStage(b"model", 4, 1, single=False)
+    OpenVinoStage(b"another", 4, 1, single=False)
     assert [entry[:2] for entry in fake.log] == [
         ("compile", b"model"),
         ("import", b"compiled model"),
         ("compile", b"another"),
+    ]
+
+
+def test_single_images_have_a_network_of_their_own(fake: FakeOpenVino) -> None:
+    for single in (False, True, True):
+        OpenVinoStage(b"model", 1, 1, single=single)
+    assert [entry[:2] for entry in fake.log] == [
+        ("compile", b"model"),
+        ("compile", b"model for [1, 3, 8, 8]"),
+        ("import", b"compiled model for [1, 3, 8, 8]"),
     ]
 
 
@@ -81,17 +104,17 @@ def _update(cache: Path, fake: FakeOpenVino) -> None:
 def test_a_damaged_entry_or_another_versions_is_compiled_again(
     fake: FakeOpenVino, cache: Path, change: Callable[[Path, FakeOpenVino], None]
 ) -> None:
-    OpenVinoStage(b"model", 1, 1)
+    OpenVinoStage(b"model", 1, 1, single=False)
     change(cache, fake)
-    OpenVinoStage(b"model", 1, 1)
-    OpenVinoStage(b"model", 1, 1)
+    OpenVinoStage(b"model", 1, 1, single=False)
+    OpenVinoStage(b"model", 1, 1, single=False)
     assert [entry[0] for entry in fake.log] == ["compile", "compile", "import"]
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(fake: FakeOpenVino, cache: Path) -> None:
     cache.write_text("a file")
-    OpenVinoStage(b"model", 1, 1)
-    OpenVinoStage(b"model", 1, 1)
+    OpenVinoStage(b"model", 1, 1, single=False)
+    OpenVinoStage(b"model", 1, 1, single=False)
     assert [entry[0] for entry in fake.log] == ["compile", "compile"]
 
 
@@ -103,3 +126,5 @@ def test_an_imported_network_gives_the_bits_of_the_compiled_one(package: Path, c
     assert list(cache.glob("openvino/*"))
     again = open_package(package, "openvino", threads=1, streams=2).run_tensor(pixels)
     np.testing.assert_array_equal(first, again)
+    one_by_one = open_package(package, "openvino", hint="latency").run_tensor(pixels)
+    np.testing.assert_allclose(first, one_by_one, rtol=1e-5)
