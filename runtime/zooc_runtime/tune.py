@@ -7,7 +7,9 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +59,7 @@ def run(directory: Path, options: argparse.Namespace) -> int:
     manifest = Manifest(directory.absolute())
     cores = available_cores()
     engines = list(installed_engines(manifest["engines"]))
-    if options.engine != "auto":
+    if options.engine != "auto" or not engines:
         engines = [choose_engine(options.engine, manifest["engines"])]
     hints = HINTS if options.hint == "both" else (options.hint,)
     fixed = manifest["model"]["input"]["shape"][0]
@@ -126,29 +128,29 @@ def measure(
     """
     import numpy as np
 
-    from .engines import open_body
-    from .stages import Graph
     from .tuning import Measured
 
-    boundary = manifest["stages"]["body"]
-    body = Graph(manifest.read("model.onnx")).cut("body", [boundary["input"]], [boundary["output"]])
     every = list(dict.fromkeys(settings for several in wanted.values() for settings in several))
-    stages: dict[Settings, Stage] = {}
-    for settings in every:
-        if (key := _loaded_as(settings)) not in stages:
-            report(f"loading {settings.engine}")
-            stages[key] = open_body(body, settings)
+    stages = _load(manifest, every, report)
     tensor = _random_tensor(manifest, max(settings.batch for settings in every))
     taken: dict[Settings, list[float]] = {settings: [] for settings in every}
     rates: dict[Settings, list[float]] = {settings: [] for settings in every}
-    for turn in range(_ROUNDS + 1):  # the first warms up
-        for number, settings in enumerate(every):
-            report(f"round {turn} of {_ROUNDS}, setting {number + 1} of {len(every)}")
-            stage = stages[_loaded_as(settings)]
-            times, rate = _run(stage, tensor[: settings.batch], settings, seconds / _ROUNDS if turn else 0)
-            if turn:
-                taken[settings] += times
-                rates[settings].append(rate)
+    with ExitStack() as stack:
+        # The threads stay through all rounds, as those of a server do: engines prepare for each of them.
+        pools = {n: stack.enter_context(ThreadPoolExecutor(n)) for n in {one.streams for one in every}}
+        for turn in range(_ROUNDS + 1):  # the first warms up
+            for number, settings in enumerate(every):
+                report(f"round {turn} of {_ROUNDS}, setting {number + 1} of {len(every)}")
+                run_once = partial(stages[settings].run, tensor[: settings.batch])
+                begin = time.perf_counter()
+                end = begin + (seconds / _ROUNDS if turn else 0)
+                streams = [
+                    pools[settings.streams].submit(_stream, run_once, end) for _ in range(settings.streams)
+                ]
+                times = [one for stream in streams for one in stream.result()]
+                if turn:
+                    taken[settings] += times
+                    rates[settings].append(len(times) * settings.batch / (time.perf_counter() - begin))
     return [
         Measured(
             hint,
@@ -161,27 +163,35 @@ def measure(
     ]
 
 
+def _load(
+    manifest: Manifest, every: Sequence[Settings], report: Callable[[str], None]
+) -> dict[Settings, Stage]:
+    from .engines import open_body
+    from .stages import Graph
+
+    boundary = manifest["stages"]["body"]
+    body = Graph(manifest.read("model.onnx")).cut("body", [boundary["input"]], [boundary["output"]])
+    shared: dict[Settings, Stage] = {}
+    for settings in every:
+        if (key := _loaded_as(settings)) not in shared:
+            report(f"loading {settings.engine}")
+            shared[key] = open_body(body, settings)
+    return {settings: shared[_loaded_as(settings)] for settings in every}
+
+
 def _loaded_as(settings: Settings) -> Settings:
     """Equal for settings that can share a loaded network: all batches but single images."""
     return replace(settings, batch=min(settings.batch, 2))
 
 
-def _run(stage: Stage, tensor: AnyArray, settings: Settings, seconds: float) -> tuple[list[float], float]:
-    """Requests in all streams for `seconds`, at least one in each: what each took, and images a second."""
-
-    def stream(_: int) -> list[float]:
-        times: list[float] = []
-        while not times or time.perf_counter() < end:
-            start = time.perf_counter()
-            stage.run(tensor)
-            times.append(time.perf_counter() - start)
-        return times
-
-    with ThreadPoolExecutor(settings.streams) as pool:
-        begin = time.perf_counter()
-        end = begin + seconds
-        times = [one for several in pool.map(stream, range(settings.streams)) for one in several]
-    return times, len(times) * settings.batch / (time.perf_counter() - begin)
+def _stream(run_once: Callable[[], object], end: float) -> list[float]:
+    """Requests one after the other until `end`, at least one: what each took, in seconds."""
+    times: list[float] = []
+    while not times or time.perf_counter() < end:
+        start = time.perf_counter()
+        run_once()
+        times.append(time.perf_counter() - start)
+    return times
 
 
 def _random_tensor(manifest: Manifest, batch: int) -> AnyArray:
