@@ -125,7 +125,7 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: list[str]) -> None:
     assert "usage: python -m tinybird" in err
 
 
-@pytest.mark.parametrize("command", [[], ["classify"], ["bench"], ["eval"], ["verify"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["classify"], ["bench"], ["tune"], ["eval"], ["verify"], ["info"]])
 def test_help_is_there(run: Run, command: list[str]) -> None:
     code, out, _ = run(*command, "--help")
     assert code == 0 and "usage: python -m tinybird" in out
