@@ -29,7 +29,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quantizer_machine import machine, sources_digest, watch
+from machine import machine, sources_digest, watch
 from quantizer_tables import render
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -107,8 +107,8 @@ def test_sources_that_change_under_a_run_are_told() -> None:
 def test_a_contestant_that_takes_too_much_memory_is_stopped() -> None:
     hungry = "import time; x = bytearray(b'1' * 200_000_000); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", hungry])
-    assert load("quantizer_machine").watch(process, 0.1)
+    assert load("machine").watch(process, 0.1)
     assert process.returncode is not None
     modest = subprocess.Popen([sys.executable, "-c", "pass"])
-    assert not load("quantizer_machine").watch(modest, 0.1)
+    assert not load("machine").watch(modest, 0.1)
     assert modest.returncode == 0

@@ -1,4 +1,4 @@
-"""What the quantizer's benchmark ran on, and a watch over the memory of what it runs."""
+"""What a benchmark ran on, and a watch over the memory of what it runs."""
 
 from __future__ import annotations
 

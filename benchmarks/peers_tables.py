@@ -1,0 +1,120 @@
+"""The results of peers.py as Markdown, and what they say about zooc's promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+__all__ = ["render"]
+
+_STATIC = "ONNX Runtime quantize_static"
+_OURS = "zooc on OpenVINO", "zooc on ONNX Runtime"
+_FASTER = {"resnest50d": 1.6, "wide_resnet50_2": 1.05, "iresnet50": 1.05}
+_FASTER_THAN_STATIC = {"resnest50d": 1.4, "wide_resnet50_2": 1.2, "iresnet50": 1.6}
+_END_TO_END = 1.5
+
+_INTRODUCTION = """\
+Written by `benchmarks/peers.py`. Every contestant is a process that stays alive; in each round all are
+measured, one after the other. A ratio is zooc's rate over the peer's in the same round: the median of the
+rounds, and in brackets the least and the greatest. Settings are streams x threads in each, and images a
+request; each contestant has the best of those tried.
+
+Weights are random, which costs the same time as trained ones. Peers get float32 tensors, zooc's packages
+uint8 pixels (their first layer normalizes). From JPEG files, peers resize, crop and normalize with Pillow and
+numpy, the calls that torchvision's transforms make, in the thread that runs the network; where OpenVINO
+resizes in its graph, it does so without a crop, to other pixels than Pillow's. zooc's packages answer
+`model.stream(paths)`.
+"""
+_NO_AMX = """\
+**This CPU has no AMX.** Its VNNI units are the limit: in resnest50d nine tenths of the time of either engine
+go to convolutions, which run at 80 to 90 % of what VNNI can do, and in the others more
+(docs/design/quantization.md has the profiles). What zooc saves is the rest, so it cannot be ahead by more
+than the peers' own share of it. On a CPU with AMX that share is half.
+"""
+_TITLES = {
+    "latency": "One image at a time, all cores",
+    "throughput": "Throughput of the network alone",
+    "images": "From JPEG files of about 500 x 375",
+}
+
+
+def render(results: dict[str, Any]) -> str:
+    """The page as Markdown."""
+    facts = {"date": results["date"], "hash of zooc's sources": results["sources"], **results["machine"]}
+    parts = ["# Packages and their peers\n", _INTRODUCTION]
+    parts.append("\n".join(f"- {name}: {value}" for name, value in facts.items()) + "\n")
+    if "amx" not in facts["instructions"]:
+        parts.append(_NO_AMX)
+    parts.append("## What was promised\n")
+    parts.append(
+        "\n".join(line for name, rows in results["networks"].items() for line in _promises(name, rows))
+    )
+    for name, rows in results["networks"].items():
+        parts.append(f"\n## {name}\n")
+        for kind, title in _TITLES.items():
+            parts += [f"### {title}\n", _table(kind, rows[kind])]
+    return "\n".join(parts)
+
+
+def _table(kind: str, rows: list[dict[str, Any]]) -> str:
+    best = _best_peer(rows)
+    lines = [
+        f"| | {'ms' if kind == 'latency' else 'images/s'} | setting | ratio to the best peer |",
+        "|---|---:|---|---|",
+    ]
+    for row in rows:
+        setting = row["setting"]
+        shown = f"{setting['streams']} x {setting['threads']}, {setting['batch']}"
+        value = _median(row, "latency_ms" if kind == "latency" else "per_second")
+        ratio = "best peer" if row is best else _shown(_ratios(row, best))
+        lines.append(f"| {row['label']} | {value:.1f} | {shown} | {ratio} |")
+    return "\n".join(lines) + "\n"
+
+
+def _promises(name: str, rows: dict[str, list[dict[str, Any]]]) -> list[str]:
+    lines: list[str] = []
+
+    def promise(what: str, ours: dict[str, Any] | None, peer: dict[str, Any] | None, least: float) -> None:
+        if ours is not None and peer is not None:
+            ratios = _ratios(ours, peer)
+            verdict = "holds" if median(ratios) >= least else "fails"
+            lines.append(
+                f"- {verdict}: {name}, {what}: {_shown(ratios)} (at least {least:g}; {peer['label']})"
+            )
+
+    def by_label(kind: str, label: str) -> dict[str, Any] | None:
+        return next((row for row in rows[kind] if row["label"] == label), None)
+
+    openvino, onnxruntime = _OURS
+    if name in _FASTER:
+        peer = _best_peer(rows["throughput"])
+        promise("OpenVINO, throughput", by_label("throughput", openvino), peer, _FASTER[name])
+        for kind, what in (("latency", "one image at a time"), ("throughput", "throughput")):
+            ours, static = by_label(kind, onnxruntime), by_label(kind, _STATIC)
+            promise(f"ONNX Runtime, {what}", ours, static, _FASTER_THAN_STATIC[name])
+    ours = max((row for row in rows["latency"] if row["label"] in _OURS), key=_rate)
+    promise(f"latency, {ours['label']}", ours, _best_peer(rows["latency"]), 1.0)
+    ours = max((row for row in rows["images"] if row["label"] in _OURS), key=_rate)
+    promise(f"from JPEG files, {ours['label']}", ours, _best_peer(rows["images"]), _END_TO_END)
+    return lines
+
+
+def _best_peer(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return max((row for row in rows if row["label"] not in _OURS), key=_rate)
+
+
+def _rate(row: dict[str, Any]) -> float:
+    return _median(row, "per_second")
+
+
+def _median(row: dict[str, Any], key: str) -> float:
+    return median(run[key] for run in row["runs"])
+
+
+def _ratios(ours: dict[str, Any], peer: dict[str, Any]) -> list[float]:
+    return [a["per_second"] / b["per_second"] for a, b in zip(ours["runs"], peer["runs"], strict=True)]
+
+
+def _shown(ratios: Sequence[float]) -> str:
+    return f"{median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]"
