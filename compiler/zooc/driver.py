@@ -166,6 +166,7 @@ def load_model(c: Compilation) -> None:
 def simplify_graph(c: Compilation) -> None:
     """Fold constants and BatchNorms, drop what has no effect."""
     c.float_body = simplify(c.network.model)
+    c.network = replace(c.network, model=onnx.ModelProto())  # its weights would be held twice to the end
 
 
 def fuse_preprocessing(c: Compilation) -> None:

@@ -45,7 +45,9 @@ def correct_biases(
     """
     graph, target = BodyGraph(body), BodyGraph(quantized)
     probe = Probe(body, target)
-    layers = [layer for layer in quantized_layers(graph, target) if layer.bias is not None]
+    # Last layer first: ONNX Runtime computes outputs from the last to the first, and would keep all layers'
+    # results until it comes to the first layer's.
+    layers = [layer for layer in reversed(quantized_layers(graph, target)) if layer.bias is not None]
     if not layers or not batches:
         return
     for layer in layers:

@@ -152,7 +152,10 @@ class Probe:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = 1
-        return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        options.enable_cpu_mem_arena = False  # an arena keeps every layer's largest operands
+        content = model.SerializeToString()
+        del model  # a copy of all weights less while the session makes its own
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def run_batches(
