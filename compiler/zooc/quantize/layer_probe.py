@@ -13,6 +13,7 @@ import onnx
 import onnxruntime as ort
 from onnx import helper, numpy_helper
 
+from zooc.memory import release
 from zooc.quantize.body_graph import BodyGraph
 from zooc_runtime.machine import available_cores
 
@@ -155,7 +156,11 @@ class Probe:
         options.enable_cpu_mem_arena = False  # an arena keeps every layer's largest operands
         content = model.SerializeToString()
         del model  # a copy of all weights less while the session makes its own
-        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        release()
+        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        del content
+        release()
+        return session
 
 
 def run_batches(
