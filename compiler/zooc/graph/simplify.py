@@ -21,6 +21,7 @@ from zooc.graph.fold_shapes import fold_shapes
 from zooc.graph.merge_branches import merge_branches
 from zooc.graph.remove_redundant import merge_duplicates, remove_identities
 from zooc.graph.remove_restrides import remove_restrides
+from zooc.shapes import inferred_graph
 
 __all__ = ["simplify"]
 
@@ -89,7 +90,7 @@ def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in copy.graph.node:
         if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
             _use_tensor_form(node)
-    return onnx.shape_inference.infer_shapes(copy, data_prop=True)
+    return _with_shapes(copy)
 
 
 def _use_tensor_form(node: onnx.NodeProto) -> None:
@@ -110,4 +111,12 @@ def _export(graph: gs.Graph, model: onnx.ModelProto) -> onnx.ModelProto:
     result.opset_import.append(onnx.helper.make_opsetid("", version))
     result.graph.doc_string = ""
     del result.graph.value_info[:]
-    return onnx.shape_inference.infer_shapes(result, data_prop=True)
+    return _with_shapes(result)
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    inferred = inferred_graph(model)
+    del model.graph.value_info[:], model.graph.output[:]
+    model.graph.value_info.extend(inferred.value_info)
+    model.graph.output.extend(inferred.output)
+    return model

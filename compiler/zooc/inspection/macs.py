@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 
 from zooc.engine_log import quiet_engine
+from zooc.shapes import inferred_graph
 
 __all__ = ["EXAMPLE_IMAGE", "count_macs", "macs_of_nodes"]
 
@@ -100,7 +101,7 @@ def _with_sizes(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
 
 def _inferred_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
     """The shapes, known whole, that ONNX's inference finds."""
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    inferred = inferred_graph(model)
     shapes: dict[str, Shape] = {t.name: tuple(t.dims) for t in inferred.initializer}
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
         tensor = value.type.tensor_type

@@ -8,6 +8,7 @@ from onnx import numpy_helper
 
 from zooc.models.execute import ExecutionError, close, example_input, run
 from zooc.models.onnx_interface import ImageInput
+from zooc.shapes import inferred_graph
 
 __all__ = ["fix_batch", "free_batch", "same_results"]
 
@@ -40,7 +41,7 @@ def _shapes(model: onnx.ModelProto, batch: int) -> dict[str, list[int]]:
     sized = onnx.ModelProto()
     sized.CopyFrom(model)
     fix_batch(sized, batch)
-    graph = onnx.shape_inference.infer_shapes(sized, data_prop=True).graph
+    graph = inferred_graph(sized)
     return {
         value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
         for value in (*graph.value_info, *graph.output)

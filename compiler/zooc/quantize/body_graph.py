@@ -10,6 +10,8 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
+from zooc.shapes import inferred_graph
+
 __all__ = ["BodyGraph", "attribute"]
 
 
@@ -78,23 +80,8 @@ class BodyGraph:
 
     @cached_property
     def _infos(self) -> dict[str, onnx.ValueInfoProto]:
-        graph = self._without_large_tensors().graph
+        graph = inferred_graph(self.model)
         return {v.name: v for v in [*graph.value_info, *graph.input, *graph.output]}
-
-    def _without_large_tensors(self) -> onnx.ModelProto:
-        """Shapes inferred on a copy whose big weights are inputs: protobuf copies stop at 2 GiB."""
-        light = onnx.ModelProto(ir_version=self.model.ir_version, opset_import=self.model.opset_import)
-        light.functions.extend(self.model.functions)
-        light.graph.name = self.model.graph.name
-        for field in ("node", "input", "output", "value_info"):
-            getattr(light.graph, field).extend(getattr(self.model.graph, field))
-        for tensor in self.model.graph.initializer:
-            if tensor.ByteSize() < 4096:
-                light.graph.initializer.append(tensor)
-            else:
-                value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-                light.graph.input.append(value)
-        return onnx.shape_inference.infer_shapes(light, data_prop=True)
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:

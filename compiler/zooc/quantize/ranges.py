@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from zooc.deployment import CalibrationMethod
 from zooc.quantize.kl_divergence import kl_divergence_range
 from zooc.quantize.mse import least_error_range, mse_range
 from zooc.quantize.sketches import Sketch, Sketches
+from zooc_runtime.machine import available_cores
 
 __all__ = [
     "Range",
@@ -34,7 +36,9 @@ def choose_ranges(sketches: Sketches, method: CalibrationMethod) -> Ranges:
     An all-zero tensor has the range `(0, 0)`, a constant one `(0, c)` or `(c, 0)`.
     """
     choose = _chooser(method)
-    return {name: _with_zero(choose(sketches[name])) for name in sketches}
+    with ThreadPoolExecutor(available_cores()) as pool:
+        found = pool.map(lambda name: _with_zero(choose(sketches[name])), sketches)
+        return dict(zip(sketches, found, strict=True))
 
 
 def _chooser(method: CalibrationMethod) -> Callable[[Sketch], Range]:
