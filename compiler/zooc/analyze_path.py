@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +115,9 @@ def analyze_path(request: AnalysisRequest, cache: Cache, progress: Progress) -> 
         batches = pixel_batches(subject.prelude, images, size)
         statistics, logits, seen = compare_layers(subject.reference, graph, graph.layers, batches, advance)
     layers = [layer for layer in graph.layers if layer.int8] if request.alone else []
-    few = replace(images, paths=images.paths[: request.alone], skipped={}, warnings=[])
-    first = (
-        list(islice(pixel_batches(subject.prelude, few, size), -(-request.alone // size))) if layers else []
-    )
+    few = list(pixel_batches(subject.prelude, images.sample(request.alone), size)) if layers else []
     with progress.track("each layer alone", len(layers)) as advance:
-        solo = measure_solo(subject.reference, graph, layers, first, advance) if layers else []
+        solo = measure_solo(subject.reference, graph, layers, few, advance) if layers else []
     macs = macs_of_nodes(subject.reference)
     known = subject.reference if subject.float_weights else None
     rows = analysis_rows(graph.layers, statistics, solo, macs, known)
@@ -129,7 +125,7 @@ def analyze_path(request: AnalysisRequest, cache: Cache, progress: Progress) -> 
         subject.name,
         subject.float_weights,
         seen,
-        sum(len(batch) for batch in first),
+        sum(len(batch) for batch in few),
         logits,
         tuple(sort_rows(rows, request.sort)),
         (*subject.warnings, *images.skip_warnings()),
@@ -151,7 +147,7 @@ def _of_description(request: AnalysisRequest, cache: Cache, progress: Progress) 
         images = _find(request.images, request.count, steps)
     else:
         assert c.images is not None
-        images = replace(c.images, paths=c.images.paths[: request.count], skipped={}, warnings=[])
+        images = c.images.sample(request.count)
     name = c.deployment.package.name
     warnings = tuple(c.warnings)
     graph = IntegerGraph(c.quantized.model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -86,6 +86,12 @@ class CalibrationImages:
                 )
             )
         return images
+
+    def sample(self, count: int) -> CalibrationImages:
+        """At most `count`, none known to be unusable, of the whole range: the first may be of one class."""
+        paths = [path for path in self.paths if not self.skipped or self.name(path) not in self.skipped]
+        step = max(len(paths) // count, 1)
+        return replace(self, paths=paths[::step][:count], skipped={}, warnings=[])
 
     def name(self, path: Path) -> str:
         """Relative to the folder, with forward slashes."""

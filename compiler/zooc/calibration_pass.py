@@ -16,7 +16,7 @@ from zooc.calibration import CalibrationImages, pixel_items
 from zooc.diagnostics import ZoocError
 from zooc.memory import release
 from zooc.progress import Progress
-from zooc.quantize import Sketches, Tally, no_images, observer, stream
+from zooc.quantize import NotFiniteError, Sketches, Tally, no_images, observer, stream
 from zooc.shards import WHOLE
 
 __all__ = ["calibration_identity", "run_calibration"]
@@ -106,6 +106,8 @@ def _run(
     try:
         with progress.track("calibrating", len(images.paths) - len(done)) as advance:
             stream(items, run, tally, on_images=advance, checkpoint=partial.save, every=_SAVE_EVERY)
+    except NotFiniteError as problem:
+        raise problem.of(body) from None
     except KeyboardInterrupt:
         if partial.saved:
             progress.note(

@@ -37,6 +37,7 @@ def network_contradictions(deployment: Deployment, network: Network) -> list[Dia
 def _weights(deployment: Deployment, graph: onnx.GraphProto) -> list[Diagnostic]:
     """NaN anywhere; infinity only in a layer's weights, for attention masks hold it rightly."""
     of_layers = {name for node in graph.node if node.op_type in _LAYERS for name in node.input}
+    reader = {name: node.name or node.op_type for node in reversed(graph.node) for name in node.input}
     found = []
     for tensor in graph.initializer:
         if tensor.data_type != onnx.TensorProto.FLOAT:
@@ -47,8 +48,8 @@ def _weights(deployment: Deployment, graph: onnx.GraphProto) -> list[Diagnostic]
             found.append(
                 error(
                     "Z0414",
-                    f'the weight "{tensor.name}" has {np.count_nonzero(bad)} of {bad.size} values '
-                    "that are NaN or infinite",
+                    f'the weight "{tensor.name}", used by {reader.get(tensor.name, "no node")}, has '
+                    f"{np.count_nonzero(bad)} of {bad.size} values that are NaN or infinite",
                     deployment.model.source.span,
                     hint="give other weights; these are damaged, or their training diverged",
                 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,15 +10,26 @@ import numpy.typing as npt
 
 from zooc.calibration import pixel_batches
 from zooc.contract import ContractImages, ContractResult, complete_ranges, effective_requirement, hold
+from zooc.deployment import Requirement
 from zooc_runtime.truth import Classes
 
 if TYPE_CHECKING:
     from zooc.driver import Compilation
     from zooc.quantize import Quantized
 
-__all__ = ["ContractResult", "hold_contract_of"]
+__all__ = ["ContractResult", "check_contract_of", "hold_contract_of"]
 
 _HARM_IMAGES = 16
+
+
+def check_contract_of(c: Compilation) -> None:
+    """Looks for the contract's images and labels, before the long work.
+
+    Raises:
+        ZoocError: Z0491, Z0493, Z0495.
+    """
+    if c.deployment.quantize.require is not None:
+        _images(c, c.deployment.quantize.require)
 
 
 def hold_contract_of(c: Compilation, requantize: Callable[[tuple[str, ...]], Quantized]) -> None:
@@ -32,16 +42,14 @@ def hold_contract_of(c: Compilation, requantize: Callable[[tuple[str, ...]], Qua
     Raises:
         ZoocError: Z0491 to Z0495.
     """
-    quantize, preprocess = c.deployment.quantize, c.deployment.preprocess
-    if quantize.dtype != "int8" or c.prelude is None or preprocess is None:
+    quantize = c.deployment.quantize
+    if quantize.dtype != "int8" or c.prelude is None:
         return
     requirement = effective_requirement(quantize, len(c.images.paths) if c.images else 0)
     if requirement is None:
         return
     assert c.quantized is not None and c.ranges is not None
-    labels = c.deployment.postprocess.labels
-    classes = Classes(c.network.classes, labels.names if labels else ())
-    images = ContractImages(requirement, c.prelude, classes, preprocess.to_json()["steps"])
+    images = _images(c, requirement)
     c.warnings += images.warnings
     c.ranges = complete_ranges(c.prepared_body, c.ranges, quantize)
     c.quantized, c.contract = hold(
@@ -57,13 +65,19 @@ def hold_contract_of(c: Compilation, requantize: Callable[[tuple[str, ...]], Qua
     c.body = c.quantized.model
 
 
+def _images(c: Compilation, requirement: Requirement) -> ContractImages:
+    labels, preprocess = c.deployment.postprocess.labels, c.deployment.preprocess
+    assert c.prelude is not None and preprocess is not None
+    classes = Classes(c.network.classes, labels.names if labels else ())
+    return ContractImages(requirement, c.prelude, classes, preprocess.to_json()["steps"])
+
+
 def _harm_batches(c: Compilation, images: ContractImages) -> Sequence[npt.NDArray[Any]]:
     """A few calibration images; of the contract's, where those are not at hand (`--ranges`)."""
     assert c.prelude is not None
     size = c.network.batch or 1
     if c.images is not None:
-        few = replace(c.images, paths=c.images.paths[:_HARM_IMAGES], skipped={}, warnings=[])
-        return list(pixel_batches(c.prelude, few, size))
+        return list(pixel_batches(c.prelude, c.images.sample(_HARM_IMAGES), size))
     found = [images.pixels(index) for index in range(min(_HARM_IMAGES, len(images)))]
     usable = [pixels for pixels in found if pixels is not None]
     groups = [np.concatenate(usable[i : i + size]) for i in range(0, len(usable), size)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zooc.calibration import pixel_batches
@@ -42,8 +41,7 @@ def _have_images(c: Compilation, asked_for: list[str]) -> bool:
         c.correction_batches = []
         if c.images is not None and c.prelude is not None:
             count = max(IMAGES[name] for name in asked_for)
-            step = max(len(c.images.paths) // count, 1)  # sorted by name: the first could be of one class
-            few = replace(c.images, paths=c.images.paths[::step][:count], skipped={}, warnings=[])
+            few = c.images.sample(count)
             c.correction_batches = list(pixel_batches(c.prelude, few, c.network.batch or 1))
         if not c.correction_batches:
             left_out = " and ".join(f"`{name}`" for name in asked_for)

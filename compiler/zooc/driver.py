@@ -17,7 +17,7 @@ from zooc.cache import Cache
 from zooc.calibration import CalibrationImages, pixel_batches
 from zooc.calibration_pass import calibration_identity, run_calibration
 from zooc.consistency import network_contradictions
-from zooc.contract_stage import ContractResult, hold_contract_of
+from zooc.contract_stage import ContractResult, check_contract_of, hold_contract_of
 from zooc.corrections import correct
 from zooc.deployment import Deployment, Quantize
 from zooc.diagnostics import Diagnostic, ZoocError
@@ -187,6 +187,8 @@ def prepare_for_int8(c: Compilation) -> None:
         c.prepared_body = prepare_body(c.float_body)
         if "equalization" in c.deployment.quantize.corrections:
             c.prepared_body, c.equalized = equalize(c.prepared_body)
+        if c.request.stop_before is None:
+            check_contract_of(c)
 
 
 def calibrate_ranges(c: Compilation) -> None:

@@ -13,6 +13,7 @@ import onnx
 from zooc.deployment import Preprocess
 from zooc.diagnostics import ZoocError, error
 from zooc.graph import as_image_input
+from zooc.quantize import NotFiniteError
 from zooc.sessions import open_session
 from zooc_runtime.reference import reference_pixels
 
@@ -68,7 +69,11 @@ def synthetic_image(height: int, width: int, seed: int = 0) -> npt.NDArray[np.ui
 def make_goldens(
     prelude: onnx.ModelProto | None, body: onnx.ModelProto, postlude: onnx.ModelProto | None
 ) -> list[Golden]:
-    """Run every stage on synthetic inputs, single-threaded, so that two compiles agree to the last bit."""
+    """Run every stage on synthetic inputs, single-threaded, so that two compiles agree to the last bit.
+
+    Raises:
+        ZoocError: Z0411, the network answers with values that are NaN or infinite.
+    """
     stages = [stage for stage in (prelude, body, postlude) if stage is not None]
     sessions = [open_session(stage, threads=1) for stage in stages]
     goldens = []
@@ -85,6 +90,9 @@ def make_goldens(
                 given = np.repeat(given, batch, axis=0)
             result = session.run(None, {stage.graph.input[0].name: given})[0]
             values[stage.graph.output[0].name] = result[:1]
+        logits = body.graph.output[0].name
+        if not np.isfinite(values[logits]).all():
+            raise NotFiniteError(logits, values[logits]).of(body)
         goldens.append(Golden(index, values))
     return goldens
 

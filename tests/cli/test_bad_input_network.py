@@ -59,7 +59,9 @@ def test_weights_that_are_no_numbers_are_named(
 ) -> None:
     onnx.save(make_network(spoil=value), project.folder / "net.onnx")
     project.compile(quantize=quantize).refused(
-        "Z0414", 'the weight "w1" has 1 of 216 values that are NaN or infinite', "give other weights"
+        "Z0414",
+        'the weight "w1", used by stem/Conv, has 1 of 216 values that are NaN or infinite',
+        "give other weights",
     )
     assert project.wrote_nothing()
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
+from zooc.contract import Trial
+from zooc.contract.trial import run_trial
 from zooc.diagnostics import ZoocError
+from zooc.quantize import quantize_body
+from zooc.sessions import open_session
 
 HELD_BACK = 'require drop <= {} on images("test", count={}{})'
 
@@ -93,6 +100,52 @@ def test_the_answer_is_the_same_twice(digits: Any, fallen: Any, clipped: tuple[P
     assert again.body.SerializeToString(deterministic=True) == fallen.body.SerializeToString(
         deterministic=True
     )
+
+
+def test_a_network_of_unlike_channels_gets_two_layers_back_and_really_holds(digits: Any) -> None:
+    file = digits.describe(require("1%", 160), network="hard")
+    done = digits.compile(file, stop_before="assemble_graph")
+    assert {layer.name for layer in done.contract.returned} == {"conv1.0/Conv", "conv1.3/Conv"}
+    paths = sorted(digits.folder.glob("test/*/*.jpg"))
+    right = {name: count_right(done.prelude, body, paths) for name, body in bodies(done).items()}
+    assert (right["float"] - right["shipped"]) / len(paths) <= 0.01 < (right["float"] - right["int8"]) / 160
+
+
+def bodies(done: Any) -> dict[str, onnx.ModelProto]:
+    quantized = quantize_body(done.prepared_body, done.ranges, done.deployment.quantize)
+    return {"float": done.float_body, "int8": quantized.model, "shipped": done.body}
+
+
+def count_right(prelude: onnx.ModelProto, body: onnx.ModelProto, paths: list[Path]) -> int:
+    pixels, logits = open_session(prelude), open_session(body)
+    right = 0
+    for path in paths:
+        image = np.asarray(Image.open(path).convert("RGB"))
+        given = {"pixels": pixels.run(None, {"image": image})[0]}
+        right += int(logits.run(None, given)[0].argmax()) == int(path.parent.name)
+    return right
+
+
+def test_an_early_failure_that_all_images_refute_is_none(
+    digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hasty(*arguments: Any) -> Trial:
+        *_, alpha, _ = arguments
+        trial = run_trial(*arguments)
+        return trial if alpha is None else replace(trial, verdict="fails")
+
+    module = sys.modules["zooc.contract.hold"]  # the package has a function of that name
+    monkeypatch.setattr(module, "run_trial", hasty)
+    monkeypatch.setattr(module, "MOST_FLOAT", 0.01)
+    contract = digits.compile(digits.describe(require("10%", 20)), stop_before="assemble_graph").contract
+    assert contract.trials[-1].verdict == "holds"
+    assert contract.trials[-1].images == 20
+
+
+def test_labels_are_looked_for_before_the_long_work(digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zooc.driver.run_calibration", None)
+    problem = failure(digits, digits.describe('require drop <= 0% on images("train/0", labels=folders)'))
+    assert problem.code == "Z0491"
 
 
 def test_what_cannot_hold_fails_and_leaves_no_package(digits: Any, tmp_path: Path) -> None:

@@ -50,3 +50,11 @@ def test_a_dead_channel_has_an_ordinary_scale() -> None:
     assert found.scale.tolist() == pytest.approx([0.02, 0.02])
     assert found.bias is not None
     assert found.bias.tolist() == [250, 250]
+
+
+def test_a_layer_of_nothing_but_biases_keeps_them() -> None:
+    found = quantize_weight(
+        np.zeros((2, 2), np.float32), np.array([2.5, -0.3]), 0, np.float32(1), per_channel=True
+    )
+    assert found.bias is not None
+    np.testing.assert_allclose(found.bias * found.scale, [2.5, -0.3], rtol=1e-4)

@@ -175,5 +175,10 @@ def _truth(
     except PackageError as problem:
         if labels == "auto":
             return None, _NO_LABELS
-        hint = "without labels write `labels=none`: the drop is then the disagreement with float"
-        raise ZoocError(error("Z0491", str(problem), requirement.span, hint=hint)) from None
+        # For folders that are no classes it names options that only an evaluation has.
+        message = str(problem) if isinstance(labels, Path) else str(problem).partition("; ")[0]
+        hint = (
+            'give one folder a class, or a list, `labels="val_label.txt"`; without labels write '
+            "`labels=none`: the drop is then the disagreement with float"
+        )
+        raise ZoocError(error("Z0491", message, requirement.span, hint=hint)) from None

@@ -16,7 +16,7 @@ from zooc.quantize.ranges import Ranges, choose_ranges
 from zooc.quantize.records import LayerRecord, Quantized
 from zooc.quantize.round_weights import round_weights
 from zooc.quantize.saturation import saturation_json
-from zooc.quantize.sketches import Sketches
+from zooc.quantize.sketches import NotFiniteError, Sketches
 from zooc.quantize.table import format_table, parse_table, table_places
 from zooc.quantize.workers import Item, Tally, stream
 
@@ -25,6 +25,7 @@ __all__ = [
     "FloatLayer",
     "Item",
     "LayerRecord",
+    "NotFiniteError",
     "Optimized",
     "Quantized",
     "Ranges",

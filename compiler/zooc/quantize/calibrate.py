@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
 from zooc.diagnostics import ZoocError, error
-from zooc.quantize.sketches import Sketches
+from zooc.quantize.sketches import NotFiniteError, Sketches
 from zooc.quantize.workers import Item, Run, Tally, stream
 
 __all__ = ["calibrate", "no_images", "observer"]
@@ -68,15 +69,19 @@ def calibrate(
 def observer(body: onnx.ModelProto, tensors: Sequence[str]) -> Run:
     """A function from a batch to the values of the named tensors, to be called on any number of threads.
 
-    A call computes on the thread that makes it: a result does not depend on what else runs.
+    A call computes on the thread that makes it: a result does not depend on what else runs. It raises
+    `NotFiniteError` if the logits, which are not sketched, are the first to be NaN or infinite.
     """
     session = _observing_session(body, tensors)
-    source = body.graph.input[0].name
-    wanted = [name for name in tensors if name != source]
+    source, answer = body.graph.input[0].name, body.graph.output[0].name
+    wanted = [name for name in tensors if name not in (source, answer)]
 
     def run(batch: Batch) -> dict[str, Batch]:
-        values = dict(zip(wanted, session.run(wanted, {source: batch}), strict=True)) if wanted else {}
-        return {source: batch, **values} if source in tensors else values
+        *found, logits = session.run([*wanted, answer], {source: batch})
+        if not np.isfinite(logits).all() and all(np.isfinite(values).all() for values in found):
+            raise NotFiniteError(answer, logits)
+        every = {source: batch, **dict(zip(wanted, found, strict=True)), answer: logits}
+        return {name: every[name] for name in tensors}
 
     return run
 

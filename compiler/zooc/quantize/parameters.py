@@ -19,6 +19,8 @@ Walk = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 _SMALLEST_SCALE = 2.0**-60
 _LARGEST_BIAS = 2.0**30
 """Half of int32, so that the accumulated products still fit beside the bias."""
+_BIAS_LEVELS = 2.0**16
+"""Levels, at least, of the largest bias of a layer that has nothing but its bias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def quantize_weight(
 
     A channel's scale is its largest magnitude / 127. It is raised where the int32 bias could not hold the
     bias otherwise: a channel of tiny weights and a large bias loses weight precision that cannot matter. A
-    dead channel (all zero) takes the largest scale of the others.
+    dead channel (all zero) takes the largest scale of the others; if all are, the scale suits the bias.
 
     Args:
         weight: float32, finite.
@@ -93,7 +95,8 @@ def quantize_weight(
     largest = (
         np.abs(weight).max(axis=others).astype(np.float64) if weight.size else np.zeros(weight.shape[axis])
     )
-    fallback = float(largest.max(initial=0.0)) or 127.0
+    constant = 0.0 if bias is None else float(np.abs(bias).max(initial=0.0)) / float(input_scale)
+    fallback = float(largest.max(initial=0.0)) or constant / _BIAS_LEVELS or 127.0
     scale = np.maximum(np.where(largest > 0, largest, fallback) / 127.0, _SMALLEST_SCALE)
     if clip == "mse":
         scale = _least_error_scale(np.moveaxis(weight, axis, 0).reshape(len(scale), -1), scale, per_channel)

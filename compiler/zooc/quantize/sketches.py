@@ -28,10 +28,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
-from zooc.diagnostics import Diagnostic, ZoocError, error
+from zooc.diagnostics import ZoocError, error
 
-__all__ = ["BINS", "Sketch", "Sketches"]
+__all__ = ["BINS", "NotFiniteError", "Sketch", "Sketches"]
 
 BINS = 4095
 """Bins of a histogram: indices -2047 to 2047, stored from 0."""
@@ -47,6 +48,29 @@ _LOWEST_EXPONENT = -100
 _FORMAT = 1
 
 Counts = npt.NDArray[np.int64]
+
+
+class NotFiniteError(ZoocError):
+    """Z0411: some `values` of `tensor` are NaN or infinite."""
+
+    def __init__(self, tensor: str, values: npt.NDArray[np.float32], layer: str = "") -> None:
+        self.tensor, self.values = tensor, values
+        nan, infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
+        kinds = [f"{nan} NaN"] * bool(nan) + [f"{infinite} infinite"] * bool(infinite)
+        result = f", the result of {layer}," if layer else ""
+        super().__init__(
+            error(
+                "Z0411",
+                f'the activation "{tensor}"{result} has {" and ".join(kinds)} of {values.size} values',
+                notes=("the float network itself produces them; quantization cannot repair that",),
+                hint="check the weights file and that the preprocessing is the one of the training",
+            )
+        )
+
+    def of(self, body: onnx.ModelProto) -> NotFiniteError:
+        """The same with the name of the node that computes the tensor, which sketches do not know."""
+        layers = (node.name or node.op_type for node in body.graph.node if self.tensor in node.output)
+        return NotFiniteError(self.tensor, self.values, next(layers, ""))
 
 
 @dataclass(slots=True)
@@ -176,10 +200,10 @@ class Sketches:
         """Adds a batch's values of one tensor.
 
         Raises:
-            ZoocError: Z0411, a value is NaN or infinite; names the tensor and the values.
+            NotFiniteError: Z0411, a value is NaN or infinite.
         """
         if not self._sketches[tensor].update(values):
-            raise ZoocError(_not_finite(tensor, values))
+            raise NotFiniteError(tensor, values)
 
     def merge(self, other: Sketches) -> None:
         """Adds everything that `other` saw.
@@ -287,14 +311,3 @@ class Sketches:
 
 def _bytes(arrays: dict[str, npt.NDArray[Any]]) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in arrays.items()}
-
-
-def _not_finite(tensor: str, values: npt.NDArray[np.float32]) -> Diagnostic:
-    nan, infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
-    kinds = [f"{nan} NaN"] * bool(nan) + [f"{infinite} infinite"] * bool(infinite)
-    return error(
-        "Z0411",
-        f'the activation "{tensor}" has {" and ".join(kinds)} of {values.size} values',
-        notes=("the float network itself produces them; quantization cannot repair that",),
-        hint="check the weights file and that the preprocessing is the one the network was trained with",
-    )
