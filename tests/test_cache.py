@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,18 @@ def test_clear_removes_entries_only(tmp_path):
     assert cache.clear() >= 1000
     assert cache.get("export", key("k")) is None
     assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+def test_what_a_killed_compile_left_goes_after_a_day(tmp_path):
+    folder = tmp_path / "sketches"
+    for name, hours in (("abandoned", 25), ("in_use", 1)):
+        scratch = folder / f".new-{name}"
+        scratch.mkdir(parents=True)
+        (scratch / "half").write_bytes(b"h")
+        then = time.time() - hours * 3600
+        os.utime(scratch, (then, then))
+    Cache(tmp_path).put("sketches", "a", write(b"content"))
+    assert sorted(path.name for path in folder.iterdir()) == [".new-in_use", "a", "a.sha256"]
 
 
 def test_the_environment_names_the_folder(tmp_path, monkeypatch):

@@ -1,9 +1,9 @@
 """A content-addressed cache on disk: exports and sketches, found again by what they were made from.
 
 An entry is one file beside a sidecar that holds its sha256. Both are written under a temporary name and
-renamed, so a killed compile leaves no half entry; an entry whose content no longer matches its sidecar is
-dropped and rebuilt. The cache is a convenience: where it cannot be written (read-only, full disk) compiling
-goes on without it, and `Cache.warnings` says so once.
+renamed, so a killed compile leaves no half entry; its temporary files go a day later, with the next entry.
+An entry whose content no longer matches its sidecar is dropped and rebuilt. The cache is a convenience: where
+it cannot be written (read-only, full disk) compiling goes on without it, and `Cache.warnings` says so once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ CACHE_VARIABLE = "ZOOC_CACHE"
 """Environment variable that names the cache folder in place of the user's own."""
 
 _SIDECAR = ".sha256"
+_SCRATCH = ".new-"
+_ABANDONED = 24 * 3600.0
+"""Seconds after which nobody writes to a temporary folder any more."""
 
 
 def key(*parts: Any) -> str:
@@ -106,7 +110,8 @@ class Cache:
         folder = self.root / kind
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
+            _sweep(folder)
+            scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder))
         except OSError as problem:
             self._give_up(problem)
             return None
@@ -150,7 +155,7 @@ class Cache:
         for folder in sorted(p for p in self.root.iterdir() if p.is_dir()):
             for sidecar in sorted(folder.glob("*" + _SIDECAR)):
                 self._remove(sidecar.with_name(sidecar.name.removesuffix(_SIDECAR)))
-            for scratch in sorted(folder.glob(".new-*")):
+            for scratch in sorted(folder.glob(f"{_SCRATCH}*")):
                 shutil.rmtree(scratch, ignore_errors=True)
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -176,3 +181,11 @@ class Cache:
 
 def _sidecar(path: Path) -> Path:
     return path.with_name(path.name + _SIDECAR)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed compiles left."""
+    for scratch in folder.glob(f"{_SCRATCH}*"):
+        with contextlib.suppress(OSError):  # another compile may be quicker
+            if time.time() - scratch.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(scratch, ignore_errors=True)
