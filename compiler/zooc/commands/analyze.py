@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -115,7 +116,8 @@ def _line(row: LayerRow) -> str:
     observed = f"{row.observed_low:.3g} .. {row.observed_high:.3g}"
     weights = ""
     if row.worst_channel_sqnr_db is not None:
-        weights = f"{row.worst_channel_sqnr_db:.1f} ({row.worst_channel})"
+        exact = row.worst_channel_sqnr_db == math.inf
+        weights = "exact" if exact else f"{row.worst_channel_sqnr_db:.1f} ({row.worst_channel})"
     outside = "" if row.saturated is None else f"{row.saturated:.3%}"
     return (
         f"{_decibels(row.logits_sqnr_db):>7} {_decibels(row.sqnr_db):>7} {_decibels(row.channel_sqnr_db):>8} "

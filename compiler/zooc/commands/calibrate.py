@@ -83,7 +83,7 @@ def calibrate_file(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Run FILE's calibration images through its network and write what was measured."""
+    """The default, `zooc calibrate FILE`: run FILE's calibration images and write what was measured."""
 
     def work() -> int:
         from zooc.calib_file import refuse_existing
@@ -194,7 +194,8 @@ def import_command(
         from zooc.calibrate_file import bind_table
 
         refuse_existing(output, force=force)
-        compilation = _prepared(file, variant, overrides, False, quiet or output_format is Format.json, False)
+        silent = quiet or output_format is Format.json
+        compilation = _prepared(file, variant, overrides, False, silent, False, table)
         calibration = bind_table(compilation, table)
         calibration.save(output, force=force)
         _report(compilation.warnings, output, calibration, output_format, quiet)
@@ -204,7 +205,13 @@ def import_command(
 
 
 def _prepared(
-    file: Path, variant: str | None, overrides: list[str] | None, no_cache: bool, quiet: bool, verbose: bool
+    file: Path,
+    variant: str | None,
+    overrides: list[str] | None,
+    no_cache: bool,
+    quiet: bool,
+    verbose: bool,
+    ranges: Path | None = None,
 ) -> Compilation:
     """A compilation up to calibration; `prepare` refuses descriptions that have none."""
     from zooc.cache import Cache, default_root
@@ -212,7 +219,8 @@ def _prepared(
     from zooc.progress import make_progress
 
     cache = Cache(None if no_cache else default_root())
-    return prepare(file, variant, tuple(overrides or ()), cache, make_progress(quiet=quiet, verbose=verbose))
+    progress = make_progress(quiet=quiet, verbose=verbose)
+    return prepare(file, variant, tuple(overrides or ()), cache, progress, ranges)
 
 
 def _report(

@@ -29,8 +29,8 @@ def read_requirement(field: Field, reader: Reader) -> Requirement | None:
     """Checks the statement; `None` after an error."""
     if len(field.values) != 3:
         if field.values:
-            message = "an override of `require` is another limit, or `false`"
-            hint = "write `--set quantize.require=1%`; a contract must stand in the file"
+            message = "the file has no contract whose limit this could be"
+            hint = 'write `require drop <= 1% on images("val")` in the file; an override changes the limit'
             reader.report(error("Z0114", message, field.span, hint=hint))
         return None
     comparison, on, images = field.values
