@@ -19,14 +19,19 @@ __all__ = ["bind_table", "measure", "prepare"]
 
 
 def prepare(
-    file: Path, variant: str | None, overrides: tuple[str, ...], cache: Cache, progress: Progress
+    file: Path,
+    variant: str | None,
+    overrides: tuple[str, ...],
+    cache: Cache,
+    progress: Progress,
+    ranges: Path | None = None,
 ) -> Compilation:
-    """The compilation of a description up to its calibration.
+    """The compilation of a description up to its calibration; with `ranges` it needs no images.
 
     Raises:
         ZoocError: Z0475, nothing in it is calibrated; what the stages raise.
     """
-    check = Request(file, None, variant, overrides, stop_before="load_model")
+    check = Request(file, None, variant, overrides, stop_before="load_model", ranges=ranges)
     first = run(Compilation(check, cache, Progress()))
     quantize, preprocess = first.deployment.quantize, first.deployment.preprocess
     if quantize.dtype != "int8" or quantize.data is None or preprocess is None:
@@ -38,7 +43,7 @@ def prepare(
                 hint="only int8 has ranges; write `quantize int8 { data images(...) }`",
             )
         )
-    request = Request(file, None, variant, overrides, stop_before="calibrate_ranges")
+    request = Request(file, None, variant, overrides, stop_before="calibrate_ranges", ranges=ranges)
     return run(Compilation(request, cache, progress))
 
 

@@ -144,7 +144,12 @@ def stage_names() -> list[str]:
 
 def analyze(c: Compilation) -> None:
     """Text to a checked `Deployment`, and a look at the place where its package would go."""
-    deployment, diagnostics = load_deployment(c.request.file, c.request.variant, c.request.overrides)
+    deployment, diagnostics = load_deployment(
+        c.request.file,
+        c.request.variant,
+        c.request.overrides,
+        may_miss_data=c.request.ranges is not None,
+    )
     if deployment is None:
         raise ZoocError(*diagnostics)
     c.warnings += diagnostics

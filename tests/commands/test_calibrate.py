@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -310,6 +311,24 @@ def test_ranges_are_enough_where_the_images_are_not(workplace) -> None:
         image.unlink()
     workplace.refused("Z0451", "compile", FILE, "-o", "out")
     workplace.zooc("compile", FILE, "-o", "out", "--ranges", "all.calib")
+
+
+def test_with_ranges_a_folder_of_images_that_is_not_there_is_a_warning(workplace) -> None:
+    workplace.zooc("calibrate", FILE, "-o", "all.calib")
+    workplace.zooc("calibrate", "export", "all.calib", "-o", "table.txt")
+    for index in (1, 2):
+        workplace.zooc("calibrate", FILE, "--shard", f"{index}/2", "-o", f"part{index}.calib")
+    shutil.rmtree(workplace.folder / "images")
+    for command in (("compile", FILE), ("calibrate", FILE)):
+        assert "does not exist" in workplace.refused("Z0119", *command, "-o", "out")
+    workplace.zooc("calibrate", "merge", "part1.calib", "part2.calib", "-o", "merged.calib")
+    workplace.zooc("calibrate", "show", "merged.calib")
+    said = workplace.zooc("calibrate", "import", "table.txt", FILE, "-o", "table.calib")
+    assert "warning[Z0119]" in said
+    said = workplace.zooc("compile", FILE, "-o", "out", "--ranges", "merged.calib")
+    assert "warning[Z0119]" in said
+    assert "warning[Z0481]" in said
+    assert (workplace.folder / "out" / "tiny" / "model.onnx").is_file()
 
 
 def test_the_command_explains_itself(workplace) -> None:

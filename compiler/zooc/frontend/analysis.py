@@ -33,6 +33,7 @@ def load_deployment(
     overrides: Sequence[str] = (),
     *,
     may_miss_files: bool = False,
+    may_miss_data: bool = False,
 ) -> tuple[Deployment | None, list[Diagnostic]]:
     """Reads, parses and analyzes one `.zoo` file.
 
@@ -42,6 +43,7 @@ def load_deployment(
         overrides: `NAME=VALUE` each, as `--set` takes them.
         may_miss_files: files that the description names and that are not there are warnings, for a check on
             another machine than the one that compiles.
+        may_miss_data: so is the folder of calibration images, for a compile that is given the ranges.
 
     Returns:
         The deployment, `None` if there are errors; and all findings, warnings included.
@@ -52,7 +54,14 @@ def load_deployment(
     tree, diagnostics = parse(source)
     if tree is None:
         return None, diagnostics
-    return analyze(tree, path=Path(path), variant=variant, overrides=overrides, may_miss_files=may_miss_files)
+    return analyze(
+        tree,
+        path=Path(path),
+        variant=variant,
+        overrides=overrides,
+        may_miss_files=may_miss_files,
+        may_miss_data=may_miss_data,
+    )
 
 
 def variant_names(tree: ast.File) -> tuple[str, ...]:
@@ -67,6 +76,7 @@ def analyze(
     variant: str | None = None,
     overrides: Sequence[str] = (),
     may_miss_files: bool = False,
+    may_miss_data: bool = False,
 ) -> tuple[Deployment | None, list[Diagnostic]]:
     """Checks `tree` as `variant` and the command line's `--set` values make it.
 
@@ -79,6 +89,7 @@ def analyze(
         variant: the variant's name.
         overrides: `NAME=VALUE` each, as `--set` takes them; later ones win.
         may_miss_files: files that are not there are warnings.
+        may_miss_data: so is the folder of calibration images.
 
     Returns:
         The deployment, `None` if there are errors; and all findings in the order of the text.
@@ -99,7 +110,13 @@ def analyze(
     elif variant is not None:
         layers.append(assignments[variant])
     chosen = apply_overrides(base, [*layers, command_line])
-    reader = Reader(Scope(chosen.lets, report), path.absolute().parent, report, may_be_missing=may_miss_files)
+    reader = Reader(
+        Scope(chosen.lets, report),
+        path.absolute().parent,
+        report,
+        may_be_missing=may_miss_files,
+        may_miss_data=may_miss_data,
+    )
     deployment = _describe(tree.source, chosen, path, reader, used)
     for name, block in base.variants.items():
         if name != variant:

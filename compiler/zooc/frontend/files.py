@@ -22,7 +22,7 @@ def find_path(  # noqa: PLR0911 - one return a case
     check: bool,
     report: Callable[[Diagnostic], None],
     cache: Path | None = None,
-    may_be_missing: bool = False,
+    if_missing: str | None = None,
 ) -> Path | None:
     """The absolute path that `text` names relative to `base`.
 
@@ -34,7 +34,7 @@ def find_path(  # noqa: PLR0911 - one return a case
         folder: whether it must be a folder rather than a file.
         check: whether it must exist.
         report: takes the finding.
-        may_be_missing: a file that is not there is a warning, and its path the answer all the same.
+        if_missing: what is not there is a warning with this note, and its path the answer all the same.
         cache: a folder where a file named without one is looked for too.
     """
     if not text or "\0" in text:
@@ -61,8 +61,8 @@ def find_path(  # noqa: PLR0911 - one return a case
     notes = () if Path(text).is_absolute() else ("paths are relative to the .zoo file",)
     hint = _near(path)
     message = f'{what} "{text}" does not exist'
-    if may_be_missing:
-        report(warning("Z0119", message, span, notes=(*notes, "a compile will need it"), hint=hint))
+    if if_missing is not None:
+        report(warning("Z0119", message, span, notes=(*notes, if_missing), hint=hint))
         return path
     report(error("Z0119", message, span, notes=notes, hint=hint))
     return None

@@ -26,9 +26,14 @@ def is_images_call(node: ast.Expr, what: str, example: str, reader: Reader) -> b
     return True
 
 
-def read_image_set(bound: Mapping[str, ast.Expr], span: Span, reader: Reader) -> ImageSet | None:
-    """The set that the arguments of an `images(...)` describe; `None` after an error."""
-    folder = reader.path(bound["folder"], "the folder of images", folder=True)
+def read_image_set(
+    bound: Mapping[str, ast.Expr], span: Span, reader: Reader, if_missing: str | None = None
+) -> ImageSet | None:
+    """The set that the arguments of an `images(...)` describe; `None` after an error.
+
+    `if_missing` is the note of the warning, in place of the error, for a folder that is not there.
+    """
+    folder = reader.path(bound["folder"], "the folder of images", folder=True, if_missing=if_missing)
     suffix = reader.string(bound["suffix"], "the suffix") if "suffix" in bound else None
     count = reader.integer(bound["count"], "the count", 1, 10_000_000) if "count" in bound else None
     seed = reader.integer(bound["seed"], "the seed", 0, MAX_SEED) if "seed" in bound else 0

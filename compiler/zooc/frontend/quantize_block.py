@@ -134,7 +134,8 @@ def _data(field: Field, reader: Reader) -> ImageSet | None:
         return None
     assert isinstance(node, ast.Call)
     bound = reader.bind(node, FUNCTIONS["images"])
-    return None if bound is None else read_image_set(bound, field.span, reader)
+    if_missing = "the ranges given take the place of calibrating" if reader.may_miss_data else None
+    return None if bound is None else read_image_set(bound, field.span, reader, if_missing)
 
 
 def _is_auto(field: Field) -> bool:

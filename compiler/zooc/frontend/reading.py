@@ -32,12 +32,14 @@ class Reader:
         *,
         check_files: bool = True,
         may_be_missing: bool = False,
+        may_miss_data: bool = False,
     ) -> None:
         self.scope = scope
         self.folder = folder
         self.report = report
         self.check_files = check_files
         self.may_be_missing = may_be_missing
+        self.may_miss_data = may_miss_data
 
     def integer(self, node: Readable, what: str, low: int, high: int) -> int | None:
         """A whole number from `low` to `high`."""
@@ -163,11 +165,17 @@ class Reader:
         return self._value(node)
 
     def path(
-        self, node: Readable, what: str, *, folder: bool = False, cache: Path | None = None
+        self,
+        node: Readable,
+        what: str,
+        *,
+        folder: bool = False,
+        cache: Path | None = None,
+        if_missing: str | None = None,
     ) -> Path | None:
         """An existing file (or folder), relative to the `.zoo` file's folder; `~` is the home folder.
 
-        A file named without a folder may also lie in the folder `cache`.
+        A file named without a folder may also lie in the folder `cache`; for `if_missing` see `find_path`.
         """
         text = self.string(node, what)
         if text is None:
@@ -181,7 +189,7 @@ class Reader:
             check=self.check_files,
             report=self.report,
             cache=cache,
-            may_be_missing=self.may_be_missing,
+            if_missing="a compile will need it" if self.may_be_missing else if_missing,
         )
 
     def bind(self, call: ast.Call, parameters: Sequence[Parameter]) -> dict[str, ast.Expr] | None:
