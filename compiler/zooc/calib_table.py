@@ -9,6 +9,7 @@ from typing import Any
 from zooc.calib_file import Calibration
 from zooc.deployment import CalibrationMethod
 from zooc.diagnostics import ZoocError, error
+from zooc.frontend import did_you_mean
 from zooc.quantize import Ranges, choose_ranges
 
 __all__ = ["describe", "notes_of", "parse_method", "ranges_of", "to_json"]
@@ -29,6 +30,9 @@ def parse_method(text: str) -> CalibrationMethod:
     if match is not None and 0 < float(match[1]) <= 100:
         return CalibrationMethod("percentile", float(match[1]))
     hint = f"write one of {', '.join(_PLAIN_METHODS)}, or {_DEFAULT}; quote the parentheses for the shell"
+    name, methods = text.partition("(")[0].strip(), ("percentile", *_PLAIN_METHODS)
+    if name not in methods:
+        hint = did_you_mean(name, methods) or hint
     raise ZoocError(error("Z0477", f"{text!r} is no range method", hint=hint))
 
 

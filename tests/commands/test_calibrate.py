@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from zooc import calibration
+from zooc.frontend.vocabulary import CALIBRATION_METHODS
 
 FILE = "tiny.zoo"
 
@@ -293,6 +294,29 @@ def test_imported_ranges_cannot_be_derived_from(workplace) -> None:
 def test_a_method_that_is_none_is_refused(workplace, method: str) -> None:
     workplace.zooc("calibrate", FILE, "-o", "all.calib")
     workplace.refused("Z0477", "calibrate", "show", "all.calib", "--method", method)
+
+
+@pytest.mark.parametrize(
+    ("mistyped", "code", "meant"),
+    [
+        ("kl_divergance", "Z0106", "kl_divergence"),
+        ("mes", "Z0106", "mse"),
+        ("percentle(99.9)", "Z0104", "percentile"),
+    ],
+)
+def test_a_mistyped_method_is_answered_as_in_the_language(workplace, mistyped, code, meant) -> None:
+    workplace.zooc("calibrate", FILE, "-o", "all.calib")
+    for said in (
+        workplace.refused("Z0477", "calibrate", "show", "all.calib", "--method", mistyped),
+        workplace.refused(code, "check", FILE, "--set", f"quantize.calibrate={mistyped}"),
+    ):
+        assert f"did you mean `{meant}`?" in said
+
+
+def test_the_methods_are_in_the_help(workplace) -> None:
+    said = " ".join(workplace.zooc("calibrate", "show", "--help").replace("│", " ").split())
+    for method in CALIBRATION_METHODS:
+        assert method in said
 
 
 def test_a_description_without_int8_has_nothing_to_calibrate(workplace) -> None:

@@ -59,7 +59,7 @@ MethodOption = Annotated[
     typer.Option(
         "--method",
         metavar="METHOD",
-        help="max, percentile(99.99), kl_divergence or mse (default: percentile(99.99)).",
+        help="percentile(P), kl_divergence, mse, max or auto (default: percentile(99.99)).",
         show_default=False,
     ),
 ]

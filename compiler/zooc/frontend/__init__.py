@@ -8,9 +8,11 @@ from zooc.frontend.formatter import format_source
 from zooc.frontend.parser import parse
 from zooc.frontend.render import print_diagnostics, render, to_json
 from zooc.frontend.source import read_source
+from zooc.frontend.suggest import did_you_mean
 
 __all__ = [
     "analyze",
+    "did_you_mean",
     "explain",
     "format_source",
     "known_codes",
