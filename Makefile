@@ -39,7 +39,7 @@ demo: $(VENV)/.demo  ## Compile, run, evaluate and benchmark the embedded exampl
 	@echo; echo "the report: $(DEMO)/digits/report.html"
 
 test: $(VENV)/.dev lint  ## Run the linters and all tests, slow ones too
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/.dev  ## Ruff and mypy
 	$(BIN)/ruff check .

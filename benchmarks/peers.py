@@ -294,7 +294,7 @@ def _compare(
                 if process.contestant.images if kind == "images" else process.contestant.network:
                     _say(f"  {kind}, settings: {process.contestant.label}")
                     setting = _best(process, kind, photographs, options)
-                    table.append({"label": process.contestant.label, "setting": setting, "runs": []})
+                    table.append({"label": process.contestant.label, "setting": setting, "rates": []})
         by_label = {process.contestant.label: process for process in processes}
         for number in range(options.rounds):
             _say(f"  round {number + 1} of {options.rounds}")
@@ -302,7 +302,10 @@ def _compare(
                 for row in table:
                     setting = {**row["setting"], "seconds": options.seconds}
                     setting["images"] = photographs if kind == "images" else []
-                    row["runs"].append(by_label[row["label"]].measure(setting))
+                    found = by_label[row["label"]].measure(setting)
+                    row["rates"].append(
+                        1e3 / found["latency_ms"] if kind == "latency" else found["per_second"]
+                    )
     return rows
 
 

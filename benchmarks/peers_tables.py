@@ -27,10 +27,9 @@ resizes in its graph, it does so without a crop, to other pixels than Pillow's. 
 `model.stream(paths)`.
 """
 _NO_AMX = """\
-**This CPU has no AMX.** Its VNNI units are the limit: in resnest50d nine tenths of the time of either engine
-go to convolutions, which run at 80 to 90 % of what VNNI can do, and in the others more
-(docs/design/quantization.md has the profiles). What zooc saves is the rest, so it cannot be ahead by more
-than the peers' own share of it. On a CPU with AMX that share is half.
+**This CPU has no AMX.** In zooc's graphs 90 to 99 % of either engine's time goes to integer convolutions, in
+the peers' best graphs 75 to 99 % (docs/design/quantization.md has the profiles): what can be saved besides is
+small here, and more on a CPU whose convolutions are faster.
 """
 _TITLES = {
     "latency": "One image at a time, all cores",
@@ -40,7 +39,10 @@ _TITLES = {
 
 
 def render(results: dict[str, Any]) -> str:
-    """The page as Markdown."""
+    """The page as Markdown.
+
+    A row's `rates` hold each round's images a second; for latency, requests a second at the median latency.
+    """
     facts = {"date": results["date"], "hash of zooc's sources": results["sources"], **results["machine"]}
     parts = ["# Packages and their peers\n", _INTRODUCTION]
     parts.append("\n".join(f"- {name}: {value}" for name, value in facts.items()) + "\n")
@@ -66,7 +68,7 @@ def _table(kind: str, rows: list[dict[str, Any]]) -> str:
     for row in rows:
         setting = row["setting"]
         shown = f"{setting['streams']} x {setting['threads']}, {setting['batch']}"
-        value = _median(row, "latency_ms" if kind == "latency" else "per_second")
+        value = 1e3 / _rate(row) if kind == "latency" else _rate(row)
         ratio = "best peer" if row is best else _shown(_ratios(row, best))
         lines.append(f"| {row['label']} | {value:.1f} | {shown} | {ratio} |")
     return "\n".join(lines) + "\n"
@@ -105,15 +107,11 @@ def _best_peer(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _rate(row: dict[str, Any]) -> float:
-    return _median(row, "per_second")
-
-
-def _median(row: dict[str, Any], key: str) -> float:
-    return median(run[key] for run in row["runs"])
+    return median(row["rates"])
 
 
 def _ratios(ours: dict[str, Any], peer: dict[str, Any]) -> list[float]:
-    return [a["per_second"] / b["per_second"] for a, b in zip(ours["runs"], peer["runs"], strict=True)]
+    return [a / b for a, b in zip(ours["rates"], peer["rates"], strict=True)]
 
 
 def _shown(ratios: Sequence[float]) -> str:
