@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +16,7 @@ _LEVELS = 256
 _ZERO = BINS // 2
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 
 
 def kl_divergence_range(sketch: Sketch) -> tuple[float, float]:
@@ -40,25 +43,48 @@ def kl_divergence_range(sketch: Sketch) -> tuple[float, float]:
     smallest = min(_LEVELS // (2 if two_sided else 1), reach)
     bounds = np.unique(np.linspace(smallest, reach, _CANDIDATES).round().astype(np.int64))[::-1]
     first, last = min(int(used[0]), _ZERO), max(int(used[-1]), _ZERO)
-    divergences = [_divergence(counts, max(_ZERO - b, first), min(_ZERO + b, last)) for b in bounds.tolist()]
+    divergences = _divergences(counts, np.maximum(_ZERO - bounds, first), np.minimum(_ZERO + bounds, last))
     best = int(bounds[int(np.argmin(divergences))])
     limit = (best + 1) * 2.0 ** (sketch.exponent - 11)
     return max(sketch.low, -limit), min(sketch.high, limit)
 
 
-def _divergence(counts: Floats, first: int, last: int) -> float:
-    """KL(P || Q) in nats when bins `first` to `last` (inclusive) are kept."""
-    inside = counts[first : last + 1]
-    reference = inside.copy()
-    reference[0] += counts[:first].sum()
-    reference[-1] += counts[last + 1 :].sum()
-    size = inside.size
-    starts = np.unique(np.arange(_LEVELS) * size // _LEVELS)
-    filled = (inside > 0).astype(np.float64)
-    mean = np.add.reduceat(inside, starts) / np.maximum(np.add.reduceat(filled, starts), 1.0)
-    spread = np.repeat(mean, np.diff(np.append(starts, size))) * filled
-    total = reference.sum()
-    p = reference / total
-    q = np.maximum(spread / max(spread.sum(), 1.0), 1e-4 / total)
-    mask = p > 0
-    return float(np.sum(p[mask] * np.log(p[mask] / q[mask])))
+def _divergences(counts: Floats, first: Places, last: Places) -> Floats:
+    """KL(P || Q) in nats for each pair of bins, when those from `first` to `last` (inclusive) are kept.
+
+    With `c` the counts, `r` those of P before they are divided by their sum T, and `m_l / S` what Q gives
+    each nonempty bin of level l: `KL = (sum r log r - sum r log Q) / T - log T`. `r` is `c` but in the
+    outermost bins, so that both sums are differences of running sums: none is over bins.
+    """
+    below, filled, entropy = (_running(v) for v in (counts, counts > 0, _x_log_x(counts)))
+    total, end = below[-1], last + 1
+    kept = below[end] - below[first]
+    edges = first[:, None] + np.arange(_LEVELS + 1) * (end - first)[:, None] // _LEVELS
+    sums = np.diff(below[edges], axis=1)
+    means = sums / np.maximum(np.diff(filled[edges], axis=1), 1.0)
+    log_levels = np.log(np.maximum(means, 1.0) / np.maximum(kept, 1.0)[:, None])
+    own = entropy[end] - entropy[first]
+    cross = (sums * log_levels).sum(axis=1)
+    for place, level, outliers in ((first, 0, below[first]), (last, -1, total - below[end])):
+        own += _x_log_x(counts[place] + outliers) - _x_log_x(counts[place])
+        cross += outliers * np.where(
+            counts[place] > 0, _level_of(log_levels, sums, level), np.log(1e-4 / total)
+        )
+    return np.asarray((own - cross) / total - np.log(total))
+
+
+def _level_of(log_levels: Floats, sums: Floats, side: int) -> Floats:
+    """The outermost bin's level: with fewer bins than levels some levels hold none."""
+    held = sums > 0
+    nearest = np.argmax(held if side == 0 else held[:, ::-1], axis=1)
+    nearest = nearest if side == 0 else _LEVELS - 1 - nearest
+    return np.asarray(np.take_along_axis(log_levels, nearest[:, None], axis=1)[:, 0])
+
+
+def _running(values: npt.NDArray[Any]) -> Floats:
+    """Sums of the first 0, 1, 2 ... values."""
+    return np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+
+
+def _x_log_x(counts: Floats) -> Floats:
+    return np.asarray(counts * np.log(np.maximum(counts, 1.0)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from zooc.deployment import CalibrationMethod
 from zooc.quantize.kl_divergence import kl_divergence_range
 from zooc.quantize.mse import least_error_range, mse_range
 from zooc.quantize.sketches import Sketch, Sketches
-from zooc_runtime.machine import available_cores
 
 __all__ = [
     "Range",
@@ -36,9 +34,7 @@ def choose_ranges(sketches: Sketches, method: CalibrationMethod) -> Ranges:
     An all-zero tensor has the range `(0, 0)`, a constant one `(0, c)` or `(c, 0)`.
     """
     choose = _chooser(method)
-    with ThreadPoolExecutor(available_cores()) as pool:
-        found = pool.map(lambda name: _with_zero(choose(sketches[name])), sketches)
-        return dict(zip(sketches, found, strict=True))
+    return {name: _with_zero(choose(sketches[name])) for name in sketches}
 
 
 def _chooser(method: CalibrationMethod) -> Callable[[Sketch], Range]:
