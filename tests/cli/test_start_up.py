@@ -26,7 +26,7 @@ def _run(cache: Path, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
-    return done.stdout + done.stderr
+    return done.stderr + done.stdout
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["check", str(EXAMPLE)]])
