@@ -106,13 +106,12 @@ def _import(job: Job) -> dict[str, Any]:
 
 
 def _zooc(job: Job) -> dict[str, Any]:
-    from dataclasses import replace
-
     from zooc import driver
     from zooc.cache import Cache
     from zooc.deployment import CalibrationMethod
     from zooc.diagnostics import ZoocError
     from zooc.progress import Progress
+    from zooc.quantize import choose_ranges
 
     file = Path(job["work"]) / "subject.zoo"
     file.write_text(_description(job), encoding="utf-8")
@@ -130,14 +129,12 @@ def _zooc(job: Job) -> dict[str, Any]:
         raise Skip("refused", problem.diagnostics[0].message) from None
     if job["options"].get("all"):
         # The other methods' ranges come from the sketches that the one pass left behind.
-        quantize = compilation.deployment.quantize
+        used = compilation.deployment.quantize.calibrate.name
         for name in METHODS:
-            if name != quantize.calibrate.name:
-                method = CalibrationMethod(name)  # type: ignore[arg-type]
-                changed = replace(quantize, calibrate=method)
-                compilation.deployment = replace(compilation.deployment, quantize=changed)
+            if name != used:
+                assert compilation.sketches is not None
                 with progress.stage(name):
-                    driver.calibrate_ranges(compilation)
+                    choose_ranges(compilation.sketches, CalibrationMethod(name))  # type: ignore[arg-type]
     report = {**clock.report(), "engine": "onnxruntime", "stages": stages.seconds}
     if job.get("evaluate"):
         report |= _compare(_session_logits(compilation.body.SerializeToString(), job, normalized=False), job)

@@ -22,6 +22,7 @@ from zooc import __version__
 from zooc.diagnostics import Diagnostic, ZoocError, error, warning
 from zooc.quantize import Ranges, Sketches
 from zooc.shards import WHOLE, Shard, joined, missing, overlap
+from zooc.weights import large_weights, without_large_weights
 
 __all__ = ["Calibration", "Identity", "merge", "model_sha256", "refuse_existing", "write_atomically"]
 
@@ -244,8 +245,11 @@ def write_atomically(path: Path, content: bytes, *, force: bool = False) -> None
 
 
 def model_sha256(model: onnx.ModelProto) -> str:
-    """Hash of a model's deterministic serialization."""
-    return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    """Hash of a model."""
+    digest = hashlib.sha256(without_large_weights(model).SerializeToString(deterministic=True))
+    for tensor in large_weights(model):
+        digest.update(tensor.raw_data or tensor.SerializeToString(deterministic=True))
+    return digest.hexdigest()
 
 
 def _difference(one: Identity, other: Identity) -> str | None:

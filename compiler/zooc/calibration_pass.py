@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from zooc.calibration import CalibrationImages, pixel_items
 from zooc.diagnostics import ZoocError
 from zooc.memory import release
 from zooc.progress import Progress
-from zooc.quantize import NotFiniteError, Sketches, Tally, no_images, observer, stream
+from zooc.quantize import NotFiniteError, Run, Sketches, Tally, no_images, stream
 from zooc.shards import WHOLE
 
 __all__ = ["calibration_identity", "run_calibration"]
@@ -49,12 +49,14 @@ def run_calibration(
     prelude: onnx.ModelProto,
     images: CalibrationImages,
     tensors: Sequence[str],
+    open_network: Callable[[], Run],
     cache: Cache,
     progress: Progress,
 ) -> Sketches:
     """Sketches of `tensors` over all images, the same to the bit however often it was interrupted.
 
-    The cache keeps finished sketches, and every two seconds what a run under way has done so far.
+    The cache keeps finished sketches, and every two seconds what a run under way has done so far. Only if
+    images are left to be run is `open_network` called: it gives at least the values of `tensors`.
 
     Raises:
         ZoocError: Z0411, an activation is NaN or infinite; Z0413, Z0453, too few images can be used.
@@ -77,7 +79,7 @@ def run_calibration(
         progress.note(
             f"continues an interrupted calibration: {len(tally.done)} of {len(images.paths)} images done"
         )
-    _run(body, prelude, images, tally, partial, progress)
+    _run(body, prelude, images, tally, open_network, partial, progress)
     images.check_enough()
     if not tally.sketches.images and images.shard == WHOLE:
         raise no_images()
@@ -93,6 +95,7 @@ def _run(
     prelude: onnx.ModelProto,
     images: CalibrationImages,
     tally: Tally,
+    open_network: Callable[[], Run],
     partial: _Partial,
     progress: Progress,
 ) -> None:
@@ -101,7 +104,7 @@ def _run(
         return
     size = body.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
     items = pixel_items(prelude, images, size, done)
-    run = observer(body, list(tally.sketches))
+    run = open_network()
     release()
     try:
         with progress.track("calibrating", len(images.paths) - len(done)) as advance:

@@ -32,7 +32,7 @@ def correct(c: Compilation, quantize: Quantize, quantized: Quantized) -> None:
             round_weights(body, quantized.model, batches, bounded=bounded, on_layer=advance)
     if "bias" in asked_for:
         with c.progress.track("correcting biases", sum(map(len, batches))) as advance:
-            correct_biases(body, quantized.model, batches, advance)
+            correct_biases(body, quantized.model, batches, advance, c.observer())
 
 
 def _have_images(c: Compilation, asked_for: list[str]) -> bool:

@@ -41,9 +41,11 @@ from zooc.progress import Progress
 from zooc.quantize import (
     Agreement,
     FloatLayer,
+    Observer,
     Quantized,
     Ranges,
     Sketches,
+    bias_inputs,
     choose_ranges,
     equalize,
     float_convolutions,
@@ -100,7 +102,9 @@ class Compilation:
     prepared_body: onnx.ModelProto = field(init=False)
     equalized: tuple[str, ...] = ()
     images: CalibrationImages | None = None
+    sketches: Sketches | None = None
     correction_batches: Sequence[npt.NDArray[Any]] | None = None
+    opened: Observer | None = None
     ranges: Ranges | None = None
     imported_ranges: bool = False
     quantized: Quantized | None = None
@@ -119,6 +123,16 @@ class Compilation:
     def output(self) -> Path:
         """Where the package goes."""
         return self.request.output or Path("build") / self.deployment.package.name
+
+    def observer(self) -> Observer:
+        """The prepared body, open for calibration and for the correction of biases; opened once."""
+        if self.opened is None:
+            tensors = tensors_to_observe(self.prepared_body, self.deployment.quantize)
+            if "bias" in self.deployment.quantize.corrections:
+                tensors = list(dict.fromkeys([*tensors, *bias_inputs(self.prepared_body)]))
+            self.opened = Observer(self.prepared_body, tensors)
+            release()
+        return self.opened
 
 
 def run(compilation: Compilation) -> Compilation:
@@ -214,9 +228,11 @@ def calibrate_ranges(c: Compilation) -> None:
         return
     c.images = CalibrationImages.find(quantize.data, c.deployment.preprocess.to_json()["steps"])
     c.warnings += c.images.warnings
-    sketches = run_calibration(c.prepared_body, c.prelude, c.images, tensors, c.cache, c.progress)
+    c.sketches = run_calibration(
+        c.prepared_body, c.prelude, c.images, tensors, c.observer, c.cache, c.progress
+    )
     c.warnings += c.images.skip_warnings()
-    c.ranges = choose_ranges(sketches, quantize.calibrate)
+    c.ranges = choose_ranges(c.sketches, quantize.calibrate)
 
 
 def quantize_network(c: Compilation) -> None:
@@ -242,6 +258,7 @@ def quantize_int8(c: Compilation, quantize: Quantize) -> Quantized:
 def hold_contract(c: Compilation) -> None:
     """Measure int8 on the contract's images; layers go back to float until it holds (int8 only)."""
     hold_contract_of(c, lambda keep: quantize_int8(c, replace(c.deployment.quantize, keep=keep)))
+    c.opened = None  # its memory serves the stages to come
 
 
 def assemble_graph(c: Compilation) -> None:

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx
 import onnxruntime
+from onnx import helper, numpy_helper
+
+from zooc.weights import large_weights, without_large_weights
 
 __all__ = ["open_session"]
 
 
-def open_session(model: onnx.ModelProto, *, threads: int = 0) -> onnxruntime.InferenceSession:
-    """A CPU session that prints nothing; `threads` 0 leaves their number to ONNX Runtime."""
+def open_session(
+    model: onnx.ModelProto,
+    *,
+    threads: int = 0,
+    outputs: Sequence[str] = (),
+    mem_pattern: bool = True,
+) -> onnxruntime.InferenceSession:
+    """A CPU session that prints nothing.
+
+    Args:
+        model: of any size, also beyond the 2 GiB that a serialized one may have; not changed.
+        threads: within an operator; 0 leaves their number to ONNX Runtime.
+        outputs: more float32 tensors that it shall give, behind its own outputs.
+        mem_pattern: whether a run takes its memory in one piece, as the run before needed it.
+    """
+    light = without_large_weights(model)
+    light.graph.output.extend(
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs
+    )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.enable_mem_pattern = mem_pattern
     options.log_severity_level = 4
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in large_weights(model)}
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+    options.add_external_initializers(list(weights), values)
     return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        light.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

@@ -70,7 +70,6 @@ def fold_normalization(model: onnx.ModelProto, normalize: Normalize) -> Folded:
         _write_out(graph, source, normalize)
     graph.input[0].name = "pixels"
     graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
-    onnx.checker.check_model(rewritten)
     return Folded(rewritten, folded=reason is None, mask_channel=mask, reason=reason)
 
 

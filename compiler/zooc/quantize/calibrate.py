@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
 
 from zooc.diagnostics import ZoocError, error
-from zooc.quantize.sketches import NotFiniteError, Sketches
-from zooc.quantize.workers import Item, Run, Tally, stream
+from zooc.quantize.observer import Observer
+from zooc.quantize.sketches import Sketches
+from zooc.quantize.workers import Item, Tally, stream
 
-__all__ = ["calibrate", "no_images", "observer"]
+__all__ = ["calibrate", "no_images"]
 
 Batch = npt.NDArray[Any]
-_INLINE_LIMIT = 1 << 30
 
 
 def calibrate(
@@ -58,32 +53,12 @@ def calibrate(
         raise ZoocError(error("Z0415", "the calibration to be continued observed other tensors"))
     tally = Tally(sketches)
     try:
-        stream(_items(batches), observer(body, list(sketches)), tally, workers=threads, on_images=on_batch)
+        stream(_items(batches), Observer(body, list(sketches)), tally, workers=threads, on_images=on_batch)
     finally:
         sketches.become(tally.sketches)
     if not sketches.images:
         raise no_images()
     return sketches
-
-
-def observer(body: onnx.ModelProto, tensors: Sequence[str]) -> Run:
-    """A function from a batch to the values of the named tensors, to be called on any number of threads.
-
-    A call computes on the thread that makes it: a result does not depend on what else runs. It raises
-    `NotFiniteError` if the logits, which are not sketched, are the first to be NaN or infinite.
-    """
-    session = _observing_session(body, tensors)
-    source, answer = body.graph.input[0].name, body.graph.output[0].name
-    wanted = [name for name in tensors if name not in (source, answer)]
-
-    def run(batch: Batch) -> dict[str, Batch]:
-        *found, logits = session.run([*wanted, answer], {source: batch})
-        if not np.isfinite(logits).all() and all(np.isfinite(values).all() for values in found):
-            raise NotFiniteError(answer, logits)
-        every = {source: batch, **dict(zip(wanted, found, strict=True)), answer: logits}
-        return {name: every[name] for name in tensors}
-
-    return run
 
 
 def no_images() -> ZoocError:
@@ -102,36 +77,3 @@ def _items(batches: Iterable[Batch]) -> Iterator[Item]:
     for batch in batches:
         yield Item(range(first, first + len(batch)), lambda batch=batch: (batch, len(batch)))  # type: ignore[misc]
         first += len(batch)
-
-
-def _observing_session(body: onnx.ModelProto, tensors: Sequence[str]) -> ort.InferenceSession:
-    have = {v.name for v in [*body.graph.output, *body.graph.input]}
-    extra = [
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        for name in tensors
-        if name not in have
-    ]
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.enable_mem_pattern = False
-    options.intra_op_num_threads = 1
-    providers = ["CPUExecutionProvider"]
-    if body.ByteSize() < _INLINE_LIMIT:
-        return ort.InferenceSession(_with_outputs(body, extra), options, providers=providers)
-    observed = onnx.ModelProto()
-    observed.CopyFrom(body)
-    observed.graph.output.extend(extra)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "body.onnx"
-        onnx.save(observed, os.fspath(path), save_as_external_data=True, location="body.data")
-        return ort.InferenceSession(os.fspath(path), options, providers=providers)
-
-
-def _with_outputs(body: onnx.ModelProto, extra: Sequence[onnx.ValueInfoProto]) -> bytes:
-    """The serialized body with more outputs, without a second copy of its weights."""
-    own = len(body.graph.output)
-    try:
-        body.graph.output.extend(extra)
-        return bytes(body.SerializeToString())
-    finally:
-        del body.graph.output[own:]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,26 @@ import onnx
 from onnx import numpy_helper
 
 from zooc.quantize.body_graph import BodyGraph
-from zooc.quantize.layer_probe import Probe, quantized_layers, run_batches
+from zooc.quantize.layer_inputs import mean_inputs
+from zooc.quantize.observer import Observer
+from zooc.quantize.quantized_layers import QuantizedLayer, quantized_layers
+from zooc.quantize.workers import MOST_WORKERS, Run
+from zooc_runtime.machine import available_cores
 
-__all__ = ["correct_biases"]
+__all__ = ["bias_inputs", "correct_biases"]
 
 _LARGEST_BIAS = 2.0**31 - 1
+
+Floats = npt.NDArray[np.float32]
+Stored = Mapping[str, onnx.TensorProto]
+
+
+def bias_inputs(body: onnx.ModelProto) -> list[str]:
+    """The tensors of a float body whose values `correct_biases` may need."""
+    constants = {t.name for t in body.graph.initializer}
+    weighted = (node for node in body.graph.node if node.op_type in ("Conv", "Gemm"))
+    sources = (str(node.input[0]) for node in weighted if node.input[1] in constants)
+    return [source for source in dict.fromkeys(sources) if source not in constants]
 
 
 def correct_biases(
@@ -23,6 +40,7 @@ def correct_biases(
     quantized: onnx.ModelProto,
     batches: Sequence[npt.NDArray[Any]],
     on_batch: Callable[[int], None] | None = None,
+    observe: Run | None = None,
 ) -> None:
     """Takes the mean error of every layer's channels off their biases.
 
@@ -30,7 +48,8 @@ def correct_biases(
     Nagel et al. (arXiv 1906.04721, section 4.2) subtract that shift from the bias. NNCF's fast variant
     measures each layer by itself, on the inputs of the float network, so that one pass corrects all layers;
     so does this, on the real distribution of the inputs, rounded and clipped as they will be, and with the
-    padding as it is, where NNCF sends a single vector of means through the layer.
+    padding as it is, where NNCF sends a single vector of means through the layer. Only what the layer's
+    inputs are on average has to be measured (`mean_inputs`), since its sums are linear in them.
 
     A shift estimated from a few images is uncertain by its standard error, which matters for the classifier:
     it has one value an image. Each is taken times `max(0, 1 - error^2 / shift^2)`, the positive-part
@@ -40,28 +59,80 @@ def correct_biases(
     Args:
         body: float32, the one that was quantized.
         quantized: its QDQ form; its int32 biases are changed in place.
-        batches: calibration images; 16 to 32 do.
+        batches: calibration images.
         on_batch: called with the number of images of each batch when it is done.
+        observe: runs the float body, giving at least `bias_inputs(body)`; `None` opens it anew.
     """
     graph, target = BodyGraph(body), BodyGraph(quantized)
-    probe = Probe(body, target)
-    # Last layer first: ONNX Runtime computes outputs from the last to the first, and would keep all layers'
-    # results until it comes to the first layer's.
-    layers = [layer for layer in reversed(quantized_layers(graph, target)) if layer.bias is not None]
+    layers = [layer for layer in quantized_layers(graph, target) if layer.stored_bias is not None]
     if not layers or not batches:
         return
-    for layer in layers:
-        probe.shift(layer)
-    results = run_batches(probe.session(), batches, on_batch)
     stored = {t.name: t for t in quantized.graph.initializer}
-    for place, layer in enumerate(layers):
-        assert layer.bias is not None
-        samples = np.concatenate([r[place] for r in results]).astype(np.float64)
+    observe = observe or Observer(body, bias_inputs(body))
+
+    def measure(batch: npt.NDArray[Any]) -> list[_Inputs]:
+        with observe(batch) as values:
+            return [_Inputs.of(layer, values[layer.source], stored) for layer in layers]
+
+    seen: list[list[_Inputs]] = [[] for _ in layers]
+    with ThreadPoolExecutor(min(available_cores(), MOST_WORKERS)) as pool:
+        for batch, found in zip(batches, pool.map(measure, batches), strict=True):
+            for inputs, more in zip(found, seen, strict=True):
+                more.append(inputs)
+            if on_batch is not None:
+                on_batch(len(batch))
+    for layer, each in zip(layers, seen, strict=True):
+        assert layer.stored_bias is not None
+        bias, scale = (numpy_helper.to_array(stored[name]) for name in layer.stored_bias)
+        samples = _shifts(layer, each, stored) + (bias * scale.astype(np.float64) - layer.bias)
         shift = _certain_part(samples, alone=layer.node.op_type == "Conv")
-        bias, scale = (numpy_helper.to_array(stored[name]) for name in layer.bias)
         corrected = np.rint(bias - shift / scale.astype(np.float64))
         corrected = np.clip(corrected, -_LARGEST_BIAS, _LARGEST_BIAS).astype(np.int32)
-        stored[layer.bias[0]].CopyFrom(numpy_helper.from_array(corrected, layer.bias[0]))
+        stored[layer.stored_bias[0]].CopyFrom(numpy_helper.from_array(corrected, layer.stored_bias[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """A batch's mean inputs of a layer's sums, float32 `[batch, groups, inputs]`.
+
+    Attributes:
+        exact: those of the float network.
+        error: how far rounding to levels moves them; `None` for pixels.
+    """
+
+    exact: Floats
+    error: Floats | None
+
+    @classmethod
+    def of(cls, layer: QuantizedLayer, values: npt.NDArray[Any], stored: Stored) -> _Inputs:
+        kernel, values = layer.shape[2:], values.astype(np.float32, copy=False)
+        exact = mean_inputs(layer.node, kernel, values)
+        if layer.levels is None:
+            return cls(exact, None)
+        scale, zero_point = (numpy_helper.to_array(stored[name]) for name in layer.levels)
+        error = np.rint(values / scale)
+        limits, zero = np.iinfo(zero_point.dtype), float(zero_point)
+        np.clip(error, limits.min - zero, limits.max - zero, out=error)
+        error *= scale
+        error -= values
+        return cls(exact, mean_inputs(layer.node, kernel, error))
+
+
+def _shifts(layer: QuantizedLayer, each: Sequence[_Inputs], stored: Stored) -> npt.NDArray[np.float64]:
+    """`E[W' x'] - E[W x]` of every image, `[images, channels]`."""
+    levels, scale = (numpy_helper.to_array(stored[name]) for name in layer.stored_weight)
+    rounded = layer.rows(levels * layer.broadcast(scale))
+    exact = np.concatenate([inputs.exact for inputs in each])
+    result = _products(rounded - layer.rows(layer.weight), exact)
+    if layer.levels is not None:
+        result += _products(rounded, np.concatenate([i.error for i in each if i.error is not None]))
+    return result.astype(np.float64)
+
+
+def _products(rows: Floats, inputs: Floats) -> Floats:
+    """`[groups, channels, inputs]` and `[images, groups, inputs]` to `[images, groups * channels]`."""
+    sums = rows @ inputs.transpose(1, 2, 0)
+    return np.asarray(sums.reshape(-1, len(inputs)).T)
 
 
 def _certain_part(samples: npt.NDArray[np.float64], *, alone: bool) -> npt.NDArray[np.float64]:

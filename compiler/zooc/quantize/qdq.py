@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,6 +27,7 @@ from zooc.quantize.placement import NodePlan, Placement, operands, place
 from zooc.quantize.ranges import Range, symmetric
 from zooc.quantize.records import LayerDescriber, Quantized
 from zooc.quantize.saturation import walk
+from zooc.weights import without_large_weights
 
 __all__ = ["quantize_body"]
 
@@ -116,8 +117,7 @@ class _Writer:
         self._initializers: dict[str, onnx.TensorProto] = {}
 
     def write(self) -> onnx.ModelProto:
-        model = onnx.ModelProto()
-        model.CopyFrom(self._graph.model)
+        model = without_large_weights(self._graph.model)
         for name in self._graph.inputs:
             if name in self._placement.quantized:
                 self._quantize(name, name)
@@ -135,7 +135,8 @@ class _Writer:
             for position, name in enumerate(node.output):
                 if name in self._placement.quantized:
                     self._quantize_output(node, position, name)
-        _replace(model.graph, self._nodes, self._initializers)
+        stored = [*self._graph.model.graph.initializer, *self._initializers.values()]
+        _replace(model.graph, self._nodes, stored)
         return model
 
     def _reads_levels(self, tensor: str) -> bool:
@@ -279,10 +280,11 @@ def _channel_axis(node: onnx.NodeProto) -> int:
     return 0 if node.op_type == "Gemm" and attribute(node, "transB", 0) else 1
 
 
-def _replace(graph: onnx.GraphProto, nodes: list[onnx.NodeProto], added: dict[str, onnx.TensorProto]) -> None:
-    """Puts in the new nodes and initializers, drops initializers that nothing reads and stale value infos."""
+def _replace(
+    graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto], stored: Iterable[onnx.TensorProto]
+) -> None:
+    """Puts in the new nodes, and of the initializers those that are read; drops stale value infos."""
     used = {name for node in nodes for name in node.input} | {v.name for v in graph.output}
-    kept = [t for t in graph.initializer if t.name in used]
     del graph.node[:], graph.initializer[:], graph.value_info[:]
     graph.node.extend(nodes)
-    graph.initializer.extend([*kept, *added.values()])
+    graph.initializer.extend(tensor for tensor in stored if tensor.name in used)

@@ -11,9 +11,11 @@ import onnx
 from onnx import numpy_helper
 
 from zooc.memory import release
-from zooc.quantize.body_graph import BodyGraph, attribute
-from zooc.quantize.input_moments import InputMoments, sampled_inputs
-from zooc.quantize.layer_probe import Probe, QuantizedLayer, quantized_layers
+from zooc.quantize.body_graph import BodyGraph
+from zooc.quantize.input_moments import InputMoments
+from zooc.quantize.layer_inputs import sampled_inputs
+from zooc.quantize.observer import Observer
+from zooc.quantize.quantized_layers import QuantizedLayer, quantized_layers
 from zooc.quantize.rounding_search import search_rounding
 from zooc.quantize.saturation import within_pairs
 
@@ -60,10 +62,10 @@ def round_weights(
     """
     graph, target = BodyGraph(body), BodyGraph(quantized)
     stored = {t.name: t for t in quantized.graph.initializer}
-    layers = [_Layer(graph, layer) for layer in quantized_layers(graph, target)]
+    layers = quantized_layers(graph, target)
     random = np.random.default_rng(0)
     for some in _passes(layers) if batches else ():
-        moments = _observe(Probe(body, target), some, batches, random)
+        moments = _observe(body, some, batches, random)
         release()
         for layer in some:
             _round(layer, moments.pop(0), stored, bounded=bounded)
@@ -72,44 +74,25 @@ def round_weights(
 
 
 def _observe(
-    probe: Probe, layers: list[_Layer], batches: Sequence[npt.NDArray[Any]], random: np.random.Generator
+    body: onnx.ModelProto,
+    layers: list[QuantizedLayer],
+    batches: Sequence[npt.NDArray[Any]],
+    random: np.random.Generator,
 ) -> list[InputMoments]:
     """The moments of the layers' inputs in the float network."""
-    session = probe.session(list(dict.fromkeys(layer.source for layer in layers)))
-    (pixels,), sources = session.get_inputs(), [output.name for output in session.get_outputs()]
+    observe = Observer(body, list(dict.fromkeys(layer.source for layer in layers)))
     release()
     moments = [InputMoments() for _ in layers]
     for batch in batches:
-        values = dict(zip(sources, session.run(None, {pixels.name: batch}), strict=True))
-        for layer, seen in zip(layers, moments, strict=True):
-            seen.add(sampled_inputs(layer.node, layer.weight.shape[2:], values[layer.source], random))
+        with observe(batch) as values:
+            for layer, seen in zip(layers, moments, strict=True):
+                seen.add(sampled_inputs(layer.node, layer.shape[2:], values[layer.source], random))
     return moments
 
 
-class _Layer:
-    """A layer of the float body; `rows` are its weights, or the like, as `[groups, channels, inputs]`."""
-
-    def __init__(self, graph: BodyGraph, layer: QuantizedLayer) -> None:
-        self.node = graph.nodes[layer.index]
-        self.source = str(self.node.input[0])
-        self.quantized = layer
-        weight = graph.constant(self.node.input[1])
-        assert weight is not None
-        self.weight = weight
-        self.groups = attribute(self.node, "group", 1)
-        self.transposed = self.node.op_type != "Conv" and not attribute(self.node, "transB", 0)
-        self.inputs = len(weight) if self.transposed else weight[0].size
-
-    def rows(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return (values.T if self.transposed else values).reshape(self.groups, -1, self.inputs)
-
-    def from_rows(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return rows[0].T if self.transposed else rows.reshape(self.weight.shape)
-
-
-def _passes(layers: list[_Layer]) -> Iterator[list[_Layer]]:
+def _passes(layers: list[QuantizedLayer]) -> Iterator[list[QuantizedLayer]]:
     """Those that can be rounded, in order, as many together as memory allows."""
-    some: list[_Layer] = []
+    some: list[QuantizedLayer] = []
     size = 0
     for layer in layers:
         if layer.inputs > _MOST_INPUTS:
@@ -125,25 +108,23 @@ def _passes(layers: list[_Layer]) -> Iterator[list[_Layer]]:
 
 
 def _round(
-    layer: _Layer, moments: InputMoments, stored: dict[str, onnx.TensorProto], *, bounded: bool
+    layer: QuantizedLayer, moments: InputMoments, stored: dict[str, onnx.TensorProto], *, bounded: bool
 ) -> None:
     """Rewrites the layer's stored weights and bias."""
-    levels, scale = (numpy_helper.to_array(stored[name]) for name in layer.quantized.weight)
-    if not layer.transposed:
-        scale = scale.reshape(-1, *[1] * (levels.ndim - 1))
-    alpha = attribute(layer.node, "alpha", 1.0) if layer.node.op_type == "Gemm" else 1.0
-    exact = layer.weight * np.float32(alpha) / scale
+    levels, scale = (numpy_helper.to_array(stored[name]) for name in layer.stored_weight)
+    scale = layer.broadcast(scale)
+    exact = layer.weight / scale
     others = np.clip(levels + np.sign(exact - levels), -127, 127)
     if bounded:
-        others = within_pairs(levels, others, layer.node.op_type, int(not layer.transposed))
+        others = within_pairs(levels, others, layer.node.op_type, 1 - layer.channel_axis)
     error, change = layer.rows((levels - exact) * scale), layer.rows((others - levels) * scale)
-    chosen = search_rounding(error, change, _form(moments, centred=layer.quantized.bias is not None))
+    chosen = search_rounding(error, change, _form(moments, centred=layer.stored_bias is not None))
     rounded = np.where(layer.from_rows(chosen), others, levels).astype(np.int8)
-    _store(stored[layer.quantized.weight[0]], rounded)
-    if layer.quantized.bias is not None:
-        bias, bias_scale = (numpy_helper.to_array(stored[name]) for name in layer.quantized.bias)
+    _store(stored[layer.stored_weight[0]], rounded)
+    if layer.stored_bias is not None:
+        bias, bias_scale = (numpy_helper.to_array(stored[name]) for name in layer.stored_bias)
         shift = (chosen * change @ moments.mean()[..., None]).reshape(-1)
-        _store(stored[layer.quantized.bias[0]], bias - np.rint(shift / bias_scale).astype(np.int32))
+        _store(stored[layer.stored_bias[0]], bias - np.rint(shift / bias_scale).astype(np.int32))
 
 
 def _form(moments: InputMoments, *, centred: bool) -> Floats:

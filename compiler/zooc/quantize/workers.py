@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +34,9 @@ _POLL = 0.2
 """Seconds between looks for Ctrl-C, for platforms where a waiting thread does not notice it."""
 
 Batch = npt.NDArray[Any]
-Run = Callable[[Batch], Mapping[str, Batch]]
-"""A batch to the values of every sketched tensor; called on several threads at once."""
+Run = Callable[[Batch], AbstractContextManager[Mapping[str, Batch]]]
+"""A batch to the values of every sketched tensor, and perhaps more, for as long as the context lasts; called
+on several threads at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ class _Worker:
         """Adds the first `rows` of a batch of `size` images; all of it or, on failure, none."""
         with self.lock:
             self.half_counted = True
-            for name, value in values.items():
+            for name in self.tally.sketches if values else ():
+                value = values[name]
                 kept = value if rows == size else value[: len(value) * rows // size]
                 self.tally.sketches.update(name, kept)
             self.tally.sketches.images += rows
@@ -198,10 +201,10 @@ class _Crew:
         try:
             while (item := self._next_item()) is not None:
                 batch, rows = item.load()
-                values = {} if batch is None else self._run(batch)
-                self._bytes = max(self._bytes, sum(value.nbytes for value in values.values()))
-                worker.count(item, values, 1 if batch is None else len(batch), rows)
-                del batch, values
+                with nullcontext({}) if batch is None else self._run(batch) as values:
+                    self._bytes = max(self._bytes, sum(value.nbytes for value in values.values()))
+                    worker.count(item, values, 1 if batch is None else len(batch), rows)
+                del batch
                 self._events.put(len(item.indices))
         except BaseException as failure:  # handed to the calling thread, which raises it
             self.failure = self.failure or failure
