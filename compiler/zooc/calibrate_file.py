@@ -56,8 +56,9 @@ def measure(c: Compilation, shard: Shard) -> Calibration:
     quantize, preprocess = c.deployment.quantize, c.deployment.preprocess
     assert quantize.data is not None and preprocess is not None and c.prelude is not None
     images = CalibrationImages.find(quantize.data, preprocess.to_json()["steps"], shard)
-    tensors = tensors_to_observe(c.prepared_body, quantize)
-    sketches = run_calibration(c.prepared_body, c.prelude, images, tensors, c.observer, c.cache, c.progress)
+    sketches = run_calibration(
+        c.prepared_body, c.prelude, images, c.observed, c.observer, c.cache, c.progress
+    )
     c.warnings += [*images.warnings, *images.skip_warnings(), *c.cache.warnings]
     if not images.paths:
         message = f"shard {shard} has no images: there are only {images.drawn}"

@@ -24,7 +24,7 @@ __all__ = ["calibration_identity", "run_calibration"]
 _SKETCHES_VERSION = 3
 """Part of the cache key: raised when sketches of the same inputs would come out differently."""
 
-_SAVE_EVERY = 2.0
+_SAVE_EVERY = 5.0
 """Seconds of work that a killed calibration loses at most, and one batch."""
 
 
@@ -55,7 +55,7 @@ def run_calibration(
 ) -> Sketches:
     """Sketches of `tensors` over all images, the same to the bit however often it was interrupted.
 
-    The cache keeps finished sketches, and every two seconds what a run under way has done so far. Only if
+    The cache keeps finished sketches, and every five seconds what a run under way has done so far. Only if
     images are left to be run is `open_network` called: it gives at least the values of `tensors`.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ from zooc.graph import (
 )
 from zooc.importers import NotExpressible, vdsp_document
 from zooc.manifest import build_manifest
-from zooc.memory import release
+from zooc.memory import keep_freed, release
 from zooc.models import Network, load_network
 from zooc.progress import Progress
 from zooc.quantize import (
@@ -124,14 +125,18 @@ class Compilation:
         """Where the package goes."""
         return self.request.output or Path("build") / self.deployment.package.name
 
+    @cached_property
+    def observed(self) -> list[str]:
+        """The tensors of the prepared body that need a range (int8 only)."""
+        return list(tensors_to_observe(self.prepared_body, self.deployment.quantize))
+
     def observer(self) -> Observer:
         """The prepared body, open for calibration and for the correction of biases; opened once."""
         if self.opened is None:
-            tensors = tensors_to_observe(self.prepared_body, self.deployment.quantize)
+            tensors: Sequence[str] = self.observed
             if "bias" in self.deployment.quantize.corrections:
                 tensors = list(dict.fromkeys([*tensors, *bias_inputs(self.prepared_body)]))
             self.opened = Observer(self.prepared_body, tensors)
-            release()
         return self.opened
 
 
@@ -141,12 +146,14 @@ def run(compilation: Compilation) -> Compilation:
     Raises:
         ZoocError: the user's input cannot be compiled; nothing was written.
     """
+    keep_freed()
     for stage in STAGES:
         if stage.__name__ == compilation.request.stop_before:
             break
         with compilation.progress.stage(stage.__name__):
+            if stage in _TAKE_MUCH_MEMORY:
+                release()
             stage(compilation)
-            release()
     compilation.warnings += compilation.cache.warnings
     return compilation
 
@@ -217,10 +224,9 @@ def calibrate_ranges(c: Compilation) -> None:
         refuse_ranges(c.request.ranges, quantize)
         return
     assert quantize.data is not None and c.prelude is not None and c.deployment.preprocess is not None
-    tensors = tensors_to_observe(c.prepared_body, quantize)
     if c.request.ranges is not None:
         expected = calibration_identity(c.prepared_body, c.prelude, c.deployment.preprocess.to_json())
-        found = load_ranges(c.request.ranges, c.prepared_body, expected, tensors)
+        found = load_ranges(c.request.ranges, c.prepared_body, expected, c.observed)
         c.imported_ranges = not isinstance(found, Sketches)
         c.ranges = choose_ranges(found, quantize.calibrate) if isinstance(found, Sketches) else found
         with suppress(ZoocError):  # the images only serve to compare with float; they may be elsewhere
@@ -229,7 +235,7 @@ def calibrate_ranges(c: Compilation) -> None:
     c.images = CalibrationImages.find(quantize.data, c.deployment.preprocess.to_json()["steps"])
     c.warnings += c.images.warnings
     c.sketches = run_calibration(
-        c.prepared_body, c.prelude, c.images, tensors, c.observer, c.cache, c.progress
+        c.prepared_body, c.prelude, c.images, c.observed, c.observer, c.cache, c.progress
     )
     c.warnings += c.images.skip_warnings()
     c.ranges = choose_ranges(c.sketches, quantize.calibrate)
@@ -321,3 +327,6 @@ STAGES: tuple[Callable[[Compilation], None], ...] = (
     check_result,
     emit,
 )
+
+_TAKE_MUCH_MEMORY = (calibrate_ranges, quantize_network, assemble_graph)
+"""Before these what is free goes back to the system; to do so before every stage would cost a second."""

@@ -1,4 +1,4 @@
-"""Keeping a compile small: what the allocator holds on to without need."""
+"""Keeping a compile small and quick: what the allocator holds on to, and when it gives it back (glibc)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,31 @@ import ctypes
 import gc
 import sys
 
-__all__ = ["release"]
+__all__ = ["keep_freed", "release"]
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_NEVER = 1 << 30
+
+
+def keep_freed() -> None:
+    """Leave freed memory with the process until `release`.
+
+    Copies of a network's weights come and go in every stage. By itself the C library asks the system for each
+    anew, which then fills every page with zeros: for 100 MB that takes longer than the copying.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        if sys.platform == "linux":
+            library = ctypes.CDLL(None)
+            library.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+            library.mallopt(_M_MMAP_THRESHOLD, _NEVER)
 
 
 def release() -> None:
-    """Give freed memory back to the system, where the C library can be asked to (glibc).
+    """Give freed memory back to the system.
 
-    Copies of a network's weights come and go in every stage. Freed between others that stay, they would count
-    as ours to the end.
+    Freed between others that stay, copies of the weights would count as ours to the end.
     """
     gc.collect()  # graphs whose nodes point at each other
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError):
+        if sys.platform == "linux":
             ctypes.CDLL(None).malloc_trim(0)

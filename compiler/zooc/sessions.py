@@ -36,9 +36,21 @@ def open_session(
     options.intra_op_num_threads = threads
     options.enable_mem_pattern = mem_pattern
     options.log_severity_level = 4
-    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in large_weights(model)}
+    read = _read_by(light.graph)  # what nothing reads is not there any more when ONNX Runtime looks for it
+    weights = {t.name: numpy_helper.to_array(t) for t in large_weights(model) if t.name in read}
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
     options.add_external_initializers(list(weights), values)
     return onnxruntime.InferenceSession(
         light.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
+
+
+def _read_by(graph: onnx.GraphProto) -> set[str]:
+    """The names that a graph's nodes read, those inside of an If too, and its outputs."""
+    names = {value.name for value in graph.output}
+    for node in graph.node:
+        names.update(node.input)
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                names |= _read_by(attribute.g)
+    return names

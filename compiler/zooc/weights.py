@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,13 +10,13 @@ import onnx
 
 __all__ = ["large_weights", "without_large_weights"]
 
-_LARGE = 4096
-"""Bytes; sizes, axes and other small constants on which shapes depend have less."""
+_LARGE = 1024
+"""Values; sizes, axes and other small constants on which shapes depend have fewer."""
 
 
 def large_weights(model: onnx.ModelProto) -> Iterable[onnx.TensorProto]:
     """The stored tensors that `without_large_weights` leaves out, in order."""
-    return (tensor for tensor in model.graph.initializer if tensor.ByteSize() >= _LARGE)
+    return (tensor for tensor in model.graph.initializer if _is_large(tensor))
 
 
 def without_large_weights(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -28,7 +29,7 @@ def without_large_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     _copy_fields(model, light, all_but="graph")
     _copy_fields(model.graph, light.graph, all_but="initializer")
     for tensor in model.graph.initializer:
-        if tensor.ByteSize() < _LARGE:
+        if not _is_large(tensor):
             light.graph.initializer.append(tensor)
         else:
             elsewhere = light.graph.initializer.add(name=tensor.name, data_type=tensor.data_type)
@@ -36,6 +37,10 @@ def without_large_weights(model: onnx.ModelProto) -> onnx.ModelProto:
             elsewhere.data_location = onnx.TensorProto.EXTERNAL
             elsewhere.external_data.add(key="location", value="elsewhere")
     return light
+
+
+def _is_large(tensor: onnx.TensorProto) -> bool:
+    return bool(math.prod(tensor.dims) >= _LARGE)
 
 
 def _copy_fields(source: Any, target: Any, all_but: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from zooc.engine_log import quiet_engine
@@ -22,6 +23,7 @@ from zooc.graph.merge_branches import merge_branches
 from zooc.graph.remove_redundant import merge_duplicates, remove_identities
 from zooc.graph.remove_restrides import remove_restrides
 from zooc.shapes import inferred_graph
+from zooc.weights import large_weights, without_large_weights
 
 __all__ = ["simplify"]
 
@@ -48,7 +50,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         with quiet_engine():
             for _ in range(_MAX_ROUNDS):
-                graph = gs.import_onnx(_prepared(model))
+                graph = _import(model)
                 modified = _run_passes(graph)
                 model = _export(graph, model)
                 # Shapes that were unknown may follow now; a graph without change is already in final form.
@@ -79,18 +81,23 @@ def _run_passes(graph: gs.Graph) -> bool:
     return modified
 
 
-def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy with inferred shapes in place of whatever the file's value_info claims, constants as tensors.
+def _import(model: onnx.ModelProto) -> gs.Graph:
+    """The model with inferred shapes in place of whatever its value_info claims, constants as tensors.
 
-    (graphsurgeon takes a Constant node's plain `value_float` for a double.)
+    (graphsurgeon takes a Constant node's plain `value_float` for a double.) Large weights stay where they
+    are: the graph reads the model's own when it is asked for their values.
     """
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    del copy.graph.value_info[:]
-    for node in copy.graph.node:
+    light = without_large_weights(model)
+    del light.graph.value_info[:]
+    for node in light.graph.node:
         if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
             _use_tensor_form(node)
-    return _with_shapes(copy)
+    graph = gs.import_onnx(_with_shapes(light))
+    tensors = graph.tensors()
+    for weight in large_weights(model):
+        if weight.name in tensors:
+            tensors[weight.name].values, tensors[weight.name].data_location = LazyValues(weight), None
+    return graph
 
 
 def _use_tensor_form(node: onnx.NodeProto) -> None:

@@ -60,8 +60,13 @@ def equalize(body: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]:
         body: float32; not changed.
 
     Returns:
-        A body that computes the same, to the bit, and the names of the nodes whose channels were scaled.
+        A body that computes the same, to the bit (if nothing pays, the given one), and the names of the nodes
+        whose channels were scaled.
     """
+    graph = BodyGraph(body)
+    stored = {t.name: t for t in body.graph.initializer}
+    if all(_doublings(graph, pair) is None for pair in _pairs(graph, stored)):
+        return body, ()
     model = onnx.ModelProto()
     model.CopyFrom(body)
     graph = BodyGraph(model)
