@@ -83,12 +83,8 @@ def correct_biases(
                 on_batch(len(batch))
     for layer, each in zip(layers, seen, strict=True):
         assert layer.stored_bias is not None
-        bias, scale = (numpy_helper.to_array(stored[name]) for name in layer.stored_bias)
-        samples = _shifts(layer, each, stored) + (bias * scale.astype(np.float64) - layer.bias)
-        shift = _certain_part(samples, alone=layer.node.op_type == "Conv")
-        corrected = np.rint(bias - shift / scale.astype(np.float64))
-        corrected = np.clip(corrected, -_LARGEST_BIAS, _LARGEST_BIAS).astype(np.int32)
-        stored[layer.stored_bias[0]].CopyFrom(numpy_helper.from_array(corrected, layer.stored_bias[0]))
+        name = layer.stored_bias[0]
+        stored[name].CopyFrom(numpy_helper.from_array(_corrected(layer, each, stored), name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +112,17 @@ class _Inputs:
         error *= scale
         error -= values
         return cls(exact, mean_inputs(layer.node, kernel, error))
+
+
+def _corrected(layer: QuantizedLayer, each: Sequence[_Inputs], stored: Stored) -> npt.NDArray[np.int32]:
+    """The layer's bias, in levels."""
+    assert layer.stored_bias is not None
+    bias, scale = (numpy_helper.to_array(stored[name]) for name in layer.stored_bias)
+    scale = scale.astype(np.float64)
+    samples = _shifts(layer, each, stored) + (bias * scale - layer.bias)
+    shift = _certain_part(samples, alone=layer.node.op_type == "Conv")
+    corrected = np.clip(np.rint(bias - shift / scale), -_LARGEST_BIAS, _LARGEST_BIAS)
+    return np.asarray(corrected, np.int32)
 
 
 def _shifts(layer: QuantizedLayer, each: Sequence[_Inputs], stored: Stored) -> npt.NDArray[np.float64]:

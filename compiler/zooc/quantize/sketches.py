@@ -39,7 +39,7 @@ BINS = 4095
 
 _SIDE_BITS = 11
 _ZERO = 2047
-_CHUNK = 1 << 16
+_CHUNK = 1 << 18
 _LANES = 2
 """Values at even and odd places are counted apart: a processor cannot increment one counter twice in a row
 without waiting for the first increment, and after a ReLU every other value is zero."""
@@ -246,7 +246,7 @@ class Sketches:
         """Writes an `.npz` without pickles; atomically, so a killed run leaves the old file or the new."""
         temporary = path.with_name(path.name + ".part")
         with temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **self.arrays())
+            np.savez(file, allow_pickle=False, **self.arrays())
         os.replace(temporary, path)  # noqa: PTH105 - one atomic call, same on every platform
 
     @classmethod
