@@ -1,8 +1,8 @@
 """Measure packages and their peers in one run: the network alone, and end to end from JPEG files.
 
     python benchmarks/peers.py --export                 # once, where torch and timm are (zooc[models])
-    python benchmarks/peers.py [--networks resnest50d] [--onnx FILE] [--rounds 5] [--seconds 1.5]
-                               [--format human|json] [--write]
+    python benchmarks/peers.py [--networks resnest50d] [--onnx FILE] [--kinds latency] [--rounds 5]
+                               [--seconds 1.5] [--format human|json] [--write]
 
 Peers are ONNX Runtime in float32 and with its own quantize_static, OpenVINO, NNCF's int8 on OpenVINO, and the
 quantize_static graph on OpenVINO; those that are not installed are left out. NNCF wants versions of its own
@@ -44,6 +44,7 @@ NETWORKS = {
     "wide_resnet50_2": "timm.wide_resnet50_2",
     "iresnet50": "official.iresnet50",
 }
+KINDS = ("latency", "throughput", "images")
 DESCRIPTION = """\
 model {{ source onnx({onnx})  input [batch, 3, 224, 224]  classes {classes} }}
 preprocess {{ Resize(256)  CenterCrop(224)  ToTensor()
@@ -159,6 +160,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--onnx", nargs="*", type=Path, default=[], help="float32 files, input [N, 3, 224, 224]"
     )
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="what to measure")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
     parser.add_argument("--cores", type=int, default=_cores(), help="to use")
@@ -288,7 +290,7 @@ def _compare(
             process = Process(contestant, models, BUILD / name / f"{len(processes)}.log")
             stack.callback(process.close)
             processes.append(process)
-        rows: dict[str, list[dict[str, Any]]] = {"latency": [], "throughput": [], "images": []}
+        rows: dict[str, list[dict[str, Any]]] = {kind: [] for kind in options.kinds}
         for kind, table in rows.items():
             for process in processes:
                 if process.contestant.images if kind == "images" else process.contestant.network:
@@ -300,7 +302,9 @@ def _compare(
             _say(f"  round {number + 1} of {options.rounds}")
             for kind, table in rows.items():
                 for row in table:
-                    setting = {**row["setting"], "seconds": options.seconds}
+                    # A pipeline answers in bursts: from images a window has to hold many of them.
+                    seconds = options.seconds * (2 if kind == "images" else 1)
+                    setting = {**row["setting"], "seconds": seconds}
                     setting["images"] = photographs if kind == "images" else []
                     found = by_label[row["label"]].measure(setting)
                     row["rates"].append(

@@ -55,7 +55,8 @@ def render(results: dict[str, Any]) -> str:
     for name, rows in results["networks"].items():
         parts.append(f"\n## {name}\n")
         for kind, title in _TITLES.items():
-            parts += [f"### {title}\n", _table(kind, rows[kind])]
+            if kind in rows:
+                parts += [f"### {title}\n", _table(kind, rows[kind])]
     return "\n".join(parts)
 
 
@@ -86,19 +87,22 @@ def _promises(name: str, rows: dict[str, list[dict[str, Any]]]) -> list[str]:
             )
 
     def by_label(kind: str, label: str) -> dict[str, Any] | None:
-        return next((row for row in rows[kind] if row["label"] == label), None)
+        return next((row for row in rows.get(kind, ()) if row["label"] == label), None)
+
+    def best_peer(kind: str) -> dict[str, Any] | None:
+        return _best_peer(rows[kind]) if rows.get(kind) else None
 
     openvino, onnxruntime = _OURS
     if name in _FASTER:
-        peer = _best_peer(rows["throughput"])
-        promise("OpenVINO, throughput", by_label("throughput", openvino), peer, _FASTER[name])
+        ours = by_label("throughput", openvino)
+        promise("OpenVINO, throughput", ours, best_peer("throughput"), _FASTER[name])
         for kind, what in (("latency", "one image at a time"), ("throughput", "throughput")):
             ours, static = by_label(kind, onnxruntime), by_label(kind, _STATIC)
             promise(f"ONNX Runtime, {what}", ours, static, _FASTER_THAN_STATIC[name])
-    ours = max((row for row in rows["latency"] if row["label"] in _OURS), key=_rate)
-    promise(f"latency, {ours['label']}", ours, _best_peer(rows["latency"]), 1.0)
-    ours = max((row for row in rows["images"] if row["label"] in _OURS), key=_rate)
-    promise(f"from JPEG files, {ours['label']}", ours, _best_peer(rows["images"]), _END_TO_END)
+    for kind, what, least in (("latency", "latency", 1.0), ("images", "from JPEG files", _END_TO_END)):
+        ours = max((row for row in rows.get(kind, ()) if row["label"] in _OURS), key=_rate, default=None)
+        if ours is not None:
+            promise(f"{what}, {ours['label']}", ours, best_peer(kind), least)
     return lines
 
 
