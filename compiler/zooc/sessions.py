@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx
 import onnxruntime
@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 from zooc.weights import large_weights, without_large_weights
 
-__all__ = ["open_session"]
+__all__ = ["open_session", "weight_values"]
 
 
 def open_session(
@@ -18,6 +18,7 @@ def open_session(
     *,
     threads: int = 0,
     outputs: Sequence[str] = (),
+    weights: Mapping[str, onnxruntime.OrtValue] | None = None,
     mem_pattern: bool = True,
 ) -> onnxruntime.InferenceSession:
     """A CPU session that prints nothing.
@@ -26,6 +27,7 @@ def open_session(
         model: of any size, also beyond the 2 GiB that a serialized one may have; not changed.
         threads: within an operator; 0 leaves their number to ONNX Runtime.
         outputs: more float32 tensors that it shall give, behind its own outputs.
+        weights: `weight_values` of those that `model` was left without (`without_large_weights`).
         mem_pattern: whether a run takes its memory in one piece, as the run before needed it.
     """
     light = without_large_weights(model)
@@ -36,13 +38,20 @@ def open_session(
     options.intra_op_num_threads = threads
     options.enable_mem_pattern = mem_pattern
     options.log_severity_level = 4
-    read = _read_by(light.graph)  # what nothing reads is not there any more when ONNX Runtime looks for it
-    weights = {t.name: numpy_helper.to_array(t) for t in large_weights(model) if t.name in read}
-    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
-    options.add_external_initializers(list(weights), values)
+    # What nothing reads is not there any more when ONNX Runtime looks for it.
+    wanted = {tensor.name for tensor in light.graph.initializer} & _read_by(light.graph)
+    values = {**(weights or {}), **weight_values(model)}
+    given = [name for name in values if name in wanted]
+    options.add_external_initializers(given, [values[name] for name in given])
     return onnxruntime.InferenceSession(
         light.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
+
+
+def weight_values(model: onnx.ModelProto) -> dict[str, onnxruntime.OrtValue]:
+    """A model's large weights by name, as sessions take them; any number of sessions may share them."""
+    take = onnxruntime.OrtValue.ortvalue_from_numpy
+    return {tensor.name: take(numpy_helper.to_array(tensor)) for tensor in large_weights(model)}
 
 
 def _read_by(graph: onnx.GraphProto) -> set[str]:

@@ -40,7 +40,7 @@ def without_large_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _is_large(tensor: onnx.TensorProto) -> bool:
-    return bool(math.prod(tensor.dims) >= _LARGE)
+    return bool(math.prod(tensor.dims) >= _LARGE) and tensor.data_location != onnx.TensorProto.EXTERNAL
 
 
 def _copy_fields(source: Any, target: Any, all_but: str) -> None:

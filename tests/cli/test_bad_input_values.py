@@ -43,7 +43,7 @@ def test_idle_layers_and_channels_compile_with_all_that_int8_has(project: Any, w
     fill(project, **weights)
     answer = project.compile("--format", "json", quantize=EVERYTHING).succeeded().json
     assert answer["ok"]
-    found = project.zooc("analyze", "tiny.zoo", "--format", "json").succeeded().json
+    found = project.zooc("analyze", "tiny.zoo", "--json").succeeded().json
     assert found["logits"]["sqnr_db"] > 40
     assert found["logits"]["top1_agreement"] == 1.0
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 
 from zooc.analysis.integer_graph import ActivationPair, IntegerGraph, Layer
 from zooc.quantize import Agreement, compare_logits
-from zooc.sessions import open_session
+from zooc.sessions import open_session, weight_values
+from zooc.weights import without_large_weights
 
 __all__ = ["SoloHarm", "measure_solo", "quantize_alone"]
 
@@ -95,18 +97,20 @@ def measure_solo(
         batches: a few images; they are run once a layer.
         on_layer: called with 1 after each.
     """
-    source = reference.graph.input[0].name
-    expected = _logits(reference, source, batches)
+    light, weights = without_large_weights(reference), weight_values(reference)
+    expected = _logits(light, weights, batches)
     found = []
     for layer in layers:
-        got = _logits(quantize_alone(reference, graph, layer), source, batches)
+        got = _logits(quantize_alone(light, graph, layer), weights, batches)
         found.append(SoloHarm(layer, compare_logits(expected, got), len(expected)))
         on_layer(1)
     return found
 
 
-def _logits(model: onnx.ModelProto, source: str, batches: Sequence[Batch]) -> npt.NDArray[Any]:
-    session = open_session(model)
+def _logits(
+    model: onnx.ModelProto, weights: Mapping[str, onnxruntime.OrtValue], batches: Sequence[Batch]
+) -> npt.NDArray[Any]:
+    session, source = open_session(model, weights=weights), model.graph.input[0].name
     return np.concatenate([session.run(None, {source: batch})[0] for batch in batches])
 
 
