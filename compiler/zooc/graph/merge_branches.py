@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
-from zooc.graph.fold_batchnorm import batchnorm_affine
+from zooc.graph.layer_weights import batchnorm_affine
 
 __all__ = ["merge_branches"]
 

@@ -18,6 +18,8 @@ from onnx_graphsurgeon.logger import G_LOGGER
 from zooc.engine_log import quiet_engine
 from zooc.graph.fix_reshapes import fix_reshapes
 from zooc.graph.fold_batchnorm import fold_batchnorm
+from zooc.graph.fold_batchnorm_forward import fold_batchnorm_forward
+from zooc.graph.fold_batchnorm_residual import fold_batchnorm_residual
 from zooc.graph.fold_shapes import fold_shapes
 from zooc.graph.merge_branches import merge_branches
 from zooc.graph.remove_redundant import merge_duplicates, remove_identities
@@ -35,6 +37,8 @@ _PASSES: tuple[Callable[[gs.Graph], bool], ...] = (
     remove_restrides,
     remove_identities,
     fold_batchnorm,
+    fold_batchnorm_forward,
+    fold_batchnorm_residual,
     merge_branches,
     merge_duplicates,
 )
