@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 from machine import machine, sources_digest
-from peers_tables import render
+from peers_tables import LIMIT, render
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,6 +45,7 @@ NETWORKS = {
     "iresnet50": "official.iresnet50",
 }
 KINDS = ("latency", "throughput", "images")
+NETWORK_ALONE = KINDS[:2]
 DESCRIPTION = """\
 model {{ source onnx({onnx})  input [batch, 3, 224, 224]  classes {classes} }}
 preprocess {{ Resize(256)  CenterCrop(224)  ToTensor()
@@ -62,28 +63,27 @@ class Contestant:
     Attributes:
         model: of the files that `_prepare` makes.
         needs: a package without which it is left out.
-        network: whether it takes part in the network alone.
-        images: whether it takes part end to end.
+        kinds: what it takes part in.
     """
 
     label: str
     tool: str
     model: str
     needs: str = ""
-    network: bool = True
-    images: bool = True
+    kinds: tuple[str, ...] = KINDS
     options: dict[str, Any] = field(default_factory=dict)
 
 
 CONTESTANTS = (
-    Contestant("ONNX Runtime float32", "onnxruntime", "float", images=False),
+    Contestant("ONNX Runtime float32", "onnxruntime", "float", kinds=NETWORK_ALONE),
     Contestant("ONNX Runtime quantize_static", "onnxruntime", "static"),
-    Contestant("OpenVINO", "openvino", "float", "openvino", images=False),
+    Contestant("OpenVINO", "openvino", "float", "openvino", NETWORK_ALONE),
     Contestant("NNCF on OpenVINO", "openvino", "nncf", "nncf"),
     Contestant("quantize_static on OpenVINO", "openvino", "static", "openvino"),
-    Contestant("NNCF on OpenVINO, resizing too", "openvino-resizes", "nncf", "nncf", network=False),
+    Contestant("NNCF on OpenVINO, resizing too", "openvino-resizes", "nncf", "nncf", ("images",)),
     Contestant("zooc on ONNX Runtime", "zooc", "package", options={"engine": "onnxruntime"}),
     Contestant("zooc on OpenVINO", "zooc", "package", "openvino", options={"engine": "openvino"}),
+    Contestant(LIMIT, "products", "products", "openvino", ("throughput",)),
 )
 
 
@@ -92,7 +92,8 @@ class Process:
 
     def __init__(self, contestant: Contestant, models: dict[str, str], log: Path) -> None:
         self.contestant = contestant
-        job = {"tool": contestant.tool, "model": models[contestant.model], **contestant.options}
+        job = {"tool": contestant.tool, "model": models[contestant.model], "float": models["float"]}
+        job |= contestant.options
         with log.open("w", encoding="utf-8") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, str(WORKER), "serve", json.dumps(job)],
@@ -235,7 +236,12 @@ def _prepare(name: str, path: Path, calibration: list[str]) -> dict[str, str]:
     folder = BUILD / name
     folder.mkdir(parents=True, exist_ok=True)
     models = {"float": path, "static": folder / "static.onnx", "nncf": folder / "nncf.xml"}
-    for tool, model in (("quantize_static", models["static"]), ("nncf", models["nncf"])):
+    models["products"] = folder / "products.onnx"
+    for tool, model in (
+        ("quantize_static", models["static"]),
+        ("nncf", models["nncf"]),
+        ("products", models["products"]),
+    ):
         if tool == "nncf" and not _installed("nncf"):
             continue
         if not model.is_file() or model.stat().st_mtime < path.stat().st_mtime:
@@ -293,7 +299,7 @@ def _compare(
         rows: dict[str, list[dict[str, Any]]] = {kind: [] for kind in options.kinds}
         for kind, table in rows.items():
             for process in processes:
-                if process.contestant.images if kind == "images" else process.contestant.network:
+                if kind in process.contestant.kinds:
                     _say(f"  {kind}, settings: {process.contestant.label}")
                     setting = _best(process, kind, photographs, options)
                     table.append({"label": process.contestant.label, "setting": setting, "rates": []})

@@ -33,6 +33,8 @@ Make = Callable[[], Run]
 SIZE, SHORTER_SIDE = 224, 256
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
+PRODUCTS = 512, 14, 14
+"""Channels, height and width of the convolutions that measure the CPU's integer units."""
 
 
 def main() -> int:
@@ -173,6 +175,32 @@ class OpenVinoResizes(OpenVino):
             return np.asarray(image.convert("RGB"))
 
 
+class Products(OpenVino):
+    """Large integer convolutions and nothing else: what the CPU's integer units do in practice.
+
+    The rate is in images of the network: how many have that many products.
+    """
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        super().__init__(job)
+        import onnx
+
+        from zooc.inspection.macs import count_macs
+
+        ours, network = (count_macs(onnx.load(job[kind])) for kind in ("model", "float"))
+        self.images = ours / network
+
+    def inputs(self, setting: Setting) -> Iterator[Callable[[], NDArray[Any]]]:
+        """Activations for the first convolution."""
+        tensor = np.random.default_rng(0).standard_normal((setting["batch"], *PRODUCTS)).astype(np.float32)
+        return itertools.repeat(lambda: tensor)
+
+    def measure(self, setting: Setting) -> dict[str, float]:
+        """See the class."""
+        found = super().measure(setting)
+        return {**found, "per_second": found["per_second"] * self.images}
+
+
 class Zooc(Peer):
     """The generated package, through its own runtime."""
 
@@ -279,11 +307,56 @@ def nncf(job: dict[str, Any]) -> None:
     openvino.save_model(model, job["model"], compress_to_fp16=False)
 
 
-PREPARE: dict[str, Callable[[dict[str, Any]], None]] = {"quantize_static": quantize_static, "nncf": nncf}
+def products(job: dict[str, Any]) -> None:
+    """Twelve 3 x 3 convolutions, QDQ, U8S8, weights per channel, one behind the other."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    channels, layers = PRODUCTS[0], 12
+    random = np.random.default_rng(0)
+    constants = {
+        "scale": np.float32(0.02),
+        "zero": np.uint8(0),
+        "weight_scale": np.full(channels, 2e-5, np.float32),
+        "weight_zero": np.zeros(channels, np.int8),
+    }
+    nodes = []
+
+    def op(kind: str, inputs: list[str], **attributes: Any) -> str:
+        name = f"{kind}{len(nodes)}"
+        nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        return name
+
+    def quantized(value: str) -> str:
+        return op("DequantizeLinear", [op("QuantizeLinear", [value, "scale", "zero"]), "scale", "zero"])
+
+    value = quantized("input")
+    for layer in range(layers):
+        constants[f"weight{layer}"] = random.integers(-127, 128, (channels, channels, 3, 3)).astype(np.int8)
+        weight = op("DequantizeLinear", [f"weight{layer}", "weight_scale", "weight_zero"], axis=0)
+        value = quantized(op("Relu", [op("Conv", [value, weight], pads=[1, 1, 1, 1])]))
+    op("GlobalAveragePool", [value])
+    graph = helper.make_graph(
+        nodes,
+        "products",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", *PRODUCTS])],
+        [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, ["n", channels, 1, 1])],
+        [numpy_helper.from_array(np.asarray(values), name) for name, values in constants.items()],
+    )
+    opset = helper.make_opsetid("", 17)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=8), job["model"])
+
+
+PREPARE: dict[str, Callable[[dict[str, Any]], None]] = {
+    "quantize_static": quantize_static,
+    "nncf": nncf,
+    "products": products,
+}
 CONTESTANTS: dict[str, type[Peer]] = {
     "onnxruntime": OnnxRuntime,
     "openvino": OpenVino,
     "openvino-resizes": OpenVinoResizes,
+    "products": Products,
     "zooc": Zooc,
 }
 

@@ -55,3 +55,13 @@ def test_a_cpu_without_amx_is_named() -> None:
     rows = [row(STATIC, 10.0)]
     assert "no AMX" in page(latency=rows)
     assert "no AMX" not in page("avx2, amx_int8", latency=rows)
+
+
+def test_the_limit_of_the_integer_units_stands_beside_the_promise_and_is_no_peer() -> None:
+    rows = [
+        row(STATIC, 10.0),
+        row("zooc on OpenVINO", 12.0),
+        row("as many products in plain convolutions", 14.0),
+    ]
+    text = page(throughput=rows)
+    assert f"1.20 [1.20, 1.20] (at least 1.6; {STATIC}; products alone 1.40)" in text
