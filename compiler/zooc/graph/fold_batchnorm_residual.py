@@ -14,7 +14,7 @@ A fold is refused where anything else touches the stream, where some `a_c` is no
 would suffer. A stream is rounded in steps of one size for all channels, in proportion to the largest range
 among them. The standard deviations of the channels are `sigma = sqrt(var + eps)` before and `gamma` after:
 channel c's rounding error changes by `(max(gamma) / a_c) / max(sigma)`. Its root mean square over the
-channels may grow by a quarter at most, as there is one rounding less. (Training with BatchNormalization lets
+channels may grow by half a bit at most, as there is one rounding less. (Training with BatchNormalization lets
 it fall, because gamma varies less than sigma.)
 """
 
@@ -38,7 +38,7 @@ __all__ = ["fold_batchnorm_residual"]
 
 Array = npt.NDArray[np.float64]
 
-_MOST_GROWTH = 1.25
+_MOST_GROWTH = 2**0.5
 _SCALE_FREE = {"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool"}
 """`f(a x) = a f(x)` for `a > 0`, each channel by itself."""
 
