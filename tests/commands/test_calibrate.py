@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from zooc import calibration
+from zooc.calib_file import Calibration
 from zooc.frontend.vocabulary import CALIBRATION_METHODS
 
 FILE = "tiny.zoo"
@@ -154,6 +156,15 @@ def test_parts_of_different_calibrations_do_not_merge(workplace, change: str, wh
     workplace.zooc("calibrate", FILE, "--shard", "1/2", "-o", "a.calib")
     workplace.zooc("calibrate", FILE, "--shard", "2/2", "--set", change, "-o", "b.calib")
     assert what in workplace.refused("Z0467", "calibrate", "merge", "a.calib", "b.calib", "-o", "all.calib")
+
+
+def test_parts_from_different_versions_of_the_engine_merge_with_a_warning_that_names_them(workplace) -> None:
+    first, second = (workplace.folder / name for name in shards(workplace, 2))
+    part = Calibration.load(second)
+    replace(part, identity=replace(part.identity, engine="0.9.0")).save(second, force=True)
+    said = workplace.zooc("calibrate", "merge", first.name, second.name, "-o", "all.calib")
+    assert "Z0476" in said and f"0.9.0, {part.identity.engine}" in said
+    workplace.zooc("compile", FILE, "-o", "out", "--ranges", "all.calib")
 
 
 def write_other(folder: Path) -> None:
