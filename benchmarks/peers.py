@@ -325,7 +325,8 @@ def _best(process: Process, kind: str, photographs: list[str], options: argparse
     for streams, threads, batch in _candidates(kind, process.contestant, options.cores):
         setting = {"streams": streams, "threads": threads, "batch": batch}
         images = photographs if kind == "images" else []
-        found = process.measure({**setting, "seconds": options.seconds / 2, "images": images})
+        seconds = options.seconds * (2 if kind == "images" else 0.5)
+        found = process.measure({**setting, "seconds": seconds, "images": images})
         tried.append((found["per_second"], setting))
     return max(tried, key=lambda pair: pair[0])[1]
 

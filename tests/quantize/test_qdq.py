@@ -44,9 +44,10 @@ def squeeze_excite(n) -> None:
     n.head(n.conv(n.add("Mul", x, s, name="scale"), 8, 8, name="last"), 8)
 
 
-def split_attention(n) -> None:
+def split_attention(n, groups: int = 1) -> None:
     axis = n.store("axis", [1], np.int64)
-    x = n.add("Relu", n.conv(n.begin(), 3, 16, name="conv"), name="act")
+    x = n.add("Relu", n.conv(n.begin(), 3, 8, name="stem"), name="stem_act")
+    x = n.add("Relu", n.conv(x, 8, 16, name="conv", groups=groups), name="act")
     five = n.add("Reshape", x, n.store("to5", [-1, 2, 8, 16, 16], np.int64), name="five")
     total = n.add("ReduceSum", five, axis, name="total", keepdims=0)
     gap = n.add("ReduceMean", total, n.store("space", [2, 3], np.int64), name="gap", keepdims=1)
@@ -59,6 +60,14 @@ def split_attention(n) -> None:
     attention = n.add("Reshape", attention, n.store("a5", [-1, 2, 8, 1, 1], np.int64), name="r2")
     x = n.add("ReduceSum", n.add("Mul", five, attention, name="weigh"), axis, name="attend", keepdims=0)
     n.head(n.conv(x, 8, 8, name="next"), 8)
+
+
+def radix_in_groups(n) -> None:
+    split_attention(n, groups=2)
+
+
+def radix_and_cardinality_in_groups(n) -> None:
+    split_attention(n, groups=4)
 
 
 def inception(n) -> None:
@@ -116,6 +125,8 @@ NETS: list[Callable[..., None]] = [
     depthwise,
     squeeze_excite,
     split_attention,
+    radix_in_groups,
+    radix_and_cardinality_in_groups,
     inception,
     mixed_concat,
     matmul,
@@ -177,6 +188,57 @@ def test_split_attention_becomes_a_sigmoid_and_an_addition(net) -> None:
     assert not {"Softmax", "ReduceSum", "ReduceMean", "Transpose", "Reshape"} & set(after)
     assert after.count("Add") == after.count("Sigmoid") == 1
     assert after.count("Split") == after.count("Mul") == 2  # a Mul of everything would draw the sigmoid in
+
+
+@pytest.mark.parametrize(("groups", "of_each"), [(1, [1]), (2, [1, 1]), (4, [1, 1])])
+def test_groups_that_slices_do_not_cut_become_a_convolution_a_slice(net, groups: int, of_each) -> None:
+    n = net()
+    split_attention(n, groups)  # of four groups, the two narrow ones of a slice are joined
+    nodes = [node for node in prepare_body(n.model()).graph.node if node.name.startswith("conv/Conv")]
+    convolutions = [node for node in nodes if node.op_type == "Conv"]
+    assert [next(a.i for a in node.attribute if a.name == "group") for node in convolutions] == of_each
+    names = ["conv/Conv"] if groups == 1 else ["conv/Conv#0", "conv/Conv#1"]
+    assert [node.name for node in convolutions] == names
+
+
+def test_groups_whose_result_is_read_whole_stay(net, run) -> None:
+    n = net()
+    x = n.add("Relu", n.conv(n.conv(n.begin(), 3, 8), 8, 16, name="conv", groups=2), name="act")
+    n.add("Split", x, name="halves", outputs=2, axis=1, num_outputs=2)
+    half = n.add("Mul", "halves_out", n.add("Sigmoid", "halves_out1"))
+    n.head(n.add("Concat", half, x, axis=1), 24)
+    assert_groups_stay(n, run)
+
+
+def test_slices_of_unlike_width_stay_in_groups(net, run) -> None:
+    n = net()
+    x = n.add("Relu", n.conv(n.conv(n.begin(), 3, 8), 8, 16, name="conv", groups=2), name="act")
+    n.add("Split", x, n.store("widths", [4, 12], np.int64), name="parts", outputs=2, axis=1)
+    n.head(n.add("Add", n.conv("parts_out", 4, 8), n.conv("parts_out1", 12, 8)), 8)
+    assert_groups_stay(n, run)
+
+
+def assert_groups_stay(n, run) -> None:
+    body, images = n.model(), n.images(4)
+    prepared, expected = prepare_body(body), run(body, images)
+    assert "conv/Conv" in {node.name for node in prepared.graph.node}
+    np.testing.assert_allclose(run(prepared, images), expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kept"),
+    [
+        ("conv", {"conv/Conv#0", "conv/Conv#1"}),
+        ("conv/Conv", {"conv/Conv#0", "conv/Conv#1"}),
+        ("*/Conv", {"stem/Conv", "conv/Conv#0", "conv/Conv#1", "fc1/Conv", "fc2/Conv", "next/Conv"}),
+        ("conv/Conv#1", {"conv/Conv#1"}),
+    ],
+)
+def test_a_convolution_that_became_several_is_kept_by_its_name(net, quantized, pattern, kept) -> None:
+    n = net()
+    radix_in_groups(n)
+    result = quantized(prepare_body(n.model()), n.images(), replace(INT8, keep=(pattern,)))
+    assert {r.name for r in result.layers if r.dtype == "float" and "/Conv" in r.name} == kept
 
 
 @pytest.mark.parametrize("ceil_mode", [0, 1])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from zooc.deployment import Quantize
 from zooc.diagnostics import ZoocError, error
+from zooc.quantize.rewriting import SLICE
 
 __all__ = ["kept_nodes", "matches"]
 
@@ -17,12 +19,14 @@ def matches(pattern: str, node: str) -> bool:
 
     A node's name is `module/Operator`. A pattern means a node if, with `*`, `?` and `[...]` as in file
     names, it matches the whole name, the module, or a module around it: `fc` means `fc/Gemm`, `layer1`
-    everything in `layer1.*`.
+    everything in `layer1.*`. A node that has become several, `conv/Conv#0` and `conv/Conv#1`, is meant by the
+    name that it had, and each of them by its own.
     """
-    module = node.rpartition("/")[0] or node
+    whole = re.sub(rf"{SLICE}\d+$", "", node)
+    module = whole.rpartition("/")[0] or whole
     parts = module.split(".")
     around = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
-    return fnmatchcase(node, pattern) or any(fnmatchcase(name, pattern) for name in around)
+    return any(fnmatchcase(name, pattern) for name in (node, whole, *around))
 
 
 def kept_nodes(names: Sequence[str], quantize: Quantize) -> dict[str, str]:

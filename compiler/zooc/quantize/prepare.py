@@ -10,6 +10,7 @@ from zooc.quantize.group_rewrites import widen_groups
 from zooc.quantize.matrix_rewrites import gemm_instead_of_matmul_and_add
 from zooc.quantize.pool_rewrites import convolve_instead_of_average, pool_instead_of_mean
 from zooc.quantize.rewriting import Rewrite, rewrite_once
+from zooc.quantize.slice_rewrites import convolve_slices
 from zooc.quantize.split_attention_rewrites import attend_by_sigmoid, pool_before_sum, sum_slices_by_addition
 
 __all__ = ["REWRITES", "prepare_body"]
@@ -25,6 +26,7 @@ REWRITES: tuple[Rewrite, ...] = (
     clip_instead_of_hard_swish,
     clip_instead_of_hard_sigmoid,
     scale_weights_instead_of_tensor,
+    convolve_slices,
     widen_groups,
 )
 """In order; each is applied until it finds nothing more."""

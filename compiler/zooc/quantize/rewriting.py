@@ -12,7 +12,11 @@ from onnx import helper, numpy_helper
 
 from zooc.quantize.body_graph import BodyGraph
 
-__all__ = ["Replacement", "Rewrite", "maker_for", "reduced_axes", "rewrite_once"]
+__all__ = ["SLICE", "Replacement", "Rewrite", "maker_for", "reduced_axes", "rewrite_once"]
+
+
+SLICE = "#"
+"""Between a node's name and a number where the node has become several, alike."""
 
 
 class Replacement:
@@ -23,6 +27,11 @@ class Replacement:
         self.prefix = graph.name(index)
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
+        self.removed: set[int] = set()
+
+    def replaces(self, *indices: int) -> None:
+        """Takes the place of these later nodes too; the new ones give their outputs."""
+        self.removed.update(indices)
 
     def node(self, op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> str:
         """Adds a node (the first new one keeps the old name) and returns its first output."""
@@ -31,11 +40,23 @@ class Replacement:
         self.nodes.append(helper.make_node(op, inputs, outputs, name=name, **attributes))
         return outputs[0]
 
-    def copy(self, node: onnx.NodeProto, inputs: list[str], output: str, **attributes: Any) -> str:
-        """Adds a node like another, under its name, with these attributes changed; returns its output."""
+    def copy(
+        self,
+        node: onnx.NodeProto,
+        inputs: list[str],
+        output: str,
+        *,
+        part: int | None = None,
+        **attributes: Any,
+    ) -> str:
+        """Adds a node like another, under its name, with these attributes changed; returns its output.
+
+        With `part` it is one of several like it.
+        """
         same = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         options = {**same, **attributes}
-        self.nodes.append(helper.make_node(node.op_type, inputs, [output], name=node.name, **options))
+        name = node.name if part is None else f"{node.name}{SLICE}{part}"
+        self.nodes.append(helper.make_node(node.op_type, inputs, [output], name=name, **options))
         return output
 
     def constant(self, name: str, values: npt.NDArray[np.generic]) -> str:
@@ -55,7 +76,13 @@ def rewrite_once(model: onnx.ModelProto, rewrite: Rewrite) -> bool:
     found = {i: r for i in range(len(graph.nodes)) if (r := rewrite(graph, i)) is not None}
     if not found:
         return False
-    nodes = [n for i, old in enumerate(graph.nodes) for n in (found[i].nodes if i in found else [old])]
+    removed = {i for r in found.values() for i in r.removed}
+    nodes = [
+        node
+        for i, old in enumerate(graph.nodes)
+        if i not in removed
+        for node in (found[i].nodes if i in found else [old])
+    ]
     read = {v.name for v in model.graph.output}
     live = []
     for node in reversed(nodes):
