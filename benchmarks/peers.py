@@ -308,9 +308,7 @@ def _compare(
             _say(f"  round {number + 1} of {options.rounds}")
             for kind, table in rows.items():
                 for row in table:
-                    # A pipeline answers in bursts: from images a window has to hold many of them.
-                    seconds = options.seconds * (2 if kind == "images" else 1)
-                    setting = {**row["setting"], "seconds": seconds}
+                    setting = {**row["setting"], "seconds": _window(kind, options)}
                     setting["images"] = photographs if kind == "images" else []
                     found = by_label[row["label"]].measure(setting)
                     row["rates"].append(
@@ -319,14 +317,18 @@ def _compare(
     return rows
 
 
+def _window(kind: str, options: argparse.Namespace) -> float:
+    """Seconds of a measurement: a pipeline answers in bursts, of which a window has to hold many."""
+    return float(options.seconds) * (2 if kind == "images" else 1)
+
+
 def _best(process: Process, kind: str, photographs: list[str], options: argparse.Namespace) -> dict[str, int]:
     """The fastest of a few settings: of a single request for latency, of images a second otherwise."""
     tried = []
     for streams, threads, batch in _candidates(kind, process.contestant, options.cores):
         setting = {"streams": streams, "threads": threads, "batch": batch}
         images = photographs if kind == "images" else []
-        seconds = options.seconds * (2 if kind == "images" else 0.5)
-        found = process.measure({**setting, "seconds": seconds, "images": images})
+        found = process.measure({**setting, "seconds": _window(kind, options), "images": images})
         tried.append((found["per_second"], setting))
     return max(tried, key=lambda pair: pair[0])[1]
 
