@@ -27,6 +27,7 @@ import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
 from zooc.graph.layer_weights import (
+    SCALE_FREE,
     batchnorm_affine,
     input_channels,
     output_channels,
@@ -39,8 +40,6 @@ __all__ = ["fold_batchnorm_residual"]
 Array = npt.NDArray[np.float64]
 
 _MOST_GROWTH = 2**0.5
-_SCALE_FREE = {"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool"}
-"""`f(a x) = a f(x)` for `a > 0`, each channel by itself."""
 
 
 @dataclass
@@ -147,7 +146,7 @@ def _has_rank(tensor: gs.Tensor, rank: int | None) -> bool:
 
 
 def _lets_through(node: gs.Node) -> bool:
-    return node.op == "Add" or (node.op in _SCALE_FREE and len(node.outputs) == 1)
+    return node.op == "Add" or (node.op in SCALE_FREE and len(node.outputs) == 1)
 
 
 def _is_norm(node: gs.Node) -> bool:

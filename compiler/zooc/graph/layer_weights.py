@@ -7,6 +7,7 @@ import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
 __all__ = [
+    "SCALE_FREE",
     "affine_map",
     "batchnorm_affine",
     "input_channels",
@@ -17,6 +18,9 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.float64]
+
+SCALE_FREE = frozenset({"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool"})
+"""Operators with `f(s x) = s f(x)` for `s > 0`, each channel by itself."""
 
 
 def output_channels(layer: gs.Node) -> int | None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
+from zooc.graph.layer_weights import SCALE_FREE
 from zooc.quantize.body_graph import BodyGraph, attribute
 
 __all__ = ["equalize"]
@@ -28,8 +29,6 @@ _MEAN_SQUARE = 1.0 / 20.0
 
 _MOST_ROUNDS = 4
 _LARGEST_DOUBLINGS = 20
-_SCALE_FREE = {"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool"}
-"""`f(s x) = s f(x)` for `s > 0`, each channel by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ def _scales_along(graph: BodyGraph, index: int) -> bool:
     if node.op_type == "Flatten":
         shape = graph.shape(node.input[0])
         return attribute(node, "axis", 1) == 1 and shape is not None and all(d == 1 for d in shape[2:])
-    return node.op_type in _SCALE_FREE and len(node.output) == 1
+    return node.op_type in SCALE_FREE and len(node.output) == 1
 
 
 def _rows(graph: BodyGraph, index: int) -> npt.NDArray[np.float32]:
