@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -27,6 +27,7 @@ from zooc.frontend import load_deployment
 from zooc.goldens import Golden, check_against_pillow, make_goldens
 from zooc.graph import (
     Folded,
+    as_image_input,
     assemble,
     build_postlude,
     build_prelude,
@@ -35,7 +36,7 @@ from zooc.graph import (
     simplify,
 )
 from zooc.importers import NotExpressible, vdsp_document
-from zooc.manifest import build_manifest
+from zooc.manifest import build_manifest, stage_boundaries
 from zooc.memory import keep_freed, release
 from zooc.models import Network, load_network
 from zooc.progress import Progress
@@ -57,6 +58,7 @@ from zooc.quantize import (
 )
 from zooc.range_file import load_ranges, read_table, refuse_ranges
 from zooc.report import render_report
+from zooc.verification import check_whole
 
 if TYPE_CHECKING:
     from zooc.measure import Speed
@@ -115,7 +117,7 @@ class Compilation:
     images_agreed_on: int = 0
     float_nodes: Sequence[FloatLayer] = ()
     images_compared: int = 0
-    model: onnx.ModelProto = field(init=False)
+    model: bytes = b""
     goldens: list[Golden] = field(default_factory=list)
     speed: Speed | None = None
     package: Path | None = None
@@ -268,15 +270,16 @@ def hold_contract(c: Compilation) -> None:
 
 
 def assemble_graph(c: Compilation) -> None:
-    """One graph from image to probabilities."""
-    c.model = assemble(c.prelude, c.body, c.postlude)
+    """One graph from image to probabilities, as the bytes that will be written."""
+    c.model = assemble(c.prelude, c.body, c.postlude).SerializeToString(deterministic=True)
 
 
 def check_result(c: Compilation) -> None:
-    """Compare with Pillow and with the float network; record golden inputs and outputs."""
+    """Compare with Pillow, the whole graph with its stages, and int8 with float; record goldens."""
     if c.prelude is not None and c.deployment.preprocess is not None:
         c.images_compared = check_against_pillow(c.prelude, c.deployment.preprocess)
     c.goldens = make_goldens(c.prelude, c.body, c.postlude)
+    check_whole(c.model, stage_boundaries(c), c.network.batch, whole_inputs(c))
     if c.images is not None and c.prelude is not None:
         with c.progress.track("comparing with float", len(c.images.paths)) as advance:
             batches = pixel_batches(c.prelude, c.images, c.network.batch or 1)
@@ -289,12 +292,21 @@ def check_result(c: Compilation) -> None:
         c.speed = measure_speed(c.deployment.preprocess, c.float_body, c.body, c.prelude)
 
 
+def whole_inputs(c: Compilation) -> Iterator[npt.NDArray[Any]]:
+    """What the whole graph is tried on: the goldens' inputs, and some of the calibration images."""
+    yield from (next(iter(golden.values.values())) for golden in c.goldens)
+    if c.images is not None and c.prelude is not None:
+        some = c.images.sample(_WHOLE_IMAGES)
+        decoded = (some.usable(path) for path in some.paths)
+        yield from (as_image_input(c.prelude, image) for image in decoded if image is not None)
+
+
 def emit(c: Compilation) -> None:
     """Write the package, all or nothing."""
     labels = c.deployment.postprocess.labels
     contents = PackageContents(
         deployment=c.deployment,
-        model=c.model.SerializeToString(deterministic=True),
+        model=c.model,
         manifest=build_manifest(c),
         goldens=golden_bytes({name: array for golden in c.goldens for name, array in golden.arrays()}),
         label_names=labels.names if labels else None,
@@ -327,6 +339,9 @@ STAGES: tuple[Callable[[Compilation], None], ...] = (
     check_result,
     emit,
 )
+
+_WHOLE_IMAGES = 8
+"""Calibration images on which the whole graph is compared with its stages."""
 
 _TAKE_MUCH_MEMORY = (calibrate_ranges, quantize_network, assemble_graph)
 """Before these what is free goes back to the system; to do so before every stage would cost a second."""

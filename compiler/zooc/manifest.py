@@ -25,13 +25,12 @@ from zooc.summary import agreement_json
 if TYPE_CHECKING:
     from zooc.driver import Compilation
 
-__all__ = ["build_manifest"]
+__all__ = ["build_manifest", "stage_boundaries"]
 
 
 def build_manifest(c: Compilation) -> dict[str, Any]:
     """Schema 1 of `docs/design/architecture.md`, without the file hashes."""
     deployment = c.deployment
-    stages = {"prelude": c.prelude, "body": c.body, "postlude": c.postlude}
     preprocess = deployment.preprocess
     labels = deployment.postprocess.labels
     return {
@@ -56,10 +55,7 @@ def build_manifest(c: Compilation) -> dict[str, Any]:
             "parameters": c.network.parameters,
             "macs": count_macs(c.float_body),
         },
-        "stages": {
-            name: stage and {"input": stage.graph.input[0].name, "output": stage.graph.output[0].name}
-            for name, stage in stages.items()
-        },
+        "stages": stage_boundaries(c),
         "preprocess": preprocess
         and {
             **preprocess.to_json(),
@@ -83,6 +79,15 @@ def build_manifest(c: Compilation) -> dict[str, Any]:
             "onnxruntime": onnxruntime.__version__,
             "pillow": PIL.__version__,
         },
+    }
+
+
+def stage_boundaries(c: Compilation) -> dict[str, dict[str, str] | None]:
+    """The tensors between which each stage stands, `None` for a stage that there is not."""
+    stages = {"prelude": c.prelude, "body": c.body, "postlude": c.postlude}
+    return {
+        name: stage and {"input": stage.graph.input[0].name, "output": stage.graph.output[0].name}
+        for name, stage in stages.items()
     }
 
 

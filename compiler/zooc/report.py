@@ -42,7 +42,7 @@ def _facts(c: Compilation) -> dict[str, Any]:
         "zooc_version": __version__,
         "pillow_version": PIL.__version__,
         "macs": count_macs(c.float_body),
-        "model_bytes": c.model.ByteSize(),
+        "model_bytes": len(c.model),
         "float_bytes": c.float_body.ByteSize(),
         "steps": [describe_step(step) for step in preprocess.steps] if preprocess else [],
         "normalize": describe_normalize(preprocess.normalize) if preprocess else None,

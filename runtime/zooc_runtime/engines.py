@@ -32,6 +32,7 @@ __all__ = [
     "Stage",
     "choose_engine",
     "installed_engines",
+    "one_line",
     "open_body",
 ]
 
@@ -70,7 +71,7 @@ class OnnxRuntimeStage:
             self._session: Any = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors share no public base
             raise PackageError(
-                f"ONNX Runtime {ort.__version__} cannot load the model ({_one_line(error)}); "
+                f"ONNX Runtime {ort.__version__} cannot load the model ({one_line(error)}); "
                 "upgrade onnxruntime, or compile the package again"
             ) from None
         self._input = self._session.get_inputs()[0].name
@@ -81,7 +82,7 @@ class OnnxRuntimeStage:
             result: AnyArray = self._session.run(None, {self._input: tensor})[0]
         except Exception as error:  # as above
             raise PackageError(
-                f"ONNX Runtime failed on an input of shape {list(tensor.shape)}: {_one_line(error)}"
+                f"ONNX Runtime failed on an input of shape {list(tensor.shape)}: {one_line(error)}"
             ) from None
         return result
 
@@ -113,7 +114,7 @@ class OpenVinoStage:
             self._compiled = _compiled(openvino, model, properties, single)
         except Exception as error:  # OpenVINO raises RuntimeError and its own kinds
             raise PackageError(
-                f"OpenVINO {openvino.__version__} cannot load the model ({_one_line(error)}); use "
+                f"OpenVINO {openvino.__version__} cannot load the model ({one_line(error)}); use "
                 f'engine="onnxruntime"'
             ) from None
         self._single = single
@@ -196,8 +197,9 @@ def _import(module: str, remedy: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise PackageError(f"{module} cannot be imported ({_one_line(error)}); {remedy}") from None
+        raise PackageError(f"{module} cannot be imported ({one_line(error)}); {remedy}") from None
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """An engine's message without its line breaks, at most 400 characters of it."""
     return " ".join(str(error).split())[:400]

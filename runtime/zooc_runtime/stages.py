@@ -13,9 +13,10 @@ from typing import Literal
 from .errors import PackageError
 from .wire import encode_bytes_field, fields
 
-__all__ = ["Graph", "StageName"]
+__all__ = ["STAGE_NAMES", "Graph", "StageName"]
 
 StageName = Literal["prelude", "body", "postlude"]
+STAGE_NAMES: tuple[StageName, ...] = ("prelude", "body", "postlude")
 
 _MODEL_GRAPH = 7
 _NODE, _INITIALIZER, _INPUT, _OUTPUT, _VALUE_INFO, _SPARSE = 1, 5, 11, 12, 13, 15
@@ -33,7 +34,7 @@ class Graph:
     def __init__(self, model: bytes) -> None:
         self._around: list[memoryview | bytes] = []
         self._other: list[memoryview | bytes] = []
-        self._members: dict[StageName, list[memoryview | bytes]] = {"prelude": [], "body": [], "postlude": []}
+        self._members: dict[StageName, list[memoryview | bytes]] = {name: [] for name in STAGE_NAMES}
         self._values: dict[str, memoryview] = {}
         graph: memoryview | None = None
         for part in fields(memoryview(model)):

@@ -1,4 +1,4 @@
-"""`verify`: every file against its hash, then the golden inputs through each stage."""
+"""`verify`: every file against its hash, then the golden inputs through each stage and through the whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from .errors import PackageError
 from .machine import available_cores
 from .manifest import Manifest
 from .settings import default_settings
-from .stages import Graph
+from .stages import STAGE_NAMES, Graph
+from .whole import Whole
 
 __all__ = ["verify"]
 
@@ -27,7 +28,7 @@ def verify(directory: Path, engine: str = "auto") -> Iterator[str]:
 
     Every stage is fed the golden output of the one before it, so that the stage named is the one at fault.
     The prelude must agree exactly, the body within the manifest's relative L2 tolerance, the postlude within
-    1e-5.
+    1e-5. Then `model.onnx` as a whole must give what its stages give here, to the bit, in ONNX Runtime.
 
     Raises:
         PackageError: no package at all, or an engine that cannot be had.
@@ -42,21 +43,33 @@ def verify(directory: Path, engine: str = "auto") -> Iterator[str]:
 
 def _replay(manifest: Manifest, engine: str) -> Iterator[str]:
     goldens = _read(manifest)
-    graph = Graph(manifest.read("model.onnx"))
+    model = manifest.read("model.onnx")
+    graph = Graph(model)
     tolerances = {"prelude": 0.0, "body": float(manifest["goldens"]["logits_tolerance"])}
-    for name in ("prelude", "body", "postlude"):
+    count = sum(key.startswith("logits_") for key in goldens)
+    for name in STAGE_NAMES:
         boundary = manifest["stages"][name]
         if boundary is None:
             continue
         stage = _open(graph, name, boundary, engine)
         tolerance = tolerances.get(name, _POSTLUDE_TOLERANCE)
-        for index in range(sum(key.startswith("logits_") for key in goldens)):
+        for index in range(count):
             given, wanted = (goldens[f"{boundary[side]}_{index}"] for side in ("input", "output"))
             got = stage.run(_filled(given, manifest, name))
             difference = _distance(got[: len(wanted)], wanted, relative=name == "body")
             if difference > tolerance:
                 yield f"golden {index}: the {name} differs by {difference:.3g}, {tolerance:.3g} is allowed"
                 return
+    yield from _compare_whole(manifest, model, goldens, count)
+
+
+def _compare_whole(
+    manifest: Manifest, model: bytes, goldens: dict[str, AnyArray], count: int
+) -> Iterator[str]:
+    stages = manifest["stages"]
+    first = next(stages[name] for name in STAGE_NAMES if stages[name] is not None)["input"]
+    whole = Whole(model, stages, manifest["model"]["input"]["shape"][0])
+    yield from whole.differences(goldens[f"{first}_{index}"] for index in range(count))
 
 
 def _read(manifest: Manifest) -> dict[str, AnyArray]:

@@ -29,9 +29,11 @@ def assemble(
     """One model of the stages that there are; boundary tensors are recorded in its `value_info`.
 
     Node and initializer names keep telling the stage (`docs/design/architecture.md`); a body whose own names
-    begin like another stage's gets them prefixed.
+    begin like another stage's gets them prefixed. A body of a fixed batch sees the one image in every row.
     """
     body = _own_names(body)
+    if prelude is not None:
+        _repeat_image(body)
     stages = [stage for stage in (prelude, body, postlude) if stage is not None]
     graph = helper.make_graph(
         [node for stage in stages for node in stage.graph.node],
@@ -52,6 +54,25 @@ def assemble(
 def _boundaries(body: onnx.ModelProto, has_prelude: bool, has_postlude: bool) -> list[onnx.ValueInfoProto]:
     inner = [*body.graph.input] if has_prelude else []
     return inner + ([*body.graph.output] if has_postlude else [])
+
+
+def _repeat_image(body: onnx.ModelProto) -> None:
+    """Expand the pixels to the body's fixed batch, in place; Expand is idle where the batch is full already."""
+    (source,) = body.graph.input
+    batch = source.type.tensor_type.shape.dim[0]
+    if batch.dim_value <= 1:
+        return
+    repeated = f"body/{source.name}"
+    for node in body.graph.node:
+        for index, name in enumerate(node.input):
+            if name == source.name:
+                node.input[index] = repeated
+    rows = helper.make_tensor(f"{repeated}/rows", TensorProto.INT64, [4], [batch.dim_value, 1, 1, 1])
+    body.graph.initializer.append(rows)
+    body.graph.node.insert(
+        0, helper.make_node("Expand", [source.name, rows.name], [repeated], name=f"{repeated}/repeat")
+    )
+    batch.dim_param = "rows"
 
 
 def _own_names(body: onnx.ModelProto) -> onnx.ModelProto:

@@ -109,8 +109,9 @@ def _fold(
     mask = bool(np.any(offset)) and _pads(conv)
     if mask:
         scaled = np.concatenate([scaled, -offset / MASK_VALUE], axis=1)
-        pads = begin.i64([0, 1])
-        pixels = begin.op("Pad", pixels, pads, begin.constant(MASK_VALUE, np.uint8), begin.i64([1]))
+        # Pads of all axes, not of one that is named: see docs/design/portability.md.
+        one_channel = begin.i64([0, 0, 0, 0, 0, 1, 0, 0])
+        pixels = begin.op("Pad", pixels, one_channel, begin.constant(MASK_VALUE, np.uint8))
     cast = begin.cast(pixels, TensorProto.FLOAT)
 
     name = conv.name or conv.output[0]

@@ -59,11 +59,11 @@ def build_prelude(preprocess: Preprocess, height: int, width: int, order: Resamp
         image = Picture(*nv12_to_rgb(g, "image", preprocess.source), swapped=False)
     for step, crop in _with_following_crop(preprocess.steps):
         image = _apply(g, image, step, crop, order)
-    channels_first = g.op("Transpose", image.data, perm=[2, 0, 1])
-    if image.swapped:
-        channels_first = g.op("Gather", channels_first, g.i64([2, 1, 0]), axis=0)
+    planes = g.op("Transpose", image.data, perm=[2, 0, 1])
+    # The Gather also keeps the Transpose here: engines move it no further (docs/design/portability.md).
+    planes = g.op("Gather", planes, g.i64([2, 1, 0] if image.swapped else [0, 1, 2]), axis=0)
     # The final size is known here, but not to shape inference.
-    g.op("Reshape", channels_first, g.i64([1, 3, height, width]), out="pixels")
+    g.op("Reshape", planes, g.i64([1, 3, height, width]), out="pixels")
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, 3, height, width])
     model = g.model([source], [pixels])
     if preprocess.source != "rgb":

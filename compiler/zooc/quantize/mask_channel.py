@@ -37,10 +37,7 @@ def _appends_full_channel(graph: BodyGraph, node: onnx.NodeProto) -> bool:
     pads, value = graph.constant(node.input[1]), graph.constant(node.input[2])
     if pads is None or value is None or int(value.reshape(-1)[0]) != MASK_LEVEL:
         return False
-    axes = graph.constant(node.input[3]) if len(node.input) > 3 and node.input[3] else None
-    if axes is None:
-        return bool(pads.tolist() == [0, 0, 0, 0, 0, 1, 0, 0])
-    return axes.tolist() in ([1], [-3]) and pads.tolist() == [0, 1]
+    return bool(pads.tolist() == [0, 0, 0, 0, 0, 1, 0, 0])
 
 
 def compensate_mask_channel(

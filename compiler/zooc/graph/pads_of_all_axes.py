@@ -1,0 +1,59 @@
+"""Writes the pads of every axis where a Pad names its axes.
+
+    Pad(x, pads[a], axes)  =  Pad(x, pads[rank])      with 0 for the axes that are not named
+
+ONNX Runtime moves a Transpose past a Pad as if its pads were always those of all axes, whatever axes it names
+(seen in 1.20 to 1.32; `docs/design/portability.md`). Such a graph fails, or pads another axis.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+__all__ = ["pads_of_all_axes"]
+
+_PADS, _AXES = 1, 3
+
+
+def pads_of_all_axes(graph: gs.Graph) -> bool:
+    """Rewrites such Pads in place, those inside of subgraphs too; tells whether anything changed.
+
+    A Pad stays as it is where its axes are computed, or its input's rank is unknown
+    (`zooc.graph.portability` reports it).
+    """
+    modified = False
+    for part in (graph, *graph.subgraphs(recursive=True)):
+        for node in part.nodes:
+            if node.op == "Pad" and len(node.inputs) > _AXES:
+                modified |= _rewrite(part, node)
+    return modified
+
+
+def _rewrite(graph: gs.Graph, node: gs.Node) -> bool:
+    axes, data = node.inputs[_AXES], node.inputs[0]
+    if axes.is_empty():
+        del node.inputs[_AXES]
+        return True
+    if not isinstance(axes, gs.Constant) or data.shape is None:
+        return False
+    rank = len(data.shape)
+    ahead = axes.values.astype(np.int64) % rank
+    places = np.concatenate([ahead, ahead + rank])
+    pads = node.inputs[_PADS]
+    name = f"{node.name or node.outputs[0].name}/pads"
+    if isinstance(pads, gs.Constant):
+        values = np.zeros(2 * rank, np.int64)
+        values[places] = pads.values
+        node.inputs[_PADS] = gs.Constant(name, values)
+    else:
+        full = gs.Variable(name, np.int64, [2 * rank])
+        none = gs.Constant(f"{name}/none", np.zeros(2 * rank, np.int64))
+        where = gs.Constant(f"{name}/places", places)
+        graph.nodes.insert(
+            graph.nodes.index(node),
+            gs.Node("ScatterElements", name, {"axis": 0}, [none, where, pads], [full]),
+        )
+        node.inputs[_PADS] = full
+    del node.inputs[_AXES]
+    return True
