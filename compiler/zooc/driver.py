@@ -21,7 +21,7 @@ from zooc.consistency import network_contradictions
 from zooc.contract_stage import ContractResult, check_contract_of, hold_contract_of
 from zooc.corrections import correct
 from zooc.deployment import Deployment, Quantize
-from zooc.diagnostics import Diagnostic, ZoocError
+from zooc.diagnostics import Diagnostic, ZoocError, warning
 from zooc.emit import PackageContents, check_output, emit_package, golden_bytes
 from zooc.frontend import load_deployment
 from zooc.goldens import Golden, check_against_pillow, make_goldens
@@ -32,6 +32,7 @@ from zooc.graph import (
     build_postlude,
     build_prelude,
     fold_normalization,
+    names_of_axes_left,
     resample_order_of_pillow,
     simplify,
 )
@@ -271,7 +272,17 @@ def hold_contract(c: Compilation) -> None:
 
 def assemble_graph(c: Compilation) -> None:
     """One graph from image to probabilities, as the bytes that will be written."""
-    c.model = assemble(c.prelude, c.body, c.postlude).SerializeToString(deterministic=True)
+    model = assemble(c.prelude, c.body, c.postlude)
+    c.warnings += [
+        warning(
+            "Z0417",
+            f"{name} names the axes that it pads, and its input's rank is not known",
+            c.deployment.model.source.span,
+            hint="export the network with fixed shapes; some versions of ONNX Runtime pad other axes",
+        )
+        for name in names_of_axes_left(model.graph)
+    ]
+    c.model = model.SerializeToString(deterministic=True)
 
 
 def check_result(c: Compilation) -> None:

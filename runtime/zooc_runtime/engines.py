@@ -31,6 +31,7 @@ __all__ = [
     "OpenVinoStage",
     "Stage",
     "choose_engine",
+    "import_engine",
     "installed_engines",
     "one_line",
     "open_body",
@@ -59,7 +60,7 @@ class OnnxRuntimeStage:
     """
 
     def __init__(self, model: bytes, threads: int) -> None:
-        ort = _import("onnxruntime", "pip install onnxruntime")
+        ort = import_engine("onnxruntime", "pip install onnxruntime")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -104,7 +105,7 @@ class OpenVinoStage:
     """
 
     def __init__(self, model: bytes, streams: int, threads: int, single: bool) -> None:
-        openvino = _import("openvino", "pip install openvino")
+        openvino = import_engine("openvino", "pip install openvino")
         properties = {
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": streams * threads,
@@ -193,7 +194,12 @@ def open_body(model: bytes, settings: Settings) -> Stage:
     return OnnxRuntimeStage(move_zero_points(model) if has_amx() else model, settings.threads)
 
 
-def _import(module: str, remedy: str) -> Any:
+def import_engine(module: str, remedy: str) -> Any:
+    """The engine's module.
+
+    Raises:
+        PackageError: it is missing or broken; the message ends in `remedy`.
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import AnyArray
-from .engines import one_line
+from .engines import import_engine, one_line
 from .errors import PackageError
 from .stages import STAGE_NAMES, Graph
 
@@ -78,8 +78,7 @@ class Whole:
 
 
 def _open(model: bytes, what: str) -> Any:
-    import onnxruntime
-
+    onnxruntime = import_engine("onnxruntime", "pip install onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # no setting that changes a result
     try:

@@ -14,7 +14,7 @@ from zooc.graph.prelude import build_prelude
 PREPROCESS = Preprocess((ECenterCrop(48),), Normalize())
 
 
-def body(node_prefix: str = "") -> onnx.ModelProto:
+def body(node_prefix: str = "", batch: int | str = "batch") -> onnx.ModelProto:
     weight = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
     graph = helper.make_graph(
         [
@@ -23,8 +23,8 @@ def body(node_prefix: str = "") -> onnx.ModelProto:
             helper.make_node("MatMul", ["m", f"{node_prefix}w"], ["logits"], name=f"{node_prefix}fc"),
         ],
         "body",
-        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 3, 48, 48])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 5])],
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, [batch, 3, 48, 48])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, 5])],
         [
             numpy_helper.from_array(weight, f"{node_prefix}w"),
             numpy_helper.from_array(np.array([2, 3]), "axes"),
@@ -62,3 +62,12 @@ def test_a_body_with_names_of_other_stages_is_renamed() -> None:
     names = [n.name for n in model.graph.node]
     assert "body/prelude/fc" in names
     assert "body/prelude/w" in [i.name for i in model.graph.initializer]
+
+
+def test_a_fixed_batch_sees_the_image_in_every_row() -> None:
+    stages = [build_prelude(PREPROCESS, 48, 48, "pillow-13"), body(batch=3), build_postlude(5)]
+    image = np.random.default_rng(1).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    pixels = np.repeat(run(stages[0], image), 3, axis=0)
+    whole = run(assemble(*stages), image)
+    np.testing.assert_array_equal(whole, run(stages[2], run(stages[1], pixels)))
+    assert whole.shape == (3, 5)

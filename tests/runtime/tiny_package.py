@@ -51,12 +51,21 @@ def tiny_model(*, batch: int | None = None, softmax: bool = True, tensor: bool =
             ),
             helper.make_node("Unsqueeze", ["prelude/chw", "prelude/axis"], ["pixels"], "prelude/Unsqueeze"),
         ]
+    if batch and not tensor:
+        constants["rows"] = np.array([batch, 1, 1, 1])
+        nodes.append(helper.make_node("Expand", ["pixels", "rows"], ["repeated"], "body/repeat"))
     constants |= {
         "conv.weight": (rng.standard_normal((4, 3, 3, 3)) / 100).astype(np.float32),
         "fc.weight": rng.standard_normal((4, CLASSES)).astype(np.float32),
     }
     nodes += [
-        helper.make_node("Cast", [source], ["float"], "conv/Cast", to=TensorProto.FLOAT),
+        helper.make_node(
+            "Cast",
+            ["repeated" if batch and not tensor else source],
+            ["float"],
+            "conv/Cast",
+            to=TensorProto.FLOAT,
+        ),
         helper.make_node("Conv", ["float", "conv.weight"], ["maps"], "conv/Conv", strides=[2, 2]),
         helper.make_node("Relu", ["maps"], ["active"], "conv/Relu"),
         helper.make_node("GlobalAveragePool", ["active"], ["mean"], "pool/GlobalAveragePool"),
@@ -73,7 +82,7 @@ def tiny_model(*, batch: int | None = None, softmax: bool = True, tensor: bool =
     )
     inner = [info("logits", TensorProto.FLOAT, [dims[0], CLASSES])]
     if not tensor:
-        inner.append(info("pixels", TensorProto.UINT8, dims))
+        inner.append(info("pixels", TensorProto.UINT8, ["rows", 3, SIDE, SIDE]))
     last = info("probabilities" if softmax else "logits", TensorProto.FLOAT, [dims[0], CLASSES])
     graph = helper.make_graph(
         nodes,

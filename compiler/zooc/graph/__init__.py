@@ -3,6 +3,7 @@
 from zooc.graph.assemble import assemble, build_postlude
 from zooc.graph.fold_normalization import Folded, fold_normalization
 from zooc.graph.nv12 import as_image_input
+from zooc.graph.pads_of_all_axes import names_of_axes_left
 from zooc.graph.prelude import ResampleOrder, build_prelude, resample_order_of_pillow
 from zooc.graph.simplify import simplify
 
@@ -14,6 +15,7 @@ __all__ = [
     "build_postlude",
     "build_prelude",
     "fold_normalization",
+    "names_of_axes_left",
     "resample_order_of_pillow",
     "simplify",
 ]

@@ -57,7 +57,7 @@ def _boundaries(body: onnx.ModelProto, has_prelude: bool, has_postlude: bool) ->
 
 
 def _repeat_image(body: onnx.ModelProto) -> None:
-    """Expand the pixels to the body's fixed batch, in place; Expand is idle where the batch is full already."""
+    """Expand the pixels to the body's fixed batch, in place; a batch that is full already stays as it is."""
     (source,) = body.graph.input
     batch = source.type.tensor_type.shape.dim[0]
     if batch.dim_value <= 1:

@@ -8,10 +8,13 @@ ONNX Runtime moves a Transpose past a Pad as if its pads were always those of al
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import onnx
 import onnx_graphsurgeon as gs
 
-__all__ = ["pads_of_all_axes"]
+__all__ = ["names_of_axes_left", "pads_of_all_axes"]
 
 _PADS, _AXES = 1, 3
 
@@ -19,8 +22,8 @@ _PADS, _AXES = 1, 3
 def pads_of_all_axes(graph: gs.Graph) -> bool:
     """Rewrites such Pads in place, those inside of subgraphs too; tells whether anything changed.
 
-    A Pad stays as it is where its axes are computed, or its input's rank is unknown
-    (`zooc.graph.portability` reports it).
+    A Pad stays as it is where its axes are computed, or its input's rank is unknown; `names_of_axes_left`
+    reports it.
     """
     modified = False
     for part in (graph, *graph.subgraphs(recursive=True)):
@@ -28,6 +31,16 @@ def pads_of_all_axes(graph: gs.Graph) -> bool:
             if node.op == "Pad" and len(node.inputs) > _AXES:
                 modified |= _rewrite(part, node)
     return modified
+
+
+def names_of_axes_left(graph: onnx.GraphProto) -> Iterator[str]:
+    """The names of the Pads that still name their axes, those inside of subgraphs too."""
+    for node in graph.node:
+        if node.op_type == "Pad" and len(node.input) > _AXES and node.input[_AXES]:
+            yield node.name or node.output[0]
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from names_of_axes_left(attribute.g)
 
 
 def _rewrite(graph: gs.Graph, node: gs.Node) -> bool:

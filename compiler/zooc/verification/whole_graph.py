@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from contextlib import suppress
 
-import numpy as np
 import onnxruntime
 
 from zooc.diagnostics import ZoocError, error
@@ -34,7 +33,7 @@ def check_whole(
     boundaries: Mapping[str, Mapping[str, str] | None],
     batch: int | None,
     inputs: Iterable[AnyArray],
-) -> int:
+) -> None:
     """Compare the whole graph with its stages, to the bit.
 
     Args:
@@ -43,56 +42,53 @@ def check_whole(
         batch: the network's fixed batch, `None` where it is free.
         inputs: what the graph takes, such as images uint8 `[H, W, 3]`.
 
-    Returns:
-        How many inputs were compared.
-
     Raises:
-        ZoocError: Z0902, the whole graph fails, crashes, or answers otherwise than its stages; Z0702, no room
-            for temporary files.
+        ZoocError: Z0902, the whole graph fails, crashes, or answers otherwise than its stages.
     """
-    try:
-        with tempfile.TemporaryDirectory(prefix="zooc-") as name:
-            folder = Path(name)
-            (folder / "model.onnx").write_bytes(model)
-            (folder / "task.json").write_text(json.dumps({"stages": boundaries, "batch": batch}), "utf-8")
-            count = 0
-            for count, value in enumerate(inputs, 1):
-                np.save(folder / f"{count}.npy", value, allow_pickle=False)
-            differences = _ask(folder)
-    except OSError as problem:
+    differences = _ask(model, boundaries, batch, inputs)
+    if differences:
+        version = onnxruntime.__version__
         raise ZoocError(
             error(
-                "Z0702",
-                f"cannot keep the graph for a moment: {problem.strerror or problem}",
-                hint=f"make room in {tempfile.gettempdir()}, or set TMPDIR to another folder",
+                "Z0902",
+                f"ONNX Runtime {version} answers otherwise with the whole graph than with its stages",
+                notes=tuple(differences[:5]),
+                hint="this is a bug in zooc or in ONNX Runtime; try another version of onnxruntime, and "
+                "report it with the .zoo file",
             )
-        ) from problem
-    if differences:
-        raise _wrong(differences)
-    return count
-
-
-def _ask(folder: Path) -> list[str]:
-    command = [sys.executable, "-c", _START.format(path=sys.path), os.fspath(folder)]
-    done = subprocess.run(
-        command, capture_output=True, check=False, env={**os.environ, **_OVERWRITE_FREED}, text=True
-    )
-    if done.returncode == 0:
-        differences: list[str] = json.loads(done.stdout)
-        return differences
-    if done.returncode < 0:
-        return [f"its process was ended by {signal.Signals(-done.returncode).name}"]
-    lines = done.stderr.strip().splitlines() or [f"its process ended with status {done.returncode}"]
-    return [lines[-1]]
-
-
-def _wrong(differences: list[str]) -> ZoocError:
-    return ZoocError(
-        error(
-            "Z0902",
-            f"ONNX Runtime {onnxruntime.__version__} answers otherwise with the whole graph than with its stages",
-            notes=tuple(differences[:5]),
-            hint="this is a bug in zooc or in ONNX Runtime; try another version of onnxruntime, and report "
-            "it with the .zoo file",
         )
-    )
+
+
+def _ask(
+    model: bytes,
+    boundaries: Mapping[str, Mapping[str, str] | None],
+    batch: int | None,
+    inputs: Iterable[AnyArray],
+) -> list[str]:
+    """What the worker finds different, or how it died."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", _START.format(path=sys.path)],
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        env={**os.environ, **_OVERWRITE_FREED},
+    ) as process:
+        try:
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):  # a worker that died tells by its status
+                pickle.dump((model, dict(boundaries), batch), process.stdin)
+                for value in inputs:
+                    pickle.dump(value, process.stdin)
+                    process.stdin.flush()
+            answer, messages = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode == 0:
+        differences: list[str] = json.loads(answer)
+        return differences
+    if process.returncode < 0:
+        return [f"its process was ended by {signal.Signals(-process.returncode).name}"]
+    last = messages.decode("utf-8", "replace").strip().splitlines()[-1:]
+    return [*last, f"its process ended with status {process.returncode}"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 import signal
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 
-import numpy as np
-
+from zooc_runtime.arrays import AnyArray
 from zooc_runtime.errors import PackageError
 from zooc_runtime.whole import Whole
 
@@ -16,16 +16,19 @@ __all__ = ["work"]
 
 
 def work() -> None:
-    """Compares in the folder that the command line names; see `check_whole` for what lies there."""
+    """Reads `(model, boundaries, batch)` and then inputs from standard input; see `check_whole`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which decides
-    folder = Path(sys.argv[1])
-    task = json.loads((folder / "task.json").read_text("utf-8"))
-    inputs = (
-        np.load(path, allow_pickle=False) for path in sorted(folder.glob("*.npy"), key=lambda p: int(p.stem))
-    )
+    model, boundaries, batch = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent wrote it
     try:
-        whole = Whole((folder / "model.onnx").read_bytes(), task["stages"], task["batch"])
-        differences = list(whole.differences(inputs))
+        differences = list(Whole(model, boundaries, batch).differences(_inputs()))
     except PackageError as problem:
         differences = [str(problem)]
     print(json.dumps(differences))  # noqa: T201 - the answer
+
+
+def _inputs() -> Iterator[AnyArray]:
+    while True:
+        try:
+            yield pickle.load(sys.stdin.buffer)  # noqa: S301 - as above
+        except EOFError:
+            return
