@@ -32,6 +32,7 @@ class Graph:
     """
 
     def __init__(self, model: bytes) -> None:
+        self._model = model
         self._around: list[memoryview | bytes] = []
         self._other: list[memoryview | bytes] = []
         self._members: dict[StageName, list[memoryview | bytes]] = {name: [] for name in STAGE_NAMES}
@@ -57,12 +58,26 @@ class Graph:
         graph = [*self._members[stage], *self._other]
         for number, names in ((_INPUT, inputs), (_OUTPUT, outputs)):
             for name in names:
-                if name not in self._values:
-                    raise PackageError(
-                        f'the model does not describe the tensor "{name}"; compile the package again'
-                    )
-                graph += encode_bytes_field(number, [self._values[name]])
+                graph += encode_bytes_field(number, [self._described(name)])
         return b"".join([*self._around, *encode_bytes_field(_MODEL_GRAPH, graph)])
+
+    def exposing(self, names: Sequence[str]) -> bytes:
+        """The whole model with boundary tensors as further outputs, in the order of `names`.
+
+        Protobuf merges a message that is appended to another of its type: repeated fields are concatenated.
+
+        Raises:
+            PackageError: the graph does not describe one of the tensors.
+        """
+        outputs: list[memoryview | bytes] = []
+        for name in names:
+            outputs += encode_bytes_field(_OUTPUT, [self._described(name)])
+        return b"".join([self._model, *encode_bytes_field(_MODEL_GRAPH, outputs)])
+
+    def _described(self, name: str) -> memoryview:
+        if name not in self._values:
+            raise PackageError(f'the model does not describe the tensor "{name}"; compile the package again')
+        return self._values[name]
 
     def _take_apart(self, graph: memoryview) -> None:
         for part in fields(graph):

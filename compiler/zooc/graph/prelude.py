@@ -48,7 +48,7 @@ def build_prelude(preprocess: Preprocess, height: int, width: int, order: Resamp
 
     Returns:
         A model from `image`, uint8 `[height, width, 3]` with both sizes free (of NV12 `[height * 3 / 2,
-        width]`), to `pixels`, uint8 `[1, 3, height, width]`.
+        width]`), to `pixels`, uint8 `[batch, 3, height, width]`, of which batch is 1.
     """
     g = Builder("prelude/")
     if preprocess.source == "rgb":
@@ -63,8 +63,12 @@ def build_prelude(preprocess: Preprocess, height: int, width: int, order: Resamp
     # The Gather also keeps the Transpose here: engines move it no further (docs/design/portability.md).
     planes = g.op("Gather", planes, g.i64([2, 1, 0] if image.swapped else [0, 1, 2]), axis=0)
     # The final size is known here, but not to shape inference.
-    g.op("Reshape", planes, g.i64([1, 3, height, width]), out="pixels")
-    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, 3, height, width])
+    planes = g.op("Reshape", planes, g.i64([1, 3, height, width]))
+    # The batch of 1 must not be known to it: engines would fuse what they leave alone in a body of free batch.
+    # Slicing to the image's height leaves the one there is, and says nothing of how many these are.
+    rows = g.op("Shape", "image", start=0, end=1)
+    g.op("Slice", planes, g.i64([0]), rows, g.i64([0]), out="pixels")
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 3, height, width])
     model = g.model([source], [pixels])
     if preprocess.source != "rgb":
         mark_source(model, preprocess.source)
