@@ -155,13 +155,14 @@ def test_narrow_bands_are_multiplied_in_float64_and_wide_ones_in_digits(tmp_path
     model = build_prelude(Preprocess((Resize((64, 64)),), Normalize()), 64, 64, "horizontal-first")
     options = onnxruntime.SessionOptions()
     options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "run")
-    for side, product, other in ((96, "MatMul", "MatMulInteger"), (640, "MatMulInteger", "MatMul")):
+    # ONNX Runtime makes the scaling of the weights a part of their product, which it then calls FusedMatMul.
+    for side, product, other in ((96, "FusedMatMul", "MatMulInteger"), (640, "MatMulInteger", "FusedMatMul")):
         session = onnxruntime.InferenceSession(model.SerializeToString(), options)
         session.run(None, {"image": picture(side, side, 9)})
         events = json.loads(Path(session.end_profiling()).read_text())
         operators = [e["args"].get("op_name") for e in events if e["cat"] == "Node"]
         assert operators.count(product) == 2
-        assert other not in operators
+        assert not {other, "MatMul"} & set(operators)
 
 
 def test_only_the_pixels_that_a_crop_keeps_are_computed() -> None:

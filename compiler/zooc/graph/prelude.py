@@ -64,7 +64,7 @@ def build_prelude(preprocess: Preprocess, height: int, width: int, order: Resamp
     planes = g.op("Gather", planes, g.i64([2, 1, 0] if image.swapped else [0, 1, 2]), axis=0)
     # The final size is known here, but not to shape inference.
     planes = g.op("Reshape", planes, g.i64([1, 3, height, width]))
-    # The batch of 1 must not be known to it: engines would fuse what they leave alone in a body of free batch.
+    # That the batch is 1 must not be known: engines would fuse what they leave alone in a body of free batch.
     # Slicing to the image's height leaves the one there is, and says nothing of how many these are.
     rows = g.op("Shape", "image", start=0, end=1)
     g.op("Slice", planes, g.i64([0]), rows, g.i64([0]), out="pixels")
@@ -138,20 +138,22 @@ def _covers(resize: Resize | ResizeCv, crop: CenterCrop | Crop) -> bool:
 
 
 def _resized_size(g: Builder, size: Value, step: Resize) -> Value:
-    """Height and width after torchvision's `Resize` (`_compute_resized_output_size`)."""
+    """Height and width after torchvision's `Resize` (`_compute_resized_output_size`).
+
+    Its `int(a / b)` of integers is their integer quotient: below `2**52` a float64 quotient that is no integer
+    is too far from the next one to be rounded to it. So engines that divide in float32 get it right, too.
+    """
     if not isinstance(step.size, int):
         return g.i64(step.size)
-    exact = g.cast(size, TensorProto.DOUBLE)
-    short = g.op("ReduceMin", exact, keepdims=1)
-    sides = g.cast(g.op("Div", g.op("Mul", exact, g.f64(step.size)), short), TensorProto.INT64)
+    short = g.op("ReduceMin", size, keepdims=1)
+    sides = g.op("Div", g.op("Mul", size, g.i64(step.size)), short)
     if step.max_size is None:
         return sides
     # Too long: the long side becomes max_size, the short one int(max_size * size / long).
-    long = g.cast(g.op("ReduceMax", sides, keepdims=1), TensorProto.DOUBLE)
-    shrunk = g.cast(g.op("Div", g.f64(step.max_size * step.size), long), TensorProto.INT64)
-    limit = g.i64(step.max_size)
+    long, limit = g.op("ReduceMax", sides, keepdims=1), g.i64(step.max_size)
+    shrunk = g.op("Div", g.i64(step.max_size * step.size), long)
     limited = g.op("Where", g.op("Greater", sides, limit), limit, g.op("Max", shrunk, g.i64(1)))
-    return g.op("Where", g.op("LessOrEqual", long, g.f64(step.max_size)), sides, limited)
+    return g.op("Where", g.op("LessOrEqual", long, limit), sides, limited)
 
 
 def _kept(g: Builder, size: Value, crop: CenterCrop | Crop) -> tuple[Value, Value]:

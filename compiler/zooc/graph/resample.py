@@ -59,7 +59,7 @@ class Bands:
         first: int64 `[2]`, where in the tensor at hand the positions begin that any output needs.
         last: int64 `[2]`, where they end.
         index: int64 `[2, groups, band]`, the positions a group needs, counted from `first`.
-        weight: float64 `[2, groups, GROUP, band]`.
+        weight: int32 `[2, groups, GROUP, band]`, in units of `1 / PRECISION`.
         count: int64 `[2]`, the outputs wanted; the last group is filled up with repetitions.
     """
 
@@ -109,7 +109,7 @@ def bands(g: Builder, axes: Axes, interpolation: str) -> Bands:
     total = g.op("Slice", g.op("CumSum", weight, g.i64(-1)), g.i64([-1]), g.i64([2**62]), last_axis)
     scaled = g.op("Mul", g.op("Div", weight, total), g.f64(PRECISION))
     rounded = g.op("Floor", g.op("Add", g.op("Abs", scaled), half))
-    weight = g.op("Mul", g.op("Mul", rounded, g.op("Sign", scaled)), g.f64(1 / PRECISION))
+    weight = g.cast(g.op("Mul", rounded, g.op("Sign", scaled)), TensorProto.INT32)
 
     first = g.op("ReduceMin", begin, g.i64([1, 2]), keepdims=0)
     last = g.op("ReduceMax", end, g.i64([1, 2]), keepdims=0)
@@ -150,11 +150,12 @@ def resample_rows(g: Builder, image: Value, bands: Bands, axis: int) -> Value:
 
 
 def _multiply_in_float64(g: Builder, weight: Value, rows: Value) -> Value:
-    """`[groups, GROUP, band]` by uint8 `[groups, band, n]`, rounded to uint8: few nodes, but much memory.
+    """int32 `[groups, GROUP, band]` by uint8 `[groups, band, n]`, rounded to uint8: few nodes, much memory.
 
     A weight is a multiple of `2**-22` below 2 and a pixel has 8 bits, so every product and every partial sum
     fits into 53 bits: exact in whatever order a CPU adds.
     """
+    weight = g.op("Mul", g.cast(weight, TensorProto.DOUBLE), g.f64(1 / PRECISION))
     sums = g.op("MatMul", weight, g.cast(rows, TensorProto.DOUBLE))
     rounded = g.op("Clip", g.op("Add", sums, g.f64(0.5)), g.f64(0.0), g.f64(255.0))
     return g.cast(rounded, TensorProto.UINT8)
@@ -167,8 +168,7 @@ def _multiply_in_digits(g: Builder, weight: Value, rows: Value) -> Value:
     point. Both operands are uint8: of such products ONNX Runtime's kernels saturate none, whatever the CPU
     (its quantization guide says so of U8U8, and warns of U8S8). A window's sum fits into int32, as Pillow's.
     """
-    digits = g.op("Mul", weight, g.f64(PRECISION))
-    digits = g.cast(g.op("Add", digits, g.f64(128.0 * (65536 + 256 + 1))), TensorProto.UINT32)
+    digits = g.cast(g.op("Add", weight, g.i32(128 * (65536 + 256 + 1))), TensorProto.UINT32)
     places = g.constant([[[16]], [[8]], [[0]]], np.uint32)
     digits = g.op("BitShift", g.op("Unsqueeze", digits, g.i64([1])), places, direction="RIGHT")
     digits = g.cast(g.op("BitwiseAnd", digits, g.constant(255, np.uint32)), TensorProto.UINT8)
