@@ -67,7 +67,8 @@ def _zooc(
 
 @app.command(
     "compile",
-    epilog="Examples: zooc compile resnest50.zoo · zooc compile net.zoo -o out --variant big --set size=256",
+    epilog="Examples: zooc compile resnest50.zoo · zooc compile net.zoo -o out --variant big --set size=256 "
+    "· zooc compile net.zoo --for web --for openvino",
 )
 def compile_command(
     file: FileArgument,
@@ -106,6 +107,24 @@ def compile_command(
             show_default=False,
         ),
     ] = None,
+    consumers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for",
+            metavar="RUNTIME",
+            help="Also try the graph in another runtime, and fail if it does not take it: web "
+            "(onnxruntime-web), node (onnxruntime-node), openvino. Repeatable.",
+        ),
+    ] = None,
+    node_modules: Annotated[
+        Path | None,
+        typer.Option(
+            "--node-modules",
+            metavar="DIR",
+            help="Where Node.js looks for these packages (default: the current folder, and those above).",
+            show_default=False,
+        ),
+    ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
@@ -124,8 +143,24 @@ def compile_command(
                 f"{stop_before!r} is no stage; the stages are {', '.join(stage_names())}",
                 param_hint="--stop-before",
             )
+        wanted = tuple(dict.fromkeys(consumers or ()))
+        for consumer in wanted:
+            _check_consumer_name(consumer)
+        if node_modules is not None and not node_modules.is_dir():
+            raise typer.BadParameter(f"there is no folder {str(node_modules)!r}", param_hint="--node-modules")
         place = output and Path(os.path.expanduser(output))  # noqa: PTH111 - an unknown ~user stays as it is
-        request = Request(file, place, variant, tuple(overrides or ()), force, stop_before, measure, ranges)
+        request = Request(
+            file=file,
+            output=place,
+            variant=variant,
+            overrides=tuple(overrides or ()),
+            force=force,
+            stop_before=stop_before,
+            measure=measure,
+            ranges=ranges,
+            consumers=wanted,
+            node_modules=node_modules,
+        )
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
         compilation = Compilation(request, Cache(None if no_cache else default_root()), progress)
         run(compilation)
@@ -296,6 +331,15 @@ def cache_clear() -> None:
         return 0
 
     guard(work)
+
+
+def _check_consumer_name(name: str) -> None:
+    from zooc.consumers import CONSUMERS
+    from zooc.frontend.suggest import did_you_mean
+
+    if name not in CONSUMERS:
+        advice = did_you_mean(name, CONSUMERS) or f"known are {', '.join(CONSUMERS)}"
+        raise typer.BadParameter(f"{name!r} is no runtime; {advice}", param_hint="--for")
 
 
 def _format_file(file: Path, *, write: bool) -> bool:

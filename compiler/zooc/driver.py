@@ -18,13 +18,14 @@ from zooc.cache import Cache
 from zooc.calibration import CalibrationImages, pixel_batches
 from zooc.calibration_pass import calibration_identity, run_calibration
 from zooc.consistency import network_contradictions
+from zooc.consumers import CONSUMERS, Consumption, check_consumer
 from zooc.contract_stage import ContractResult, check_contract_of, hold_contract_of
 from zooc.corrections import correct
 from zooc.deployment import Deployment, Quantize
 from zooc.diagnostics import Diagnostic, ZoocError, warning
 from zooc.emit import PackageContents, check_output, emit_package, golden_bytes
 from zooc.frontend import load_deployment
-from zooc.goldens import Golden, check_against_pillow, make_goldens
+from zooc.goldens import Golden, check_against_pillow, logits_tolerance, make_goldens
 from zooc.graph import (
     Folded,
     as_image_input,
@@ -77,6 +78,8 @@ class Request:
         stop_before: a stage's name, or `None` to run them all.
         measure: also time the result on this machine, for the report.
         ranges: a `.calib` file or a table of ranges, in place of calibrating.
+        consumers: other runtimes that must take the graph, of `zooc.consumers.CONSUMERS`.
+        node_modules: the folder from which Node.js looks packages up; by default the current one.
     """
 
     file: Path
@@ -87,6 +90,8 @@ class Request:
     stop_before: str | None = None
     measure: bool = False
     ranges: Path | None = None
+    consumers: tuple[str, ...] = ()
+    node_modules: Path | None = None
 
 
 @dataclass
@@ -120,6 +125,7 @@ class Compilation:
     images_compared: int = 0
     model: bytes = b""
     goldens: list[Golden] = field(default_factory=list)
+    consumptions: list[Consumption] = field(default_factory=list)
     speed: Speed | None = None
     package: Path | None = None
 
@@ -291,6 +297,12 @@ def check_result(c: Compilation) -> None:
         c.images_compared = check_against_pillow(c.prelude, c.deployment.preprocess)
     c.goldens = make_goldens(c.prelude, c.body, c.postlude)
     check_whole(c.model, stage_boundaries(c), c.network.batch, whole_inputs(c))
+    for consumer in c.request.consumers:
+        c.progress.note(f"trying the graph in {CONSUMERS[consumer]}")
+        tolerance = logits_tolerance(c.deployment.quantize.dtype)
+        goldens = [golden.values for golden in c.goldens]
+        base = c.request.node_modules or Path.cwd()
+        c.consumptions.append(check_consumer(consumer, c.model, goldens, tolerance, c.network.batch, base))
     if c.images is not None and c.prelude is not None:
         with c.progress.track("comparing with float", len(c.images.paths)) as advance:
             batches = pixel_batches(c.prelude, c.images, c.network.batch or 1)

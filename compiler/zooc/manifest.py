@@ -69,6 +69,7 @@ def build_manifest(c: Compilation) -> dict[str, Any]:
             "labels": "labels.txt" if labels else None,
         },
         "engines": list(deployment.package.engines),
+        **({"consumers": [found.to_json() for found in c.consumptions]} if c.consumptions else {}),
         "goldens": {
             "file": "goldens.npz",
             "logits_tolerance": logits_tolerance(deployment.quantize.dtype),

@@ -32,6 +32,8 @@ def summarize(c: Compilation) -> dict[str, Any]:
         summary["agreement"] = agreement_json(c)
     if c.contract is not None:
         summary["contract"] = c.contract.to_json()
+    if c.consumptions:
+        summary["consumers"] = [consumption.to_json() for consumption in c.consumptions]
     if c.package is not None:
         summary["package"] = str(c.package)
         summary["bytes"] = sum(f.stat().st_size for f in c.package.rglob("*") if f.is_file())
@@ -71,6 +73,8 @@ def print_summary(c: Compilation, *, quiet: bool) -> None:
         typer.echo(f"  {c.contract.in_words()}")
     if summary["dtype"] == "int8" and c.quantized is not None and (kinds := c.quantized.float_kinds()):
         typer.echo(f"  still float: {_in_words(kinds)}; the report says why")
+    for consumption in c.consumptions:
+        typer.echo(f"  {consumption.in_words()}")
     folder = shlex.quote(str(c.package))
     preprocess = c.deployment.preprocess
     trial = "classify IMAGE" if preprocess is not None and preprocess.source == "rgb" else "info"

@@ -140,8 +140,8 @@ def _covers(resize: Resize | ResizeCv, crop: CenterCrop | Crop) -> bool:
 def _resized_size(g: Builder, size: Value, step: Resize) -> Value:
     """Height and width after torchvision's `Resize` (`_compute_resized_output_size`).
 
-    Its `int(a / b)` of integers is their integer quotient: below `2**52` a float64 quotient that is no integer
-    is too far from the next one to be rounded to it. So engines that divide in float32 get it right, too.
+    Its `int(a / b)` of integers is their integer quotient: below `2**52` a float64 quotient that is no
+    integer is too far from the next one to be rounded to it. So engines without float64 get it right, too.
     """
     if not isinstance(step.size, int):
         return g.i64(step.size)

@@ -1,0 +1,44 @@
+"""Runs a graph in OpenVINO as users of the file alone do: whole, on the CPU, at default settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zooc.consumers.refusal import Refused
+from zooc.diagnostics import ZoocError, error
+from zooc_runtime.arrays import AnyArray
+
+__all__ = ["run_in_openvino"]
+
+
+def run_in_openvino(model: bytes, inputs: Sequence[AnyArray]) -> tuple[str, list[dict[str, AnyArray]]]:
+    """The outputs of `model` for each input.
+
+    Returns:
+        OpenVINO's version, and for each input the outputs by name.
+
+    Raises:
+        Refused: OpenVINO cannot load or run the graph.
+        ZoocError: Z0703, OpenVINO is not installed.
+    """
+    try:
+        import openvino
+    except ImportError as problem:
+        raise ZoocError(
+            error(
+                "Z0703",
+                f"the graph cannot be tried in openvino: it cannot be imported ({problem})",
+                hint="pip install openvino",
+            )
+        ) from None
+    version = openvino.__version__.partition("-")[0]
+    try:
+        core = openvino.Core()
+        compiled = core.compile_model(core.read_model(model, b""), "CPU")
+        runs = []
+        for value in inputs:
+            results = compiled([value])
+            runs.append({port.any_name: results[port].copy() for port in compiled.outputs})
+    except Exception as problem:  # OpenVINO raises RuntimeError and its own kinds
+        raise Refused(f"openvino {version}", str(problem)) from None
+    return version, runs
