@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zooc import __version__
-from zooc.commands import calibrate, dataset, export, new, tools
+from zooc.commands import calibrate, dataset, export, export_web, new, tools
 from zooc.commands.analyze import analyze
 from zooc.commands.compare import compare
 from zooc.commands.edge import (
@@ -373,6 +373,7 @@ app.add_typer(calibrate.app, name="calibrate")
 tools.register(app)
 app.command("new", epilog=new.EPILOG)(new.new)
 app.command("export", epilog=export.EPILOG)(export.export)
+app.command("export-web", epilog=export_web.EPILOG)(export_web.export_web)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from zooc.emit.contents import PackageContents, golden_bytes
 from zooc.emit.layout import package_files
 from zooc.emit.placement import check_place, place
 
-__all__ = ["PackageContents", "check_output", "emit_package", "golden_bytes"]
+__all__ = ["PackageContents", "absolute_place", "check_output", "emit_package", "golden_bytes"]
 
 
 def check_output(directory: Path, *, force: bool) -> None:
@@ -19,7 +19,7 @@ def check_output(directory: Path, *, force: bool) -> None:
     Raises:
         ZoocError: Z0601, Z0602, Z0603, Z0605.
     """
-    check_place(_absolute(directory), force=force)
+    check_place(absolute_place(directory), force=force)
 
 
 def emit_package(contents: PackageContents, directory: Path, *, force: bool) -> Path:
@@ -36,12 +36,17 @@ def emit_package(contents: PackageContents, directory: Path, *, force: bool) -> 
     Raises:
         ZoocError: Z0601 to Z0606; `directory` is then as it was.
     """
-    directory = _absolute(directory)
+    directory = absolute_place(directory)
     place(package_files(contents), directory, force=force)
     return directory
 
 
-def _absolute(directory: Path) -> Path:
+def absolute_place(directory: Path) -> Path:
+    """The folder's full path, without `..`.
+
+    Raises:
+        ZoocError: Z0603, it is the root folder.
+    """
     absolute = Path(os.path.abspath(directory))  # noqa: PTH100 - the name matters, so `..` must go
     if not absolute.name:
         raise ZoocError(

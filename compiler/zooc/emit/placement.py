@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from zooc.diagnostics import ZoocError, error
@@ -20,10 +20,23 @@ _DISTRIBUTION = frozenset({"README.md", "pyproject.toml", "report.html"})
 _LEFT_BY_TOOLS = frozenset({"build", "dist", "__pycache__", ".mypy_cache", ".ruff_cache", ".DS_Store"})
 
 
-def place(files: Mapping[str, bytes], directory: Path, *, force: bool) -> None:
+def place(
+    files: Mapping[str, bytes],
+    directory: Path,
+    *,
+    force: bool,
+    foreign: Callable[[Path], str | None] | None = None,
+) -> None:
     """Makes `directory` hold exactly `files` (relative POSIX paths), modes 0644 and 0755 whatever the umask.
 
     Either all of it succeeds, or `directory` is as it was. What killed runs left beside it is cleared away.
+
+    Args:
+        files: the contents by relative path.
+        directory: absent, empty, or with `force` a folder that zooc wrote.
+        force: replace what zooc wrote.
+        foreign: names an entry of a folder that zooc did not write, gives `None` for one that it did; by
+            default such a folder holds a package.
 
     Raises:
         ZoocError: Z0601 there is a package and no `force`, Z0602 there is something else, Z0603 no place for
@@ -34,7 +47,7 @@ def place(files: Mapping[str, bytes], directory: Path, *, force: bool) -> None:
         with _reported(directory):
             _make_parents(directory, created)
             with locked(directory):
-                _check_replaceable(directory, force=force)
+                _check_replaceable(directory, force=force, foreign=foreign or _foreign)
                 _place(files, directory)
     except BaseException:
         for parent in reversed(created):
@@ -50,7 +63,7 @@ def check_place(directory: Path, *, force: bool) -> None:
         ZoocError: Z0601, Z0602, Z0603, Z0605.
     """
     with _reported(directory):
-        _check_replaceable(directory, force=force)
+        _check_replaceable(directory, force=force, foreign=_foreign)
         around = next(parent for parent in directory.parents if parent.exists())
         if not around.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(around))
@@ -97,17 +110,17 @@ def _swap(new: Path, directory: Path, old: Path) -> None:
         raise
 
 
-def _check_replaceable(directory: Path, *, force: bool) -> None:
+def _check_replaceable(directory: Path, *, force: bool, foreign: Callable[[Path], str | None]) -> None:
     if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
         kind = "a link" if directory.is_symlink() else "a file"
         raise ZoocError(error("Z0603", f"{directory} is {kind}", hint="choose another folder with -o"))
     if not directory.exists() or not any(directory.iterdir()):
         return
-    if foreign := _foreign(directory):
+    if stranger := foreign(directory):
         raise ZoocError(
             error(
                 "Z0602",
-                f"{directory} holds something that zooc did not write: {foreign}",
+                f"{directory} holds something that zooc did not write: {stranger}",
                 notes=("such a folder is never replaced, not even with --force",),
                 hint="choose another folder with -o, or empty this one yourself",
             )
