@@ -1,4 +1,4 @@
-"""The packages of every kind that the runtimes are tried with, each compiled once for all workers of a test run."""
+"""Packages of every kind, each compiled once for all workers of a test run, to try the runtimes with."""
 
 from __future__ import annotations
 

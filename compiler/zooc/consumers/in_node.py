@@ -51,7 +51,13 @@ def run_in_node(
         (folder / "model.onnx").write_bytes(model)
         task = [_write(folder, f"input_{index}.bin", value) for index, value in enumerate(inputs)]
         (folder / "task.json").write_text(json.dumps({"inputs": task}), "utf-8")
-        command = [node, os.fspath(resource("templates/consumers/run.mjs")), name, package, os.fspath(base)]
+        command = [
+            node,
+            os.fspath(resource("templates/consumers/run.mjs")),
+            name,
+            package,
+            os.fspath(base.absolute()),
+        ]
         done = subprocess.run(command, capture_output=True, check=False, text=True, encoding="utf-8")
         try:
             answer = json.loads(done.stdout)

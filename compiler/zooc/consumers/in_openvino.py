@@ -1,4 +1,4 @@
-"""Runs a graph in OpenVINO as users of the file alone do: whole, on the CPU, at default settings."""
+"""Runs a graph in OpenVINO as users of the file alone do: whole, on the CPU."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from zooc_runtime.arrays import AnyArray
 __all__ = ["run_in_openvino"]
 
 
-def run_in_openvino(model: bytes, inputs: Sequence[AnyArray]) -> tuple[str, list[dict[str, AnyArray]]]:
+def run_in_openvino(
+    model: bytes, inputs: Sequence[AnyArray], precision: str | None = "f32"
+) -> tuple[str, list[dict[str, AnyArray]]]:
     """The outputs of `model` for each input.
+
+    Args:
+        model: an ONNX file.
+        inputs: one a run.
+        precision: of float layers, `None` for OpenVINO's default, which is bf16 on CPUs that have it.
 
     Returns:
         OpenVINO's version, and for each input the outputs by name.
@@ -34,7 +41,8 @@ def run_in_openvino(model: bytes, inputs: Sequence[AnyArray]) -> tuple[str, list
     version = openvino.__version__.partition("-")[0]
     try:
         core = openvino.Core()
-        compiled = core.compile_model(core.read_model(model, b""), "CPU")
+        settings = {} if precision is None else {"INFERENCE_PRECISION_HINT": precision}
+        compiled = core.compile_model(core.read_model(model, b""), "CPU", settings)
         runs = []
         for value in inputs:
             results = compiled([value])

@@ -23,6 +23,7 @@ from zooc.graph.fold_batchnorm_residual import fold_batchnorm_residual
 from zooc.graph.fold_shapes import fold_shapes
 from zooc.graph.merge_branches import merge_branches
 from zooc.graph.pads_of_all_axes import pads_of_all_axes
+from zooc.graph.prepend_tokens import prepend_tokens
 from zooc.graph.remove_redundant import merge_duplicates, remove_identities
 from zooc.graph.remove_restrides import remove_restrides
 from zooc.shapes import inferred_graph
@@ -36,6 +37,7 @@ _FOLD_LIMIT = 16 << 20
 _PASSES: tuple[Callable[[gs.Graph], bool], ...] = (
     fix_reshapes,
     pads_of_all_axes,
+    prepend_tokens,
     remove_restrides,
     remove_identities,
     fold_batchnorm,
