@@ -57,8 +57,7 @@ export class Classifier {
  * @returns {Promise<{pixels: Uint8Array, height: number, width: number}>} RGB; transparency is dropped.
  */
 export async function decode(file) {
-  const bitmap = await createImageBitmap(file, {
-    imageOrientation: "none",
+  const bitmap = await createImageBitmap(await withoutExif(file), {
     premultiplyAlpha: "none",
     colorSpaceConversion: "none",
   });
@@ -74,6 +73,27 @@ export async function decode(file) {
     pixels[to++] = data[from + 2];
   }
   return { pixels, height, width };
+}
+
+/** A JPEG file without its EXIF segments: browsers turn by them, and cannot be told not to. Others as they are. */
+async function withoutExif(file) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  const [SOI, APP1, SOS] = [0xffd8, 0xffe1, 0xffda];
+  const word = (at) => (bytes[at] << 8) | bytes[at + 1];
+  if (word(0) !== SOI) {
+    return file;
+  }
+  const kept = [bytes.subarray(0, 2)];
+  let at = 2;
+  while (at + 10 <= bytes.length && bytes[at] === 0xff && word(at) !== SOS) {
+    const end = at + 2 + word(at + 2);
+    const isExif = word(at) === APP1 && String.fromCharCode(...bytes.subarray(at + 4, at + 8)) === "Exif";
+    if (!isExif) {
+      kept.push(bytes.subarray(at, end));
+    }
+    at = end;
+  }
+  return new Blob([...kept, bytes.subarray(at)], { type: "image/jpeg" });
 }
 
 function softmax(scores) {

@@ -18,10 +18,11 @@ from zooc_runtime.errors import PackageError
 from zooc_runtime.labels import parse_labels
 from zooc_runtime.manifest import Manifest, find_package
 
-__all__ = ["not_of_a_page", "web_page"]
+__all__ = ["not_of_a_page", "runtime_files", "web_page"]
 
 _PACKAGE = "onnxruntime-web"
-_SCRIPTS = {"wasm": "ort.wasm.bundle.min.mjs", "webgpu": "ort.webgpu.bundle.min.mjs"}
+_SCRIPTS = {"wasm": "ort.wasm.bundle.min.mjs", "webgpu": "ort.bundle.min.mjs"}
+"""Of the builds with WebGPU, `ort.webgpu` (1.30) lacks the operators on float64 that resizing needs."""
 _PROVIDERS = {"wasm": ["wasm"], "webgpu": ["webgpu", "wasm"]}
 _STATIC = ("index.html", "style.css", "classify.mjs", "page.mjs", "offline.js")
 _WASM = re.compile(r"ort-wasm-simd-threaded(?:\.\w+)?\.wasm")
@@ -37,7 +38,8 @@ def web_page(package: Path, backend: str, base: Path) -> dict[str, bytes]:
         base: the folder from which `node_modules/onnxruntime-web` is looked for, there and above.
 
     Raises:
-        ZoocError: Z0222, no package, or a damaged one; Z0813, a package whose graph takes no images; Z0703,
+        ZoocError: Z0222, no package, or a damaged one; Z0813, a package whose graph takes no images, or
+            an int8 one for WebGPU; Z0703,
             `onnxruntime-web` is not installed.
     """
     try:
@@ -49,7 +51,8 @@ def web_page(package: Path, backend: str, base: Path) -> dict[str, bytes]:
         hint = "give the folder that `zooc compile` wrote"
         raise ZoocError(error("Z0222", str(problem), hint=hint)) from None
     _refuse_other_inputs(manifest)
-    version, runtime = _runtime(backend, base)
+    _refuse_integers(manifest, backend)
+    version, runtime = runtime_files(backend, base)
     files = {name: resource(f"templates/web/{name}").read_bytes() for name in _STATIC}
     files |= {"model.onnx": graph, **runtime}
     files[_MARK] = _json(
@@ -105,7 +108,18 @@ def _refuse_other_inputs(manifest: Manifest) -> None:
     )
 
 
-def _runtime(backend: str, base: Path) -> tuple[str, dict[str, bytes]]:
+def _refuse_integers(manifest: Manifest, backend: str) -> None:
+    if backend == "webgpu" and manifest["quantization"]["dtype"] == "int8":
+        raise ZoocError(
+            error(
+                "Z0813",
+                f"{manifest['name']} is int8, which {_PACKAGE} computes wrongly on WebGPU (seen in 1.30)",
+                hint="export it with --backend wasm, or compile it with `quantize fp16` or `quantize fp32`",
+            )
+        )
+
+
+def runtime_files(backend: str, base: Path) -> tuple[str, dict[str, bytes]]:
     """The version of `onnxruntime-web`, and those of its files that the page loads."""
     base = base.absolute()
     places = [base / _PACKAGE, *(folder / "node_modules" / _PACKAGE for folder in (base, *base.parents))]

@@ -16,6 +16,7 @@ from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from zooc.engine_log import quiet_engine
+from zooc.graph.drop_ceil_mode import drop_ceil_mode
 from zooc.graph.fix_reshapes import fix_reshapes
 from zooc.graph.fold_batchnorm import fold_batchnorm
 from zooc.graph.fold_batchnorm_forward import fold_batchnorm_forward
@@ -36,6 +37,7 @@ _FOLD_LIMIT = 16 << 20
 
 _PASSES: tuple[Callable[[gs.Graph], bool], ...] = (
     fix_reshapes,
+    drop_ceil_mode,
     pads_of_all_axes,
     prepend_tokens,
     remove_restrides,
