@@ -112,6 +112,10 @@ class Package:
     goldens: list[dict[str, np.ndarray]]
 
     @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
     def model(self) -> bytes:
         return (self.folder / "model.onnx").read_bytes()
 
@@ -159,6 +163,12 @@ def package(shared: Path) -> Callable[[str], Package]:
         return read_package(shared / name / name)
 
     return get
+
+
+@pytest.fixture(params=list(KINDS))
+def given(package: Callable[[str], Package], request: pytest.FixtureRequest) -> Package:
+    """Each of the packages in turn."""
+    return package(request.param)
 
 
 def read_package(folder: Path) -> Package:

@@ -116,28 +116,7 @@ def distance(got: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.linalg.norm(got[:1] - wanted) / np.linalg.norm(wanted))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "digits",
-        "digits_iresnet",
-        "digits_wide_resnet",
-        "digits_fp32",
-        "digits_fp16",
-        "digits_vdsp",
-        "digits_nv12",
-        "digits_opencv",
-        "digits_tensor",
-        "resnest50",
-        "iresnet50",
-        "wide_resnet50_2",
-        "transformer",
-    ],
-)
-def test_webassembly(
-    package: Packages, node_modules, open_page, serve: Serve, tmp_path: Path, name: str
-) -> None:
-    given = package(name)
+def test_webassembly(given: Any, node_modules: Path, open_page, serve: Serve, tmp_path: Path) -> None:
     answers = run_in_page(open_page(), serve, tmp_path / "site", given, node_modules, "wasm")
     for golden, answer in zip(given.goldens, answers, strict=True):
         if "pixels" in golden:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,43 +15,28 @@ from zooc_runtime.verify import verify
 
 pytestmark = pytest.mark.slow
 
-NAMES = (
-    "digits",
-    "digits_iresnet",
-    "digits_wide_resnet",
-    "digits_fp32",
-    "digits_fp16",
-    "digits_vdsp",
-    "digits_nv12",
-    "digits_opencv",
-    "digits_letterbox",
-    "digits_tensor",
-    "resnest50",
-    "iresnet50",
-    "wide_resnet50_2",
-    "transformer",
-)
-Packages = Callable[[str], Any]
 
-
-@pytest.mark.parametrize("name", NAMES)
-def test_in_onnx_runtime(package: Packages, name: str) -> None:
-    assert list(verify(package(name).folder, "onnxruntime")) == []
+def test_in_onnx_runtime(given: Any) -> None:
+    assert list(verify(given.folder, "onnxruntime")) == []
 
 
 @pytest.mark.parametrize("consumer", ["node", "web", "openvino"])
-@pytest.mark.parametrize("name", NAMES)
-def test_in(package: Packages, request: pytest.FixtureRequest, name: str, consumer: str) -> None:
+def test_in(given: Any, request: pytest.FixtureRequest, consumer: str) -> None:
     if consumer == "openvino":
         pytest.importorskip("openvino")
         base = Path.cwd()
     else:
         base = request.getfixturevalue("node_modules")
-    given = package(name)
     batch = given.manifest["model"]["input"]["shape"][0]
     found = check_consumer(consumer, given.model, given.goldens, given.tolerance, batch, base)
-    print(name, found.in_words())
+    print(given.name, found.in_words())
     assert found.logits <= given.tolerance
     if "pixels" in given.goldens[0]:
         assert found.pixels > 0
         assert found.pixels_differing == 0 or (consumer == "openvino" and found.grey_levels == 1)
+
+
+def test_the_body_alone_in_openvino(given: Any) -> None:
+    """As `load(engine="openvino")` runs it."""
+    pytest.importorskip("openvino")
+    assert list(verify(given.folder, "openvino")) == []

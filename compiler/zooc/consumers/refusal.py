@@ -14,10 +14,9 @@ _OPERATOR = (
     # ONNX Runtime: "Node (stem) Op (Conv) [ShapeInferenceError] ..."; of a run "while running Gather node"
     re.compile(r"Op \((?P<op>\w+)\)"),
     re.compile(r"while running (?P<op>\w+) node"),
-    # OpenVINO: "OpenVINO does not support the following ONNX operations: MaxUnpool, Foo"
-    re.compile(r"following ONNX operations: (?P<op>[\w.]+)"),
-    # OpenVINO: "... opset1::Foo ... in node Foo"
-    re.compile(r"for node type (?P<op>\w+)"),
+    # OpenVINO 2026: "No conversion rule found for operations: MaxUnpool-20, ..."; before: "OpenVINO does not
+    # support the following ONNX operations: MaxUnpool, ..."
+    re.compile(r"(?:rule found for|following ONNX) operations: (?P<op>\w+)"),
 )
 
 
