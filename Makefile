@@ -22,6 +22,12 @@ $(VENV)/.dev: pyproject.toml $(BIN)/python
 	$(PIP) -e '.[dev,models]'
 	@touch $@
 
+$(VENV)/.npm: tests/consumers/package.json $(BIN)/python
+	@if command -v npm >/dev/null; then \
+	    npm install --prefix tests/consumers --ignore-scripts --no-package-lock --no-audit --no-fund --silent; \
+	else echo "npm is not installed: tests in Node.js and in the browser will be skipped"; fi
+	@touch $@
+
 demo: $(VENV)/.demo  ## Compile, run, evaluate and benchmark the embedded example on real images
 	$(BIN)/python examples/digits/make_dataset.py
 	$(BIN)/zooc compile examples/digits/digits.zoo -o $(DEMO)/digits --measure --force
@@ -38,7 +44,7 @@ demo: $(VENV)/.demo  ## Compile, run, evaluate and benchmark the embedded exampl
 	cd $(DEMO)/digits && $(CURDIR)/$(BIN)/python -m digits eval $(CURDIR)/$(DATA)/test
 	@echo; echo "the report: $(DEMO)/digits/report.html"
 
-test: $(VENV)/.dev lint  ## Run the linters and all tests, slow ones too
+test: $(VENV)/.dev $(VENV)/.npm lint  ## Run the linters and all tests, slow ones too
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/.dev  ## Ruff and mypy

@@ -30,6 +30,35 @@ _TENSOR_FORM = (
     "This package was compiled without preprocessing: it takes normalized tensors and refuses images."
 )
 
+_GRAPHS = {
+    "rgb": {
+        "interface": "`image`, uint8 `[height, width, 3]`, RGB and of any size, to probabilities or logits "
+        "`[1, classes]`",
+        "input": "image",
+        "dtype": "uint8",
+        "dims": "height, width, 3",
+        "exactness": "OpenVINO's\npixels are within one grey level. "
+        "`zooc export-web` makes a page of it that classifies in the browser.",
+    },
+    "frames": {
+        "interface": "`image`, an NV12 frame of any size, uint8 `[height * 3 / 2, width]`, to probabilities "
+        "or logits `[1, classes]`",
+        "input": "image",
+        "dtype": "uint8",
+        "dims": "height * 3 / 2, width",
+        "exactness": "OpenVINO's\npixels are within one grey level.",
+    },
+    "tensor": {
+        "interface": "`input`, normalized float32 `[batch, 3, height, width]`, to probabilities or logits "
+        "`[batch, classes]`",
+        "input": "input",
+        "dtype": "float32",
+        "dims": "batch, 3, height, width",
+        "exactness": "It holds no\npreprocessing.",
+    },
+}
+"""What the README says of `model.onnx` by itself, by what it takes."""
+
 
 def package_files(contents: PackageContents) -> dict[str, bytes]:
     """Every file of the package, the two manifests included, in sorted order.
@@ -84,7 +113,9 @@ def _distribution(contents: PackageContents) -> dict[str, bytes]:
     package = contents.deployment.package
     source = contents.deployment.model.source
     shown = Path(source.name).name if source.kind == "onnx" else f"{source.kind}.{source.name}"
-    tensor = contents.deployment.preprocess is None
+    preprocess = contents.deployment.preprocess
+    tensor = preprocess is None
+    takes = "tensor" if preprocess is None else "rgb" if preprocess.source == "rgb" else "frames"
     readme = render(
         "README.md",
         name=package.name,
@@ -93,6 +124,7 @@ def _distribution(contents: PackageContents) -> dict[str, bytes]:
         source=shown,
         usage=_TENSOR_USAGE if tensor else _IMAGE_USAGE,
         form=_TENSOR_FORM if tensor else _IMAGE_FORM,
+        **_GRAPHS[takes],
     )
     project = render(
         "pyproject.toml",
