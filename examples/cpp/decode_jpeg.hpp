@@ -1,0 +1,73 @@
+// Decodes a JPEG file to RGB by libjpeg. Its defaults (the slow integer DCT, smooth upsampling) are those of Pillow.
+#pragma once
+
+#include <csetjmp>
+#include <cstdio>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <jpeglib.h>
+
+struct Image {
+    std::size_t height = 0, width = 0;
+    std::vector<unsigned char> pixels;  // height * width * 3
+};
+
+namespace detail {
+
+struct JpegError : jpeg_error_mgr {
+    std::jmp_buf back;
+    char message[JMSG_LENGTH_MAX];
+};
+
+inline void keep_message(j_common_ptr info) {
+    auto* error = static_cast<JpegError*>(info->err);
+    error->format_message(info, error->message);
+}
+
+inline void jpeg_failed(j_common_ptr info) {
+    keep_message(info);
+    std::longjmp(static_cast<JpegError*>(info->err)->back, 1);  // libjpeg is C: no exception may pass through it
+}
+
+// No object with a destructor may live between setjmp and longjmp, so the result is the caller's.
+inline bool decode_jpeg(std::FILE* file, Image& image, JpegError& error) {
+    jpeg_decompress_struct info;
+    info.err = jpeg_std_error(&error);
+    error.error_exit = jpeg_failed;
+    error.output_message = keep_message;  // of a warning
+    if (setjmp(error.back)) {
+        jpeg_destroy_decompress(&info);
+        return false;
+    }
+    jpeg_create_decompress(&info);
+    jpeg_stdio_src(&info, file);
+    jpeg_read_header(&info, TRUE);
+    info.out_color_space = JCS_RGB;
+    jpeg_start_decompress(&info);
+    image.height = info.output_height;
+    image.width = info.output_width;
+    image.pixels.resize(image.height * image.width * 3);
+    while (info.output_scanline < info.output_height) {
+        JSAMPROW row = image.pixels.data() + info.output_scanline * image.width * 3;
+        jpeg_read_scanlines(&info, &row, 1);
+    }
+    jpeg_finish_decompress(&info);
+    // Pillow refuses a truncated file as well; libjpeg only warns, and fills up with grey.
+    const bool whole = error.num_warnings == 0;
+    jpeg_destroy_decompress(&info);
+    return whole;
+}
+
+}  // namespace detail
+
+inline Image decode_jpeg(const std::string& path) {
+    std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+    if (!file) throw std::runtime_error(path + ": cannot be opened");
+    Image image;
+    detail::JpegError error;
+    if (!detail::decode_jpeg(file.get(), image, error)) throw std::runtime_error(path + ": " + error.message);
+    return image;
+}
