@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import zooc_runtime
+from zooc_runtime.stages import Graph
 
 pytestmark = pytest.mark.slow
 
@@ -144,6 +145,46 @@ def test_mistakes_are_one_line(program: Program, package: Packages, tmp_path: Pa
         assert done.returncode == code, done.stderr
         assert said in done.stderr
         assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.fixture(scope="module")
+def cpp_runner(openvino_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """run_openvino.cpp, built against the same OpenVINO."""
+    folder = tmp_path_factory.mktemp("runner")
+    source = Path(__file__).with_name("run_openvino.cpp")
+    libraries = _openvino() / "libs"
+    (library,) = libraries.glob("libopenvino.so.*")
+    flags = [f"-I{_openvino() / 'include'}", f"-Wl,-rpath,{libraries}"]
+    built = call("g++", "-std=c++17", "-O1", *flags, source, library, "-o", folder / "run")
+    assert built.returncode == 0, built.stderr
+    return folder / "run"
+
+
+def test_every_package_in_openvino_by_cpp(given: Any, cpp_runner: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(Graph(given.model).exposing(given.inner))
+    names = [given.manifest["stages"]["postlude"]["output"], *given.inner]
+    for golden in given.goldens:
+        value = next(iter(golden.values()))
+        (tmp_path / "input").write_bytes(value.tobytes())
+        kind = "u8" if value.dtype == np.uint8 else "f32"
+        done = call(
+            cpp_runner,
+            tmp_path / "model.onnx",
+            kind,
+            tmp_path / "input",
+            tmp_path / "output",
+            *map(str, value.shape),
+        )
+        assert done.returncode == 0, done.stderr
+        values = np.split(
+            np.fromfile(tmp_path / "output", np.float32),
+            np.cumsum([golden[name].size for name in names])[:-1],
+        )
+        got = dict(zip(names, values, strict=True))
+        if "pixels" in got:
+            assert np.abs(got["pixels"] - golden["pixels"].ravel()).max() <= 1
+        wanted = golden["logits"].ravel()
+        assert np.linalg.norm(got["logits"] - wanted) / np.linalg.norm(wanted) <= given.tolerance
 
 
 DECODE_CPP = """

@@ -8,9 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 
 from zooc.consumers import check_consumer
+from zooc_runtime.stages import STAGE_NAMES, Graph
 from zooc_runtime.verify import verify
 
 pytestmark = pytest.mark.slow
@@ -18,6 +21,27 @@ pytestmark = pytest.mark.slow
 
 def test_in_onnx_runtime(given: Any) -> None:
     assert list(verify(given.folder, "onnxruntime")) == []
+
+
+@pytest.mark.parametrize("level", ["DISABLE_ALL", "ENABLE_BASIC", "ENABLE_EXTENDED", "ENABLE_ALL"])
+def test_at_every_optimization_level(given: Any, level: str) -> None:
+    """The whole equals its stages to the bit, both optimized as far as that."""
+
+    def answer(model: bytes, value: np.ndarray) -> np.ndarray:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_{level}")
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        result: np.ndarray = session.run(None, {session.get_inputs()[0].name: value})[0]
+        return result
+
+    golden = given.goldens[1]
+    first = value = next(iter(golden.values()))
+    graph = Graph(given.model)
+    for name in STAGE_NAMES:
+        if boundary := given.manifest["stages"][name]:
+            value = answer(graph.cut(name, [boundary["input"]], [boundary["output"]]), value)
+    np.testing.assert_array_equal(answer(given.model, first), value)
 
 
 @pytest.mark.parametrize("consumer", ["node", "web", "openvino"])

@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from zooc.deployment import Normalize
+from zooc.graph import names_of_axes_left
 from zooc.graph.fold_normalization import fold_normalization
 
 IMAGENET = Normalize(255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -50,6 +51,7 @@ def assert_same_answers(model: onnx.ModelProto, normalize: Normalize) -> Any:
     before, after = answers(model, normalized), answers(folded.model, pixels)
     np.testing.assert_allclose(after, before, rtol=1e-4, atol=2e-5 * np.abs(before).max())
     assert folded.model.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8
+    assert not list(names_of_axes_left(folded.model.graph)), "engines pad other axes than those named"
     return folded
 
 
