@@ -25,9 +25,9 @@ from zooc.cache import Cache, default_root
 from zooc.calibration import pixel_batches
 from zooc.diagnostics import ZoocError
 from zooc.driver import STAGES, Compilation, Request, run, stage_names
-from zooc.inspection import macs_of_nodes
+from zooc.inspection.macs import macs_of_nodes
 from zooc.progress import Progress
-from zooc.quantize import inspect_optimized
+from zooc.quantize.inspect_optimized import inspect_optimized
 from zooc.sessions import open_session
 
 NAMES = (

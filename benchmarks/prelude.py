@@ -22,7 +22,7 @@ import PIL
 
 from zooc.deployment import CenterCrop, ECenterCrop, Normalize, Preprocess, Resize
 from zooc.goldens import synthetic_image
-from zooc.graph import build_prelude, resample_order_of_pillow
+from zooc.graph.prelude import build_prelude, resample_order_of_pillow
 from zooc.sessions import open_session
 from zooc_runtime.reference import reference_pixels
 

@@ -111,7 +111,7 @@ def _zooc(job: Job) -> dict[str, Any]:
     from zooc.deployment import CalibrationMethod
     from zooc.diagnostics import ZoocError
     from zooc.progress import Progress
-    from zooc.quantize import choose_ranges
+    from zooc.quantize.ranges import choose_ranges
 
     file = Path(job["work"]) / "subject.zoo"
     file.write_text(_description(job), encoding="utf-8")
@@ -251,7 +251,7 @@ def _export(path: Path) -> int:
     from zooc.cache import Cache, default_root
     from zooc.deployment import InputShape, Model, ModelSource, RandomWeights
     from zooc.diagnostics import ZoocError
-    from zooc.models import load_network
+    from zooc.models.load import load_network
 
     shape = InputShape(None, 3, 224, 224)
     subject = Model(ModelSource("timm", "resnest50d"), RandomWeights(0), shape, 1000)
@@ -310,7 +310,7 @@ def _session_logits(model: bytes, job: Job, *, normalized: bool) -> Floats:
 
 def _compare(logits: Floats, job: Job) -> dict[str, Any]:
     """Top-1 by the folders' names, and the distance from the float network's logits."""
-    from zooc.quantize import compare_logits
+    from zooc.quantize.compare import compare_logits
 
     folders = [path.parent.name for path in list_images(job["evaluate"])]
     names = sorted(set(folders))

@@ -10,7 +10,11 @@ from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
 from zooc.diagnostics import ZoocError
-from zooc.inspection import count_macs, count_parameters, inspect_model, inspect_path, render
+from zooc.inspection.describe import inspect_model
+from zooc.inspection.macs import count_macs
+from zooc.inspection.paths import inspect_path
+from zooc.inspection.render import render
+from zooc.models.parameters import count_parameters
 
 FLOAT = TensorProto.FLOAT
 

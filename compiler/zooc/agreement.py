@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from zooc.quantize import Agreement, compare_logits
+from zooc.quantize.compare import Agreement, compare_logits
 from zooc.sessions import open_session
 
 __all__ = ["compare_bodies"]

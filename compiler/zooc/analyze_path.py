@@ -9,23 +9,19 @@ from typing import Any
 
 import onnx
 
-from zooc.analysis import (
-    IntegerGraph,
-    LayerRow,
-    analysis_rows,
-    compare_layers,
-    measure_solo,
-    sort_rows,
-    strip_rounding,
-)
+from zooc.analysis.integer_graph import IntegerGraph
+from zooc.analysis.layers import compare_layers
+from zooc.analysis.rows import LayerRow, analysis_rows, sort_rows
+from zooc.analysis.solo import measure_solo
+from zooc.analysis.strip import strip_rounding
 from zooc.cache import Cache
 from zooc.calibration import CalibrationImages, pixel_batches
 from zooc.deployment import ImageSet
 from zooc.diagnostics import Diagnostic, ZoocError, error
 from zooc.driver import Compilation, Request, run
-from zooc.inspection import macs_of_nodes
+from zooc.inspection.macs import macs_of_nodes
 from zooc.progress import Progress
-from zooc.quantize import Agreement
+from zooc.quantize.compare import Agreement
 from zooc_runtime.errors import PackageError
 from zooc_runtime.manifest import Manifest, find_package
 from zooc_runtime.stages import Graph

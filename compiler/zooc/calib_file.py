@@ -20,7 +20,8 @@ import onnxruntime
 
 from zooc import __version__
 from zooc.diagnostics import Diagnostic, ZoocError, error, warning
-from zooc.quantize import Ranges, Sketches
+from zooc.quantize.ranges import Ranges
+from zooc.quantize.sketches import Sketches
 from zooc.shards import WHOLE, Shard, joined, missing, overlap
 from zooc.weights import large_weights, without_large_weights
 

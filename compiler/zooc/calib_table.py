@@ -9,8 +9,8 @@ from typing import Any
 from zooc.calib_file import Calibration
 from zooc.deployment import CalibrationMethod
 from zooc.diagnostics import ZoocError, error
-from zooc.frontend import did_you_mean
-from zooc.quantize import Ranges, choose_ranges
+from zooc.frontend.suggest import did_you_mean
+from zooc.quantize.ranges import Ranges, choose_ranges
 
 __all__ = ["describe", "notes_of", "parse_method", "ranges_of", "to_json"]
 

@@ -11,7 +11,9 @@ from zooc.calibration_pass import calibration_identity, run_calibration
 from zooc.diagnostics import ZoocError, error, warning
 from zooc.driver import Compilation, Request, run
 from zooc.progress import Progress
-from zooc.quantize import fit_ranges, parse_table, table_places, tensors_to_observe
+from zooc.quantize.fit_ranges import fit_ranges
+from zooc.quantize.placement import tensors_to_observe
+from zooc.quantize.table import parse_table, table_places
 from zooc.range_file import read_table
 from zooc.shards import Shard
 

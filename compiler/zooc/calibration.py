@@ -17,8 +17,8 @@ import onnx
 
 from zooc.deployment import ImageSet
 from zooc.diagnostics import Diagnostic, ZoocError, error, warning
-from zooc.graph import as_image_input
-from zooc.quantize import Item
+from zooc.graph.nv12 import as_image_input
+from zooc.quantize.workers import Item
 from zooc.sessions import open_session
 from zooc.shards import WHOLE, Shard
 from zooc_runtime.decode import decode

@@ -16,7 +16,9 @@ from zooc.calibration import CalibrationImages, pixel_items
 from zooc.diagnostics import ZoocError
 from zooc.memory import release
 from zooc.progress import Progress
-from zooc.quantize import NotFiniteError, Run, Sketches, Tally, no_images, stream
+from zooc.quantize.calibrate import no_images
+from zooc.quantize.sketches import NotFiniteError, Sketches
+from zooc.quantize.workers import Run, Tally, stream
 from zooc.shards import WHOLE
 
 __all__ = ["calibration_identity", "run_calibration"]

@@ -191,7 +191,7 @@ def check(
     """
 
     def work() -> int:
-        from zooc.frontend import load_deployment
+        from zooc.frontend.analysis import load_deployment
 
         found: list[Diagnostic] = []
         for file in files:
@@ -238,8 +238,8 @@ def explain(
     """Explain a diagnostic CODE: what it means, an example, the remedy."""
 
     def work() -> int:
-        from zooc.frontend import explain as look_up
-        from zooc.frontend import near_codes
+        from zooc.frontend.explain import explain as look_up
+        from zooc.frontend.explain import near_codes
 
         page = look_up(code)
         if page is None:
@@ -278,7 +278,8 @@ def inspect_command(
     def work() -> int:
         from rich.console import Console
 
-        from zooc.inspection import inspect_path, render
+        from zooc.inspection.paths import inspect_path
+        from zooc.inspection.render import render
 
         inspection = inspect_path(path, variant=variant, overrides=tuple(overrides or ()))
         if output_format is Format.json:
@@ -334,7 +335,7 @@ def cache_clear() -> None:
 
 
 def _check_consumer_name(name: str) -> None:
-    from zooc.consumers import CONSUMERS
+    from zooc.consumers.check import CONSUMERS
     from zooc.frontend.suggest import did_you_mean
 
     if name not in CONSUMERS:
@@ -345,7 +346,8 @@ def _check_consumer_name(name: str) -> None:
 def _format_file(file: Path, *, write: bool) -> bool:
     """Whether the standard layout differs; with `write` the file gets it, in one step."""
     from zooc.diagnostics import ZoocError, error
-    from zooc.frontend import format_source, read_source
+    from zooc.frontend.formatter import format_source
+    from zooc.frontend.source import read_source
 
     source, diagnostics = read_source(file)
     if source is None:

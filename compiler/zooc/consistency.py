@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from zooc.deployment import Deployment
 from zooc.diagnostics import Diagnostic, error
-from zooc.models import Network
+from zooc.models.network import Network
 from zooc_runtime.geometry import output_size
 
 __all__ = ["network_contradictions"]

@@ -9,13 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from zooc.calibration import pixel_batches
-from zooc.contract import ContractImages, ContractResult, complete_ranges, effective_requirement, hold
+from zooc.contract.hold import ContractResult, hold
+from zooc.contract.images import ContractImages
+from zooc.contract.ranges import complete_ranges
+from zooc.contract.requirement import effective_requirement
 from zooc.deployment import Requirement
 from zooc_runtime.truth import Classes
 
 if TYPE_CHECKING:
     from zooc.driver import Compilation
-    from zooc.quantize import Quantized
+    from zooc.quantize.records import Quantized
 
 __all__ = ["ContractResult", "check_contract_of", "hold_contract_of"]
 

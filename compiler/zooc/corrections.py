@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from zooc.calibration import pixel_batches
 from zooc.deployment import Quantize
 from zooc.diagnostics import warning
-from zooc.quantize import Quantized, correct_biases, round_weights
+from zooc.quantize.correct_bias import correct_biases
+from zooc.quantize.records import Quantized
+from zooc.quantize.round_weights import round_weights
 
 if TYPE_CHECKING:
     from zooc.driver import Compilation

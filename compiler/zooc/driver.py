@@ -18,49 +18,42 @@ from zooc.cache import Cache
 from zooc.calibration import CalibrationImages, pixel_batches
 from zooc.calibration_pass import calibration_identity, run_calibration
 from zooc.consistency import network_contradictions
-from zooc.consumers import CONSUMERS, Consumption, check_consumer
+from zooc.consumers.check import CONSUMERS, Consumption, check_consumer
 from zooc.contract_stage import ContractResult, check_contract_of, hold_contract_of
 from zooc.corrections import correct
 from zooc.deployment import Deployment, Quantize
 from zooc.diagnostics import Diagnostic, ZoocError, warning
-from zooc.emit import PackageContents, check_output, emit_package, golden_bytes
-from zooc.frontend import load_deployment
+from zooc.emit.emit import check_output, emit_package
+from zooc.emit.contents import PackageContents, golden_bytes
+from zooc.frontend.analysis import load_deployment
 from zooc.goldens import Golden, check_against_pillow, logits_tolerance, make_goldens
-from zooc.graph import (
-    Folded,
-    as_image_input,
-    assemble,
-    build_postlude,
-    build_prelude,
-    fold_normalization,
-    names_of_axes_left,
-    resample_order_of_pillow,
-    simplify,
-)
-from zooc.importers import NotExpressible, vdsp_document
+from zooc.graph.assemble import assemble, build_postlude
+from zooc.graph.fold_normalization import Folded, fold_normalization
+from zooc.graph.nv12 import as_image_input
+from zooc.graph.pads_of_all_axes import names_of_axes_left
+from zooc.graph.prelude import build_prelude, resample_order_of_pillow
+from zooc.graph.simplify import simplify
+from zooc.importers.export_vdsp import NotExpressible, vdsp_document
 from zooc.manifest import build_manifest, stage_boundaries
 from zooc.memory import keep_freed, release
-from zooc.models import Network, load_network
+from zooc.models.load import load_network
+from zooc.models.network import Network
 from zooc.progress import Progress
-from zooc.quantize import (
-    Agreement,
-    FloatLayer,
-    Observer,
-    Quantized,
-    Ranges,
-    Sketches,
-    bias_inputs,
-    choose_ranges,
-    equalize,
-    float_convolutions,
-    prepare_body,
-    quantize_body,
-    tensors_to_observe,
-    to_fp16,
-)
+from zooc.quantize.compare import Agreement
+from zooc.quantize.correct_bias import bias_inputs
+from zooc.quantize.equalize import equalize
+from zooc.quantize.fp16 import to_fp16
+from zooc.quantize.inspect_optimized import FloatLayer, float_convolutions
+from zooc.quantize.observer import Observer
+from zooc.quantize.placement import tensors_to_observe
+from zooc.quantize.prepare import prepare_body
+from zooc.quantize.qdq import quantize_body
+from zooc.quantize.ranges import Ranges, choose_ranges
+from zooc.quantize.records import Quantized
+from zooc.quantize.sketches import Sketches
 from zooc.range_file import load_ranges, read_table, refuse_ranges
 from zooc.report import render_report
-from zooc.verification import check_whole
+from zooc.verification.whole_graph import check_whole
 
 if TYPE_CHECKING:
     from zooc.measure import Speed

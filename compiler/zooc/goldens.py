@@ -12,8 +12,8 @@ import onnx
 
 from zooc.deployment import Preprocess
 from zooc.diagnostics import ZoocError, error
-from zooc.graph import as_image_input
-from zooc.quantize import NotFiniteError
+from zooc.graph.nv12 import as_image_input
+from zooc.quantize.sketches import NotFiniteError
 from zooc.sessions import open_session
 from zooc_runtime.reference import reference_pixels
 

@@ -17,9 +17,9 @@ import PIL
 
 from zooc import __version__
 from zooc.goldens import logits_tolerance
-from zooc.graph import resample_order_of_pillow
-from zooc.inspection import count_macs
-from zooc.quantize import saturation_json
+from zooc.graph.prelude import resample_order_of_pillow
+from zooc.inspection.macs import count_macs
+from zooc.quantize.saturation import saturation_json
 from zooc.summary import agreement_json
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import onnx
 
 from zooc.deployment import Preprocess
 from zooc.goldens import synthetic_image
-from zooc.graph import as_image_input
+from zooc.graph.nv12 import as_image_input
 from zooc.sessions import open_session
 from zooc_runtime.machine import available_cores
 from zooc_runtime.reference import reference_pixels

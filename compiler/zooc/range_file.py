@@ -10,7 +10,10 @@ import onnx
 from zooc.calib_file import Calibration, Identity, shards_missing
 from zooc.deployment import Quantize
 from zooc.diagnostics import SourceFile, ZoocError, error
-from zooc.quantize import Ranges, Sketches, fit_ranges, parse_table, require_tensors, table_places
+from zooc.quantize.fit_ranges import fit_ranges, require_tensors
+from zooc.quantize.ranges import Ranges
+from zooc.quantize.sketches import Sketches
+from zooc.quantize.table import parse_table, table_places
 from zooc.shards import missing
 
 __all__ = ["load_ranges", "read_table", "refuse_ranges"]

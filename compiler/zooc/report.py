@@ -8,8 +8,8 @@ import jinja2
 import PIL
 
 from zooc import __version__
-from zooc.inspection import count_macs
-from zooc.quantize import saturation_json
+from zooc.inspection.macs import count_macs
+from zooc.quantize.saturation import saturation_json
 from zooc.resources import resource
 from zooc.summary import agreement_json
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <csetjmp>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <stdexcept>
@@ -9,10 +10,11 @@
 #include <vector>
 
 #include <jpeglib.h>
+#include <jerror.h>
 
 struct Image {
     std::size_t height = 0, width = 0;
-    std::vector<unsigned char> pixels;  // height * width * 3
+    std::vector<std::uint8_t> pixels;  // height * width * 3
 };
 
 namespace detail {
@@ -22,22 +24,24 @@ struct JpegError : jpeg_error_mgr {
     char message[JMSG_LENGTH_MAX];
 };
 
-inline void keep_message(j_common_ptr info) {
+// libjpeg is C, through which no exception may pass.
+inline void jpeg_failed(j_common_ptr info) {
     auto* error = static_cast<JpegError*>(info->err);
     error->format_message(info, error->message);
+    std::longjmp(error->back, 1);
 }
 
-inline void jpeg_failed(j_common_ptr info) {
-    keep_message(info);
-    std::longjmp(static_cast<JpegError*>(info->err)->back, 1);  // libjpeg is C: no exception may pass through it
+// As Pillow: a file that ends early is refused, other damage is passed over.
+inline void jpeg_warned(j_common_ptr info, int) {
+    if (info->err->msg_code == JWRN_JPEG_EOF) jpeg_failed(info);
 }
 
-// No object with a destructor may live between setjmp and longjmp, so the result is the caller's.
+// longjmp skips destructors, so nothing that has one is made in here.
 inline bool decode_jpeg(std::FILE* file, Image& image, JpegError& error) {
     jpeg_decompress_struct info;
     info.err = jpeg_std_error(&error);
     error.error_exit = jpeg_failed;
-    error.output_message = keep_message;  // of a warning
+    error.emit_message = jpeg_warned;
     if (setjmp(error.back)) {
         jpeg_destroy_decompress(&info);
         return false;
@@ -55,16 +59,14 @@ inline bool decode_jpeg(std::FILE* file, Image& image, JpegError& error) {
         jpeg_read_scanlines(&info, &row, 1);
     }
     jpeg_finish_decompress(&info);
-    // Pillow refuses a truncated file as well; libjpeg only warns, and fills up with grey.
-    const bool whole = error.num_warnings == 0;
     jpeg_destroy_decompress(&info);
-    return whole;
+    return true;
 }
 
 }  // namespace detail
 
 inline Image decode_jpeg(const std::string& path) {
-    std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
     if (!file) throw std::runtime_error(path + ": cannot be opened");
     Image image;
     detail::JpegError error;

@@ -22,32 +22,39 @@ struct Package {
 // `folder` is what `zooc compile` wrote, or the import package in it.
 inline Package open_package(const std::filesystem::path& folder) {
     namespace fs = std::filesystem;
-    std::vector<fs::path> places{folder};
-    if (fs::is_directory(folder))
-        for (const auto& entry : fs::directory_iterator(folder)) places.push_back(entry.path());
-    for (const auto& place : places) {
-        if (!fs::exists(place / "model.onnx")) continue;
-        Package package{place / "model.onnx", {}};
-        std::ifstream labels(place / "labels.txt");
-        for (std::string line; std::getline(labels, line);) package.labels.push_back(line);
-        return package;
+    std::vector<fs::path> found;
+    if (fs::exists(folder / "model.onnx")) {
+        found.push_back(folder);
+    } else if (fs::is_directory(folder)) {
+        for (const auto& entry : fs::directory_iterator(folder))
+            if (fs::exists(entry.path() / "model.onnx")) found.push_back(entry.path());
     }
-    throw std::runtime_error(folder.string() + ": not a package of zooc, there is no model.onnx");
+    if (found.size() != 1)
+        throw std::runtime_error(folder.string() + ": not a package of zooc; name the folder that holds model.onnx");
+    Package package{found[0] / "model.onnx", {}};
+    std::ifstream labels(found[0] / "labels.txt");
+    for (std::string line; std::getline(labels, line);) package.labels.push_back(line);
+    return package;
 }
 
-inline void print(const std::string& file, std::vector<float> scores, const std::string& output, const Package& package) {
-    if (output == "logits") {  // compiled without softmax
-        const float most = *std::max_element(scores.begin(), scores.end());
-        float sum = 0;
-        for (float& score : scores) sum += score = std::exp(score - most);
-        for (float& score : scores) score /= sum;
-    }
+inline std::vector<double> softmax(std::vector<double> scores) {
+    const double most = *std::max_element(scores.begin(), scores.end());
+    double sum = 0;
+    for (double& score : scores) sum += score = std::exp(score - most);
+    for (double& score : scores) score /= sum;
+    return scores;
+}
+
+// `output` is the name of the graph's output: "logits" in a package compiled without softmax.
+inline void print(const Package& package, const std::string& file, const std::string& output,
+                  std::vector<double> scores) {
+    if (output == "logits") scores = softmax(std::move(scores));
     std::vector<std::size_t> order(scores.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return scores[a] > scores[b]; });
+    order.resize(std::min<std::size_t>(5, order.size()));
     std::printf("%s\n", file.c_str());
-    for (std::size_t rank = 0; rank < std::min<std::size_t>(5, order.size()); ++rank) {
-        const std::size_t index = order[rank];
+    for (const std::size_t index : order) {
         const std::string label = index < package.labels.size() ? package.labels[index] : std::to_string(index);
         std::printf("  %.6f  %s (%zu)\n", scores[index], label.c_str(), index);
     }
@@ -65,7 +72,9 @@ inline int run(int count, char** arguments, const Classify& classify) {
         classify(open_package(arguments[1]), {arguments + 2, arguments + count});
         return 0;
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "error: %s\n", error.what());
+        std::string message = error.what();
+        std::replace(message.begin(), message.end(), '\n', ' ');  // OpenVINO's have several lines
+        std::fprintf(stderr, "error: %s\n", message.c_str());
         return 1;
     }
 }

@@ -1,71 +1,74 @@
 // Classifies images with the model.onnx of a package that `zooc compile` wrote:
 //
 //     node classify.mjs build/digits cat.jpg dog.png
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
-import sharp from "sharp";
-
-class Problem extends Error {}
+import { decode } from "./decode.mjs";
 
 /** The folder that holds manifest.json: `given`, or the one folder in it that does. */
 function findPackage(given) {
-  const folders = existsSync(given) ? ["", ...readdirSync(given)].map((name) => join(given, name)) : [];
-  const found = folders.find((folder) => existsSync(join(folder, "manifest.json")));
-  if (!found) {
-    throw new Problem(`${given}: not a package of zooc`);
+  const holds = (folder) => existsSync(join(folder, "manifest.json"));
+  const inner = statSync(given, { throwIfNoEntry: false })?.isDirectory() ? readdirSync(given) : [];
+  const found = holds(given) ? [given] : inner.map((name) => join(given, name)).filter(holds);
+  if (found.length !== 1) {
+    throw new Error(`${given}: not a package of zooc; name the folder that holds manifest.json`);
   }
-  return found;
+  return found[0];
 }
 
-/** RGB bytes as Pillow's `convert("RGB")` gives them: not turned by EXIF, without colour profile and transparency. */
-async function decode(file) {
-  try {
-    const image = sharp(file, { autoOrient: false }).removeAlpha().toColourspace("srgb");
-    const { data, info } = await image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
-    return new ort.Tensor("uint8", new Uint8Array(data), [info.height, info.width, 3]);
-  } catch (error) {
-    throw new Problem(`${file}: cannot be read as an image (${error.message})`);
+async function load(given) {
+  const folder = findPackage(given);
+  const manifest = JSON.parse(readFileSync(join(folder, "manifest.json"), "utf8"));
+  if (manifest.preprocess?.source !== "rgb") {
+    throw new Error(`${given}: takes ${manifest.preprocess ? "camera frames" : "tensors"}, not images`);
+  }
+  const { labels, topk } = manifest.postprocess;
+  return {
+    session: await ort.InferenceSession.create(join(folder, "model.onnx")),
+    classes: manifest.model.classes,
+    endsInLogits: manifest.stages.postlude === null,
+    names: labels && readFileSync(join(folder, labels), "utf8").split("\n"),
+    topk,
+  };
+}
+
+async function classify({ session, classes, endsInLogits, names, topk }, file) {
+  const { pixels, dims } = await decode(file).catch((error) => {
+    throw new Error(`${file}: cannot be read as an image (${error.message})`);
+  });
+  const [input] = session.inputNames;
+  const [output] = session.outputNames;
+  const results = await session.run({ [input]: new ort.Tensor("uint8", pixels, dims) });
+  // A network of a fixed batch answers once for each of its rows, which are all this image.
+  const scores = results[output].data.slice(0, classes);
+  const probabilities = endsInLogits ? softmax(scores) : scores;
+  const order = [...scores.keys()].sort((a, b) => scores[b] - scores[a]);
+  console.log(file);
+  for (const index of order.slice(0, topk)) {
+    console.log(`  ${probabilities[index].toFixed(6)}  ${names?.[index] ?? index} (${index})`);
   }
 }
 
 function softmax(scores) {
-  const most = Math.max(...scores);
-  const powers = [...scores].map((score) => Math.exp(score - most));
-  const sum = powers.reduce((a, b) => a + b, 0);
+  const most = scores.reduce((a, b) => Math.max(a, b));
+  const powers = Array.from(scores, (score) => Math.exp(score - most));
+  const sum = powers.reduce((a, b) => a + b);
   return powers.map((power) => power / sum);
 }
 
-async function main([given, ...files]) {
-  if (!given || files.length === 0) {
-    console.error("usage: node classify.mjs PACKAGE IMAGE...");
-    return 2;
-  }
-  const folder = findPackage(given);
-  const manifest = JSON.parse(readFileSync(join(folder, "manifest.json"), "utf8"));
-  if (manifest.preprocess?.source !== "rgb" && manifest.preprocess?.source !== undefined) {
-    throw new Problem(`${given}: takes frames of a camera, not images`);
-  }
-  const { labels, topk } = manifest.postprocess;
-  const names = labels && readFileSync(join(folder, labels), "utf8").trimEnd().split("\n");
-  const session = await ort.InferenceSession.create(join(folder, "model.onnx"));
-  for (const file of files) {
-    const results = await session.run({ image: await decode(file) });
-    const scores = results[session.outputNames[0]].data.slice(0, manifest.model.classes);
-    const probabilities = manifest.stages.postlude ? scores : softmax(scores);
-    const best = [...scores.keys()].sort((a, b) => scores[b] - scores[a]).slice(0, topk);
-    console.log(file);
-    for (const index of best) {
-      console.log(`  ${probabilities[index].toFixed(6)}  ${names?.[index] ?? index} (${index})`);
+const [given, ...files] = process.argv.slice(2);
+if (files.length === 0) {
+  console.error("usage: node classify.mjs PACKAGE IMAGE...");
+  process.exitCode = 2;
+} else {
+  try {
+    const model = await load(given);
+    for (const file of files) {
+      await classify(model, file);
     }
-  }
-  return 0;
-}
-
-main(process.argv.slice(2)).then(
-  (code) => (process.exitCode = code),
-  (error) => {
-    console.error(`error: ${error instanceof Problem ? error.message : (error.stack ?? error)}`);
+  } catch (error) {
+    console.error(`error: ${error.message.split("\n")[0]}`);
     process.exitCode = 1;
-  },
-);
+  }
+}

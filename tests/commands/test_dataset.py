@@ -13,7 +13,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from zooc.cli import app
-from zooc.datasets import arrange, sample, transfer
+from zooc.datasets import transfer
+from zooc.datasets.sample import sample
+from zooc.datasets.valprep import arrange
 from zooc_runtime import PackageError
 
 NAMES = [f"ILSVRC2012_val_{number:08d}.JPEG" for number in range(1, 7)]

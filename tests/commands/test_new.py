@@ -8,10 +8,12 @@ from typer.testing import CliRunner
 
 from zooc.cli import app
 from zooc.deployment import CenterCrop, ECenterCrop, Normalize, Resize
-from zooc.frontend import format_source, load_deployment
+from zooc.frontend.analysis import load_deployment
+from zooc.frontend.formatter import format_source
 from zooc.models.official_names import OFFICIAL
-from zooc.models.recipes import Recipe, describe_recipe, find_recipe
-from zooc.models.recipes.recipe import ModelSource, Preprocess
+from zooc.models.recipes.describe import describe_recipe
+from zooc.models.recipes.find import find_recipe
+from zooc.models.recipes.recipe import ModelSource, Preprocess, Recipe
 
 IMAGENET = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 

@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from zooc.cli import app
-from zooc.emit import emit_package
+from zooc.emit.emit import emit_package
 from zooc.resources import resource
 from zooc_runtime.cli import main as package_main
 from zooc_runtime.npz import write_npz

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from zooc.cache import Cache
 from zooc.driver import Compilation, Request, run
 from zooc.progress import Progress
-from zooc.quantize import format_table
+from zooc.quantize.table import format_table
 
 ROUNDING = ("quantize.corrections=[equalization, rounding, bias]",)
 

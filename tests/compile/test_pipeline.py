@@ -16,7 +16,7 @@ import pytest
 from zooc.cache import Cache
 from zooc.driver import Compilation, Request, run, stage_names
 from zooc.progress import Progress
-from zooc.quantize import float_convolutions
+from zooc.quantize.inspect_optimized import float_convolutions
 from zooc_runtime import open_package
 from zooc_runtime.zero_point import move_zero_points
 

@@ -11,7 +11,7 @@ from PIL import Image
 from zooc.cache import Cache
 from zooc.driver import Compilation, Request, run
 from zooc.progress import Progress
-from zooc.quantize import inspect_optimized
+from zooc.quantize.inspect_optimized import inspect_optimized
 from zooc.summary import print_summary
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from zooc.consumers import check_consumer
+from zooc.consumers.check import check_consumer
 from zooc_runtime.stages import STAGE_NAMES, Graph
 from zooc_runtime.verify import verify
 

@@ -17,9 +17,9 @@ from onnx import numpy_helper
 
 from zooc.cache import Cache
 from zooc.driver import Compilation, Request, run
-from zooc.graph import simplify
+from zooc.graph.simplify import simplify
 from zooc.progress import Progress
-from zooc.quantize import format_table
+from zooc.quantize.table import format_table
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 

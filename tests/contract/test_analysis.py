@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from zooc.analysis import IntegerGraph, compare_layers, quantize_alone, strip_rounding
+from zooc.analysis.integer_graph import IntegerGraph
+from zooc.analysis.layers import compare_layers
+from zooc.analysis.solo import quantize_alone
+from zooc.analysis.strip import strip_rounding
 from zooc.analyze_path import AnalysisRequest, analyze_path
 from zooc.cache import Cache
 from zooc.calibration import pixel_batches

@@ -14,10 +14,9 @@ import onnx
 import pytest
 from PIL import Image
 
-from zooc.contract import Trial
-from zooc.contract.trial import run_trial
+from zooc.contract.trial import Trial, run_trial
 from zooc.diagnostics import ZoocError
-from zooc.quantize import quantize_body
+from zooc.quantize.qdq import quantize_body
 from zooc.sessions import open_session
 
 HELD_BACK = 'require drop <= {} on images("test", count={}{})'

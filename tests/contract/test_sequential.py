@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zooc.contract import SequentialTest
+from zooc.contract.sequential import SequentialTest
 
 
 def verdict(

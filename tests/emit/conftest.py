@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zooc.emit import PackageContents
+from zooc.emit.contents import PackageContents
 
 
 def _tiny_contents() -> Callable[..., PackageContents]:

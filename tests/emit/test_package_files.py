@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zooc.emit import PackageContents, emit_package, golden_bytes
+from zooc.emit.emit import emit_package
+from zooc.emit.contents import PackageContents, golden_bytes
 from zooc.emit.layout import package_files
 from zooc.emit.rendering import render
 

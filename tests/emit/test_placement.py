@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from zooc.diagnostics import ZoocError
-from zooc.emit import PackageContents, emit_package
+from zooc.emit.emit import emit_package
+from zooc.emit.contents import PackageContents
 from zooc.emit.locking import locked
 from zooc_runtime.verify import verify
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from zooc.diagnostics import Diagnostic
-from zooc.frontend import load_deployment, print_diagnostics, render, to_json
+from zooc.frontend.analysis import load_deployment
+from zooc.frontend.render import print_diagnostics, render, to_json
 
 FOLDER = Path(__file__).parent
 CASES = sorted(path.stem for path in FOLDER.glob("*.zoo"))

@@ -28,9 +28,10 @@ from zooc.deployment import (
     SwapChannels,
 )
 from zooc.diagnostics import Diagnostic, SourceFile
-from zooc.frontend import analyze, load_deployment, parse, variant_names
+from zooc.frontend.analysis import analyze, load_deployment, variant_names
 from zooc.frontend.labels import imagenet1k_names
 from zooc.frontend.package_block import name_problem
+from zooc.frontend.parser import parse
 from zooc.frontend.vocabulary import BLOCKS, STEPS
 
 DATA = Path(__file__).parent / "data"

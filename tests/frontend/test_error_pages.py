@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from zooc.diagnostics import SourceFile
-from zooc.frontend import analyze, explain, known_codes, near_codes, parse
+from zooc.frontend.analysis import analyze
+from zooc.frontend.explain import explain, known_codes, near_codes
+from zooc.frontend.parser import parse
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "compiler").rglob("*.py"))]

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zooc.diagnostics import SourceFile, ZoocError
-from zooc.frontend import format_source, parse
+from zooc.frontend.formatter import format_source
+from zooc.frontend.parser import parse
 
 UGLY = """
 #header

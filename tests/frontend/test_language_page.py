@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from zooc.diagnostics import SourceFile
-from zooc.frontend import analyze, format_source, parse, variant_names
+from zooc.frontend.analysis import analyze, variant_names
+from zooc.frontend.formatter import format_source
+from zooc.frontend.parser import parse
 from zooc.frontend.vocabulary import BLOCKS, FUNCTIONS
 from zooc.resources import resource
 

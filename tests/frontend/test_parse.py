@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zooc.diagnostics import SourceFile
-from zooc.frontend import ast, format_source, parse, read_source
-from zooc.frontend.parser import MAX_SYNTAX_ERRORS
+from zooc.frontend import ast
+from zooc.frontend.formatter import format_source
+from zooc.frontend.parser import MAX_SYNTAX_ERRORS, parse
+from zooc.frontend.source import read_source
 
 PIECES = [
     "let",

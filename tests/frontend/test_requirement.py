@@ -6,7 +6,10 @@ import pytest
 
 from zooc.deployment import Quantize
 from zooc.diagnostics import SourceFile
-from zooc.frontend import analyze, ast, format_source, parse
+from zooc.frontend import ast
+from zooc.frontend.analysis import analyze
+from zooc.frontend.formatter import format_source
+from zooc.frontend.parser import parse
 
 TEXT = """
 let loss = 0.5%

@@ -32,9 +32,11 @@ from zooc.deployment import (
     SwapChannels,
 )
 from zooc.diagnostics import ZoocError
-from zooc.graph import as_image_input, assemble, build_postlude, build_prelude
+from zooc.graph.assemble import assemble, build_postlude
 from zooc.graph.builder import OPSET, Builder, Value
-from zooc.verification import check_whole
+from zooc.graph.nv12 import as_image_input
+from zooc.graph.prelude import build_prelude
+from zooc.verification.whole_graph import check_whole
 
 SIDE, CLASSES = 20, 5
 RNG = np.random.default_rng(0)

@@ -10,8 +10,10 @@ import pytest
 
 from zooc.deployment import ModelSource, Preprocess
 from zooc.diagnostics import Diagnostic
-from zooc.frontend import format_source, load_deployment
-from zooc.importers import import_files, vdsp_document
+from zooc.frontend.analysis import load_deployment
+from zooc.frontend.formatter import format_source
+from zooc.importers.export_vdsp import vdsp_document
+from zooc.importers.importing import import_files
 from zooc.models.recipes.official import official_recipe
 
 DATA = Path(__file__).parent / "data"

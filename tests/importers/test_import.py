@@ -26,8 +26,9 @@ from zooc.deployment import (
     SwapChannels,
 )
 from zooc.diagnostics import Diagnostic
-from zooc.frontend import load_deployment
-from zooc.importers import NotExpressible, import_files, vdsp_document
+from zooc.frontend.analysis import load_deployment
+from zooc.importers.export_vdsp import NotExpressible, vdsp_document
+from zooc.importers.importing import import_files
 from zooc.models.recipes.official import official_recipe
 
 DATA = Path(__file__).parent / "data"

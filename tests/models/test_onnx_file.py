@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from zooc.cache import Cache
 from zooc.deployment import InputShape, Model, ModelSource
 from zooc.diagnostics import SourceFile, Span, ZoocError
-from zooc.models import load_network
+from zooc.models.load import load_network
 
 FLOAT = TensorProto.FLOAT
 

@@ -20,7 +20,7 @@ from zooc.deployment import (
     RandomWeights,
 )
 from zooc.diagnostics import ZoocError
-from zooc.models import load_network
+from zooc.models.load import load_network
 from zooc.models.near_names import near_names
 
 NAME = "test_resnet"

@@ -12,7 +12,7 @@ from zooc.deployment import (
     RandomWeights,
 )
 from zooc.diagnostics import ZoocError
-from zooc.models import load_network
+from zooc.models.load import load_network
 
 torch = pytest.importorskip("torch")
 torchvision = pytest.importorskip("torchvision")
@@ -49,7 +49,7 @@ def checkpoints(tmp_path, monkeypatch):
 
 
 def test_every_classifier_is_created_and_gives_scores_at_its_own_size(monkeypatch):
-    from zooc.models.recipes import find_recipe
+    from zooc.models.recipes.find import find_recipe
     from zooc.models.torchvision_model import classifiers
 
     monkeypatch.setattr("zooc.models.give_weights.fill_randomly", lambda _module, _seed: None)

@@ -147,7 +147,7 @@ def test_a_package_with_imagenets_labels_brings_the_synsets(
     import importlib.util
 
     from zooc.deployment import Labels
-    from zooc.emit import emit_package
+    from zooc.emit.emit import emit_package
 
     spec = importlib.util.find_spec("tiny_package") or importlib.util.spec_from_file_location(
         "tiny_package", Path(__file__).with_name("tiny_package.py")

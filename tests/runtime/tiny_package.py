@@ -22,7 +22,7 @@ from zooc.deployment import (
     Preprocess,
     Quantize,
 )
-from zooc.emit import PackageContents, golden_bytes
+from zooc.emit.contents import PackageContents, golden_bytes
 from zooc_runtime.stages import Graph
 
 SIDE = 8

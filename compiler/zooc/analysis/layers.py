@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from zooc.analysis.integer_graph import IntegerGraph, Layer
-from zooc.quantize import Agreement, compare_logits
+from zooc.quantize.compare import Agreement, compare_logits
 from zooc.sessions import open_session
 
 __all__ = ["LayerStatistics", "compare_layers", "decibels"]

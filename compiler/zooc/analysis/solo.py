@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 
 from zooc.analysis.integer_graph import ActivationPair, IntegerGraph, Layer
-from zooc.quantize import Agreement, compare_logits
+from zooc.quantize.compare import Agreement, compare_logits
 from zooc.sessions import open_session, weight_values
 from zooc.weights import without_large_weights
 

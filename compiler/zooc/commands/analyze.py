@@ -22,7 +22,7 @@ from zooc.commands.edge import (
 )
 
 if TYPE_CHECKING:
-    from zooc.analysis import LayerRow
+    from zooc.analysis.rows import LayerRow
     from zooc.analyze_path import Analysis
 
 __all__ = ["analyze"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from zooc.calib_file import Calibration
     from zooc.diagnostics import Diagnostic
     from zooc.driver import Compilation
-    from zooc.quantize import Ranges
+    from zooc.quantize.ranges import Ranges
 
 __all__ = ["app"]
 
@@ -140,7 +140,7 @@ def show_command(
     def work() -> int:
         from zooc.calib_file import Calibration
         from zooc.calib_table import describe, notes_of, ranges_of, to_json
-        from zooc.quantize import format_table
+        from zooc.quantize.table import format_table
 
         calibration = Calibration.load(file)
         if output_format is Format.json:
@@ -166,7 +166,7 @@ def export(
     def work() -> int:
         from zooc.calib_file import Calibration, write_atomically
         from zooc.calib_table import describe, ranges_of
-        from zooc.quantize import format_table
+        from zooc.quantize.table import format_table
 
         calibration = Calibration.load(file)
         text = format_table(ranges_of(calibration, file, method), about=describe(calibration, method))

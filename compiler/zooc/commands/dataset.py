@@ -61,7 +61,7 @@ def valprep(
     """
 
     def work() -> int:
-        from zooc.datasets import arrange
+        from zooc.datasets.valprep import arrange
         from zooc_runtime.edge import note, progress, say
 
         result = arrange(
@@ -109,7 +109,7 @@ def sample(
     """Draw a class-balanced calibration set; unreadable images are named and others drawn instead."""
 
     def work() -> int:
-        from zooc.datasets import sample as draw
+        from zooc.datasets.sample import sample as draw
         from zooc_runtime.edge import note, say
 
         result = draw(folder, output, per_class=per_class, seed=seed, suffix=suffix, how=how.value)

@@ -130,14 +130,14 @@ def _bug(problem: Exception) -> Diagnostic:
 
 def show(diagnostics: Sequence[Diagnostic]) -> None:
     """Render diagnostics on standard error."""
-    from zooc.frontend import print_diagnostics
+    from zooc.frontend.render import print_diagnostics
 
     print_diagnostics(diagnostics, sys.stderr)
 
 
 def as_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
     """Diagnostics as plain data for `print_json`."""
-    from zooc.frontend import to_json
+    from zooc.frontend.render import to_json
 
     return [to_json(d) for d in diagnostics]
 

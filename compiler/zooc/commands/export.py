@@ -19,7 +19,7 @@ from zooc.commands.source_argument import (
 
 if TYPE_CHECKING:
     from zooc.deployment import ModelSource, Weights
-    from zooc.models import Network
+    from zooc.models.network import Network
     from zooc.progress import Progress
 
 __all__ = ["EPILOG", "export"]
@@ -131,7 +131,7 @@ def _export(
 ) -> _Exported:
     from zooc.deployment import InputShape, Model
     from zooc.inspection.macs import count_macs
-    from zooc.models import export_network
+    from zooc.models.load import export_network
 
     model = Model(source, weights, InputShape(None, 3, *size), classes)
     network, operations = export_network(model, on_progress=progress.note)
@@ -139,7 +139,7 @@ def _export(
 
 
 def _own_size(source: ModelSource) -> tuple[int, int]:
-    from zooc.models.recipes import find_recipe
+    from zooc.models.recipes.find import find_recipe
 
     recipe = find_recipe(source)
     return recipe.height, recipe.width

@@ -46,8 +46,8 @@ def export_vdsp(
     def work() -> int:
         from zooc.commands.writing import write_text
         from zooc.diagnostics import ZoocError, error, warning
-        from zooc.frontend import load_deployment
-        from zooc.importers import NotExpressible, vdsp_document
+        from zooc.frontend.analysis import load_deployment
+        from zooc.importers.export_vdsp import NotExpressible, vdsp_document
 
         deployment, diagnostics = load_deployment(file, variant, tuple(overrides or ()), may_miss_files=True)
         if deployment is None:

@@ -54,7 +54,7 @@ def export_web(
 
     def work() -> int:
         from zooc.consumers.web_page import not_of_a_page, web_page
-        from zooc.emit import absolute_place
+        from zooc.emit.emit import absolute_place
         from zooc.emit.placement import place
 
         files = web_page(package, backend.value, node_modules or Path.cwd())

@@ -40,8 +40,8 @@ def import_command(
 
     def work() -> int:
         from zooc.commands.writing import write_text
-        from zooc.frontend import format_source
-        from zooc.importers import import_files
+        from zooc.frontend.formatter import format_source
+        from zooc.importers.importing import import_files
 
         target = None if output == Path("-") else output
         imported = import_files(file, vdsp, output=target, recipe_of=recipe_of)
@@ -64,7 +64,7 @@ def import_command(
 def recipe_of(source: ModelSource) -> tuple[Preprocess, int, int] | None:
     """The model's own preprocessing and size; `None` if the name or the library is not known here."""
     from zooc.diagnostics import ZoocError
-    from zooc.models.recipes import find_recipe
+    from zooc.models.recipes.find import find_recipe
 
     try:
         recipe = find_recipe(source)

@@ -80,8 +80,9 @@ def new(
 
 
 def _describe(model: ModelSource, weights: str | None, data: Path | None, path: Path | None) -> str:
-    from zooc.frontend import format_source
-    from zooc.models.recipes import describe_recipe, find_recipe
+    from zooc.frontend.formatter import format_source
+    from zooc.models.recipes.describe import describe_recipe
+    from zooc.models.recipes.find import find_recipe
 
     folder = Path.cwd() if path is None else path.absolute().parent
     text = describe_recipe(

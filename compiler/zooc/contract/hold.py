@@ -11,14 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from zooc.analysis import IntegerGraph, SoloHarm, compare_layers, measure_solo
+from zooc.analysis.integer_graph import IntegerGraph
+from zooc.analysis.layers import compare_layers
+from zooc.analysis.solo import SoloHarm, measure_solo
 from zooc.contract.images import ContractImages
 from zooc.contract.trial import FloatAnswers, Trial, run_trial
 from zooc.deployment import Requirement
 from zooc.diagnostics import Diagnostic, ZoocError, error
-from zooc.inspection import macs_of_nodes
+from zooc.inspection.macs import macs_of_nodes
 from zooc.progress import Progress
-from zooc.quantize import Quantized
+from zooc.quantize.records import Quantized
 
 __all__ = ["ContractResult", "ReturnedLayer", "hold"]
 

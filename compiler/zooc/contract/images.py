@@ -13,7 +13,7 @@ import onnx
 
 from zooc.deployment import ImageSet, Requirement
 from zooc.diagnostics import Diagnostic, ZoocError, error, warning
-from zooc.graph import as_image_input
+from zooc.graph.nv12 import as_image_input
 from zooc.sessions import open_session
 from zooc_runtime.decode import decode
 from zooc_runtime.errors import PackageError

@@ -5,9 +5,9 @@ from __future__ import annotations
 import onnx
 
 from zooc.deployment import Quantize
-from zooc.quantize import Ranges
 from zooc.quantize.body_graph import BodyGraph
 from zooc.quantize.placement import place
+from zooc.quantize.ranges import Ranges
 
 __all__ = ["complete_ranges"]
 

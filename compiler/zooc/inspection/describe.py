@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto
 
 from zooc.inspection.macs import count_macs
-from zooc.models import count_parameters
+from zooc.models.parameters import count_parameters
 
 __all__ = ["Inspection", "Port", "inspect_model"]
 

@@ -11,9 +11,10 @@ import onnx
 from zooc.cache import Cache, default_root
 from zooc.deployment import Deployment
 from zooc.diagnostics import ZoocError, error
-from zooc.frontend import load_deployment
+from zooc.frontend.analysis import load_deployment
 from zooc.inspection.describe import Inspection, inspect_model
-from zooc.models import load_network, read_onnx
+from zooc.models.load import load_network
+from zooc.models.onnx_read import read_onnx
 
 __all__ = ["inspect_deployment", "inspect_path"]
 
