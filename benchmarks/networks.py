@@ -20,15 +20,15 @@ import onnx
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from zooc.agreement import compare_bodies
-from zooc.cache import Cache, default_root
-from zooc.calibration import pixel_batches
-from zooc.diagnostics import ZoocError
-from zooc.driver import STAGES, Compilation, Request, run, stage_names
-from zooc.inspection.macs import macs_of_nodes
-from zooc.progress import Progress
-from zooc.quantize.inspect_optimized import inspect_optimized
-from zooc.sessions import open_session
+from zooc.calibration.images import pixel_batches
+from zooc.diagnostics.diagnostic import ZoocError
+from zooc.ir.count import macs_of_nodes
+from zooc.ir.session import open_session
+from zooc.pipeline.compile import STAGES, Compilation, Request, run, stage_names
+from zooc.support.cache import Cache, default_root
+from zooc.support.progress import Progress
+from zooc.verification.agreement import compare_bodies
+from zooc.verification.engine_view import inspect_optimized
 
 NAMES = (
     ("official", "resnest50 iresnet50"),

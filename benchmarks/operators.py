@@ -25,9 +25,9 @@ import onnx
 from machine import machine, sources_digest
 from numpy.typing import NDArray
 
-from zooc.inspection.macs import count_macs
-from zooc_runtime.manifest import Manifest
-from zooc_runtime.stages import Graph
+from zooc.ir.count import count_macs
+from zooc_runtime.package.manifest import Manifest
+from zooc_runtime.package.stages import Graph
 
 BUILD = Path(__file__).resolve().parents[1] / "build" / "benchmarks" / "peers"
 RESULTS = Path(__file__).with_name("RESULTS-operators.md")

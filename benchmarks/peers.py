@@ -172,7 +172,7 @@ def _options() -> argparse.Namespace:
 
 
 def _cores() -> int:
-    from zooc_runtime.machine import available_cores
+    from zooc_runtime.inference.cpu import available_cores
 
     return available_cores()
 

@@ -185,7 +185,7 @@ class Products(OpenVino):
         super().__init__(job)
         import onnx
 
-        from zooc.inspection.macs import count_macs
+        from zooc.ir.count import count_macs
 
         ours, network = (count_macs(onnx.load(job[kind])) for kind in ("model", "float"))
         self.images = ours / network

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zooc_runtime.decode import decode
-from zooc_runtime.images import draw, list_images
-from zooc_runtime.reference import reference_pixels
+from zooc_runtime.evaluation.image_folder import draw, list_images
+from zooc_runtime.preprocessing.decode import decode
+from zooc_runtime.preprocessing.pillow_steps import reference_pixels
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32).reshape(3, 1, 1)
 STD = np.array([0.229, 0.224, 0.225], np.float32).reshape(3, 1, 1)
@@ -93,9 +93,9 @@ def _float(job: Job) -> dict[str, Any]:
 
 def _import(job: Job) -> dict[str, Any]:
     """Fills the cache with the network as zooc reads it from the file; not measured."""
-    from zooc import driver
-    from zooc.cache import Cache
-    from zooc.progress import Progress
+    from zooc.pipeline import compile as driver
+    from zooc.support.cache import Cache
+    from zooc.support.progress import Progress
 
     job = {**job, "options": {"method": "max", "lines": []}}
     file = Path(job["work"]) / "subject.zoo"
@@ -106,12 +106,12 @@ def _import(job: Job) -> dict[str, Any]:
 
 
 def _zooc(job: Job) -> dict[str, Any]:
-    from zooc import driver
-    from zooc.cache import Cache
+    from zooc.calibration.ranges import choose_ranges
     from zooc.deployment import CalibrationMethod
-    from zooc.diagnostics import ZoocError
-    from zooc.progress import Progress
-    from zooc.quantize.ranges import choose_ranges
+    from zooc.diagnostics.diagnostic import ZoocError
+    from zooc.pipeline import compile as driver
+    from zooc.support.cache import Cache
+    from zooc.support.progress import Progress
 
     file = Path(job["work"]) / "subject.zoo"
     file.write_text(_description(job), encoding="utf-8")
@@ -248,10 +248,10 @@ def _need(module: str, packages: str) -> None:
 
 
 def _export(path: Path) -> int:
-    from zooc.cache import Cache, default_root
     from zooc.deployment import InputShape, Model, ModelSource, RandomWeights
-    from zooc.diagnostics import ZoocError
-    from zooc.models.load import load_network
+    from zooc.diagnostics.diagnostic import ZoocError
+    from zooc.networks.load import load_network
+    from zooc.support.cache import Cache, default_root
 
     shape = InputShape(None, 3, 224, 224)
     subject = Model(ModelSource("timm", "resnest50d"), RandomWeights(0), shape, 1000)
@@ -310,7 +310,7 @@ def _session_logits(model: bytes, job: Job, *, normalized: bool) -> Floats:
 
 def _compare(logits: Floats, job: Job) -> dict[str, Any]:
     """Top-1 by the folders' names, and the distance from the float network's logits."""
-    from zooc.quantize.compare import compare_logits
+    from zooc.verification.agreement import compare_logits
 
     folders = [path.parent.name for path in list_images(job["evaluate"])]
     names = sorted(set(folders))

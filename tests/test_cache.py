@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zooc.cache import CACHE_VARIABLE, Cache, default_root, file_sha256, key
+from zooc.support.cache import CACHE_VARIABLE, Cache, default_root, file_sha256, key
 
 
 def write(content: bytes):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from zooc import calibration
-from zooc.calibration import CalibrationImages
+from zooc.calibration import images as calibration
+from zooc.calibration.images import CalibrationImages
+from zooc.calibration.shards import WHOLE, Shard, joined, missing, overlap
 from zooc.deployment import ImageSet
-from zooc.shards import WHOLE, Shard, joined, missing, overlap
 
 
 class Listed(Sequence[Path]):

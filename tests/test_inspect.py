@@ -9,12 +9,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
-from zooc.diagnostics import ZoocError
+from zooc.diagnostics.diagnostic import ZoocError
 from zooc.inspection.describe import inspect_model
-from zooc.inspection.macs import count_macs
 from zooc.inspection.paths import inspect_path
 from zooc.inspection.render import render
-from zooc.models.parameters import count_parameters
+from zooc.ir.count import count_macs, count_parameters
 
 FLOAT = TensorProto.FLOAT
 

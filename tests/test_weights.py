@@ -6,9 +6,9 @@ import onnxruntime as ort
 import pytest
 from onnx import helper, numpy_helper
 
-from zooc.calib_file import model_sha256
-from zooc.sessions import open_session
-from zooc.weights import large_weights, without_large_weights
+from zooc.calibration.file import model_sha256
+from zooc.ir.large_weights import large_weights, without_large_weights
+from zooc.ir.session import open_session
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line."""
     try:
-        from zooc.cli import main as run
+        from zooc.cli.app import main as run
 
         run()
     except KeyboardInterrupt:
-        # While modules are still being imported: zooc.commands.edge handles it from then on.
+        # While modules are still being imported: zooc.cli.error_boundary handles it from then on.
         sys.stderr.write("interrupted; nothing was written\n")
         sys.exit(130)
 

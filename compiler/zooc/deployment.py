@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from zooc.diagnostics import Span
+from zooc.diagnostics.diagnostic import Span
 
 __all__ = [
     "CalibrationMethod",
@@ -227,7 +227,7 @@ class Preprocess:
     span: Span | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """The form kept in `manifest.json`, which `zooc_runtime.reference` executes with Pillow.
+        """The form kept in `manifest.json`, which `zooc_runtime.preprocessing.pillow_steps` executes with Pillow.
 
         Returns:
             `{"source": "rgb", "steps": [{"op": "Resize", "size": 256, ...}, ...], "normalize":

@@ -24,7 +24,8 @@ int main(int count, char** arguments) {
             const auto results = session.Run(Ort::RunOptions{}, inputs, &pixels, 1, outputs, 1);
             // A network of a fixed batch answers once for each of its rows, which are all this image.
             const float* row = results[0].GetTensorData<float>();
-            print(package, file, output.get(), {row, row + results[0].GetTensorTypeAndShapeInfo().GetShape().back()});
+            const auto classes = results[0].GetTensorTypeAndShapeInfo().GetShape().back();
+            print(package, file, output.get(), {row, row + classes});
         }
     });
 }

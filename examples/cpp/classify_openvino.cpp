@@ -7,7 +7,8 @@ int main(int count, char** arguments) {
     return run(count, arguments, [](const Package& package, const std::vector<std::string>& files) {
         ov::Core core;
         const auto model = core.read_model(package.model.string());
-        if (model->input().get_element_type() != ov::element::u8 || model->input().get_partial_shape().rank() != 3)
+        const auto input = model->input();
+        if (input.get_element_type() != ov::element::u8 || input.get_partial_shape().rank() != 3)
             throw std::runtime_error(package.model.string() + ": does not take uint8 images [height, width, 3]");
         // On a CPU that has bf16 OpenVINO rounds float layers to it unless told otherwise.
         auto network = core.compile_model(model, "CPU", ov::hint::inference_precision(ov::element::f32));

@@ -1,4 +1,4 @@
-// Decodes a JPEG file to RGB by libjpeg. Its defaults (the slow integer DCT, smooth upsampling) are those of Pillow.
+// Decodes a JPEG file to RGB by libjpeg, whose defaults (slow integer DCT, smooth upsampling) Pillow uses too.
 #pragma once
 
 #include <csetjmp>

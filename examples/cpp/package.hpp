@@ -1,4 +1,4 @@
-// What both programs share: the arguments, a package's files, and the answer as `python -m PACKAGE classify` prints it.
+// What both programs share: arguments, a package's files, and answers as `python -m PACKAGE classify` prints them.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +30,8 @@ inline Package open_package(const std::filesystem::path& folder) {
             if (fs::exists(entry.path() / "model.onnx")) found.push_back(entry.path());
     }
     if (found.size() != 1)
-        throw std::runtime_error(folder.string() + ": not a package of zooc; name the folder that holds model.onnx");
+        throw std::runtime_error(folder.string() +
+                                 ": not a package of zooc; name the folder that holds model.onnx");
     Package package{found[0] / "model.onnx", {}};
     std::ifstream labels(found[0] / "labels.txt");
     for (std::string line; std::getline(labels, line);) package.labels.push_back(line);
@@ -55,7 +56,8 @@ inline void print(const Package& package, const std::string& file, const std::st
     order.resize(std::min<std::size_t>(5, order.size()));
     std::printf("%s\n", file.c_str());
     for (const std::size_t index : order) {
-        const std::string label = index < package.labels.size() ? package.labels[index] : std::to_string(index);
+        const bool named = index < package.labels.size();
+        const std::string label = named ? package.labels[index] : std::to_string(index);
         std::printf("  %.6f  %s (%zu)\n", scores[index], label.c_str(), index);
     }
 }

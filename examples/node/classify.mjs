@@ -57,6 +57,8 @@ function softmax(scores) {
   return powers.map((power) => power / sum);
 }
 
+process.stdout.on("error", () => process.exit(1)); // its reader has closed it, as `| head` does
+
 const [given, ...files] = process.argv.slice(2);
 if (files.length === 0) {
   console.error("usage: node classify.mjs PACKAGE IMAGE...");

@@ -1,8 +1,8 @@
 import sharp from "sharp";
 
 /**
- * Decodes an image file as Pillow's `convert("RGB")` does: colour profile and transparency are ignored, EXIF does not
- * turn the image (sharp's default), and of a damaged file only one that ends early is refused.
+ * Decodes an image file as Pillow's `convert("RGB")` does: colour profile and transparency are ignored, EXIF
+ * does not turn the image (sharp's default), and of damaged files only those that end early are refused.
  * @returns {Promise<{pixels: Uint8Array, dims: [number, number, 3]}>}
  */
 export async function decode(file) {

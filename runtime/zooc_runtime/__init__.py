@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import PackageError
 
 if TYPE_CHECKING:
-    from .model import Model, Prediction, Result
+    from .inference.model import Model, Prediction, Result
 
 __all__ = ["Model", "PackageError", "Prediction", "Result", "open_package"]
 
@@ -28,14 +28,14 @@ def open_package(
     hint: str | None = None,
 ) -> Model:
     """Loads the package in `directory`; see `model.open_package`."""
-    from . import model
+    from .inference import model
 
     return model.open_package(directory, engine, threads, batch_size, vdsp_params, max_wait_us, streams, hint)
 
 
 def __getattr__(name: str) -> Any:
     if name in ("Model", "Prediction", "Result"):
-        from . import model
+        from .inference import model
 
         return getattr(model, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

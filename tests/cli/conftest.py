@@ -147,7 +147,7 @@ class Project:
 
     def zooc(self, *arguments: str | Path, env: dict[str, str | None] | None = None) -> Outcome:
         """Runs the command line in this process."""
-        from zooc.cli import app
+        from zooc.cli.app import app
 
         self.before = self.names()
         place = Path.cwd()
@@ -176,7 +176,7 @@ class Project:
         """Starts the command line in a process of its own."""
         environment = {**os.environ, **self._environment(env)}
         return subprocess.Popen(
-            [sys.executable, *python, "-c", "from zooc.cli import main; main()", *map(str, arguments)],
+            [sys.executable, *python, "-c", "from zooc.cli.app import main; main()", *map(str, arguments)],
             env={k: v for k, v in environment.items() if v is not None},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

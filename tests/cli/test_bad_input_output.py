@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from zooc.emit.locking import locked
+from zooc.package.lock import locked
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

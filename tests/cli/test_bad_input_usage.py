@@ -152,7 +152,7 @@ def test_odd_surroundings_do(project: Any) -> None:
 
 
 def test_a_current_folder_that_is_gone_is_told(project: Any) -> None:
-    code = "import os; os.mkdir('a'); os.chdir('a'); os.rmdir('../a'); from zooc.cli import main; main()"
+    code = "import os; os.mkdir('a'); os.chdir('a'); os.rmdir('../a'); from zooc.cli.app import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "compile", str(project.folder / "tiny.zoo")],
         cwd=project.folder,
@@ -165,7 +165,7 @@ def test_a_current_folder_that_is_gone_is_told(project: Any) -> None:
 
 
 def test_closed_or_full_standard_streams_are_no_bug_of_ours(project: Any) -> None:
-    command = f"{sys.executable} -c 'from zooc.cli import main; main()' "
+    command = f"{sys.executable} -c 'from zooc.cli.app import main; main()' "
     for line, wanted in (
         ("compile tiny.zoo -o a >&- 2>&-", 0),
         ("compile nope.zoo 2>&-", 1),

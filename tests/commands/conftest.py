@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from typer.testing import CliRunner
 
-from zooc.cli import app
+from zooc.cli.app import app
 
 SIZE = 24
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zooc import calibration
-from zooc.calib_file import Calibration
-from zooc.frontend.vocabulary import CALIBRATION_METHODS
+from zooc.calibration import images as calibration
+from zooc.calibration.file import Calibration
+from zooc.frontend.semantics.vocabulary import CALIBRATION_METHODS
 
 FILE = "tiny.zoo"
 
@@ -375,18 +375,18 @@ def test_the_command_explains_itself(workplace) -> None:
 GATED = """
 import signal, time
 from pathlib import Path
-import zooc.calibration, zooc.calibration_pass
-decode, calls = zooc.calibration.decode, []
+import zooc.calibration.images, zooc.calibration.run
+decode, calls = zooc.calibration.images.decode, []
 def gated(path):
     calls.append(path)
     until = time.monotonic() + 120
     while len(calls) > 4 and not Path("go").exists() and time.monotonic() < until:
         time.sleep(0.01)
     return decode(path)
-zooc.calibration.decode = gated
-zooc.calibration_pass._SAVE_EVERY = 0.0
+zooc.calibration.images.decode = gated
+zooc.calibration.run._SAVE_EVERY = 0.0
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background leaves it ignored
-from zooc.cli import main
+from zooc.cli.app import main
 main()
 """
 

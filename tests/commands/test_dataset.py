@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from zooc.cli import app
+from zooc.cli.app import app
 from zooc.datasets import transfer
 from zooc.datasets.sample import sample
 from zooc.datasets.valprep import arrange

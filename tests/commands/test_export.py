@@ -7,7 +7,7 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from zooc.cli import app
+from zooc.cli.app import app
 
 TINY = "timm.test_resnet"
 """timm's own tiny model for tests, 0.5 M parameters."""

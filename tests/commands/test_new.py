@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from zooc.cli import app
+from zooc.cli.app import app
 from zooc.deployment import CenterCrop, ECenterCrop, Normalize, Resize
-from zooc.frontend.analysis import load_deployment
-from zooc.frontend.formatter import format_source
-from zooc.models.official_names import OFFICIAL
-from zooc.models.recipes.describe import describe_recipe
-from zooc.models.recipes.find import find_recipe
-from zooc.models.recipes.recipe import ModelSource, Preprocess, Recipe
+from zooc.frontend.semantics.analyze import load_deployment
+from zooc.frontend.syntax.formatter import format_source
+from zooc.networks.recipes.describe import describe_recipe
+from zooc.networks.recipes.find import find_recipe
+from zooc.networks.recipes.recipe import ModelSource, Preprocess, Recipe
+from zooc.networks.torch.official_names import OFFICIAL
 
 IMAGENET = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
@@ -179,7 +179,7 @@ def test_the_librarys_own_configuration_is_written(source, size, steps):
 @pytest.mark.slow
 def test_every_torchvision_classifier_has_a_recipe():
     pytest.importorskip("torchvision")
-    from zooc.models.torchvision_model import classifiers
+    from zooc.networks.torch.torchvision import classifiers
 
     names = classifiers()
     assert {"wide_resnet50_2", "wide_resnet101_2", "vit_b_16"} <= set(names)

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from zooc.cli import app
-from zooc.emit.emit import emit_package
+from zooc.cli.app import app
+from zooc.package.emit import emit_package
 from zooc.resources import resource
-from zooc_runtime.cli import main as package_main
-from zooc_runtime.npz import write_npz
+from zooc_runtime.commands.main import main as package_main
+from zooc_runtime.evaluation.npz import write_npz
 
 SYNSETS = resource("data/imagenet1k_synsets.txt").read_text().split()
 CRANES = (134, 517)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from onnx import numpy_helper
 
-from zooc.cache import Cache
-from zooc.driver import Compilation, Request, run
-from zooc.progress import Progress
-from zooc.quantize.table import format_table
+from zooc.calibration.table import format_table
+from zooc.pipeline.compile import Compilation, Request, run
+from zooc.support.cache import Cache
+from zooc.support.progress import Progress
 
 ROUNDING = ("quantize.corrections=[equalization, rounding, bias]",)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from zooc.cache import Cache
-from zooc.driver import Compilation, Request, run
-from zooc.progress import Progress
+from zooc.pipeline.compile import Compilation, Request, run
+from zooc.support.cache import Cache
+from zooc.support.progress import Progress
 
 pytestmark = pytest.mark.slow
 

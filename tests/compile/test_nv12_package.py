@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc.cache import Cache
-from zooc.driver import Compilation, Request, run
-from zooc.progress import Progress
+from zooc.pipeline.compile import Compilation, Request, run
+from zooc.support.cache import Cache
+from zooc.support.progress import Progress
 from zooc_runtime import PackageError, open_package
-from zooc_runtime.bench import main as bench
-from zooc_runtime.nv12 import nv12_to_rgb, rgb_to_nv12
-from zooc_runtime.reference import apply_steps
-from zooc_runtime.verify import verify
+from zooc_runtime.bench.command import main as bench
+from zooc_runtime.commands.verify import verify
+from zooc_runtime.preprocessing.nv12 import nv12_to_rgb, rgb_to_nv12
+from zooc_runtime.preprocessing.pillow_steps import apply_steps
 
 STEPS = "Resize([40, 44], library=opencv) Crop(2, 3, 32, 32) ToTensor() Normalize(0.5, 0.5)"
 

@@ -13,12 +13,12 @@ import onnx
 import onnxruntime
 import pytest
 
-from zooc.cache import Cache
-from zooc.driver import Compilation, Request, run, stage_names
-from zooc.progress import Progress
-from zooc.quantize.inspect_optimized import float_convolutions
+from zooc.pipeline.compile import Compilation, Request, run, stage_names
+from zooc.support.cache import Cache
+from zooc.support.progress import Progress
+from zooc.verification.engine_view import float_convolutions
 from zooc_runtime import open_package
-from zooc_runtime.zero_point import move_zero_points
+from zooc_runtime.inference.amx_weights import move_zero_points
 
 SIZE, CLASSES = 32, 4
 
@@ -106,7 +106,7 @@ def test_an_unchanged_second_compile_neither_exports_nor_calibrates(
     def refuse(*_args: object, **_kwargs: object) -> None:
         raise AssertionError("calibrated again")
 
-    monkeypatch.setattr("zooc.calibration_pass.stream", refuse)
+    monkeypatch.setattr("zooc.calibration.run.stream", refuse)
     compile_it(project, tmp_path / "two", cache=tmp_path / "cache")
     with pytest.raises(AssertionError, match="calibrated again"):
         compile_it(

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc.cache import Cache
-from zooc.driver import Compilation, Request, run
-from zooc.progress import Progress
-from zooc.quantize.inspect_optimized import inspect_optimized
-from zooc.summary import print_summary
+from zooc.cli.summary import print_summary
+from zooc.pipeline.compile import Compilation, Request, run
+from zooc.support.cache import Cache
+from zooc.support.progress import Progress
+from zooc.verification.engine_view import inspect_optimized
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("timm")

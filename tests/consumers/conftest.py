@@ -17,9 +17,9 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from zooc.cache import Cache
-from zooc.driver import Compilation, Request, run
-from zooc.progress import Progress
+from zooc.pipeline.compile import Compilation, Request, run
+from zooc.support.cache import Cache
+from zooc.support.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "examples" / "digits"

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 import zooc_runtime
-from zooc.consumers.web_page import runtime_files, web_page
-from zooc_runtime.stages import Graph
+from zooc.package.web_page import runtime_files, web_page
+from zooc_runtime.package.stages import Graph
 
 pytestmark = pytest.mark.slow
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

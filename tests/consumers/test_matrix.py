@@ -13,8 +13,8 @@ import onnxruntime
 import pytest
 
 from zooc.consumers.check import check_consumer
-from zooc_runtime.stages import STAGE_NAMES, Graph
-from zooc_runtime.verify import verify
+from zooc_runtime.commands.verify import verify
+from zooc_runtime.package.stages import STAGE_NAMES, Graph
 
 pytestmark = pytest.mark.slow
 

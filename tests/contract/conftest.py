@@ -15,11 +15,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from zooc.cache import Cache
-from zooc.driver import Compilation, Request, run
-from zooc.graph.simplify import simplify
-from zooc.progress import Progress
-from zooc.quantize.table import format_table
+from zooc.calibration.table import format_table
+from zooc.passes.simplify.simplify import simplify
+from zooc.pipeline.compile import Compilation, Request, run
+from zooc.support.cache import Cache
+from zooc.support.progress import Progress
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from zooc.analysis.integer_graph import IntegerGraph
-from zooc.analysis.layers import compare_layers
-from zooc.analysis.solo import quantize_alone
-from zooc.analysis.strip import strip_rounding
-from zooc.analyze_path import AnalysisRequest, analyze_path
-from zooc.cache import Cache
-from zooc.calibration import pixel_batches
-from zooc.cli import app
-from zooc.diagnostics import ZoocError
-from zooc.progress import Progress
-from zooc.quantize.compare import compare_logits
-from zooc.sessions import open_session
+from zooc.accuracy.dequantized_reference import strip_rounding
+from zooc.accuracy.integer_graph import IntegerGraph
+from zooc.accuracy.layer_statistics import compare_layers
+from zooc.accuracy.sensitivity import quantize_alone
+from zooc.calibration.images import pixel_batches
+from zooc.cli.app import app
+from zooc.diagnostics.diagnostic import ZoocError
+from zooc.ir.session import open_session
+from zooc.pipeline.analyze import AnalysisRequest, analyze_path
+from zooc.support.cache import Cache
+from zooc.support.progress import Progress
+from zooc.verification.agreement import compare_logits
 
 HARD = {"conv1.0/Conv", "conv1.3/Conv"}
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from zooc.cli import app
-from zooc.compare_packages import compare_packages, mcnemar
-from zooc.diagnostics import ZoocError
-from zooc.progress import Progress
+from zooc.cli.app import app
+from zooc.diagnostics.diagnostic import ZoocError
+from zooc.pipeline.compare import compare_packages, mcnemar
+from zooc.support.progress import Progress
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ import onnx
 import pytest
 from PIL import Image
 
-from zooc.contract.trial import Trial, run_trial
-from zooc.diagnostics import ZoocError
-from zooc.quantize.qdq import quantize_body
-from zooc.sessions import open_session
+from zooc.accuracy.contract.trial import Trial, run_trial
+from zooc.diagnostics.diagnostic import ZoocError
+from zooc.ir.session import open_session
+from zooc.quantization.qdq import quantize_body
 
 HELD_BACK = 'require drop <= {} on images("test", count={}{})'
 
@@ -133,7 +133,7 @@ def test_an_early_failure_that_all_images_refute_is_none(
         trial = run_trial(*arguments)
         return trial if alpha is None else replace(trial, verdict="fails")
 
-    module = sys.modules["zooc.contract.hold"]  # the package has a function of that name
+    module = sys.modules["zooc.accuracy.contract.revert_layers"]  # the package has a function of that name
     monkeypatch.setattr(module, "run_trial", hasty)
     monkeypatch.setattr(module, "MOST_FLOAT", 0.01)
     contract = digits.compile(digits.describe(require("10%", 20)), stop_before="assemble_graph").contract
@@ -142,7 +142,7 @@ def test_an_early_failure_that_all_images_refute_is_none(
 
 
 def test_labels_are_looked_for_before_the_long_work(digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zooc.driver.run_calibration", None)
+    monkeypatch.setattr("zooc.pipeline.compile.run_calibration", None)
     problem = failure(digits, digits.describe('require drop <= 0% on images("train/0", labels=folders)'))
     assert problem.code == "Z0491"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from zooc_runtime import open_package
-from zooc_runtime.manifest import find_package
+from zooc_runtime.package.manifest import find_package
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zooc.contract.sequential import SequentialTest
+from zooc.accuracy.contract.sequential_test import SequentialTest
 
 
 def verdict(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zooc.emit.contents import PackageContents
+from zooc.package.contents import PackageContents
 
 
 def _tiny_contents() -> Callable[..., PackageContents]:

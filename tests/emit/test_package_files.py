@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zooc.emit.emit import emit_package
-from zooc.emit.contents import PackageContents, golden_bytes
-from zooc.emit.layout import package_files
-from zooc.emit.rendering import render
+from zooc.package.contents import PackageContents, golden_bytes
+from zooc.package.emit import emit_package
+from zooc.package.files import package_files
+from zooc.package.templates import render
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -51,7 +51,7 @@ def test_the_layout_is_the_designs(contents: PackageContents) -> None:
         "manifest.json",
         "manifest.sha256",
         "_runtime/__init__.py",
-        "_runtime/model.py",
+        "_runtime/inference/model.py",
         "_runtime/py.typed",
     } <= inner
     assert not any("__pycache__" in name for name in inner)

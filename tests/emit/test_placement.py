@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from zooc.diagnostics import ZoocError
-from zooc.emit.emit import emit_package
-from zooc.emit.contents import PackageContents
-from zooc.emit.locking import locked
-from zooc_runtime.verify import verify
+from zooc.diagnostics.diagnostic import ZoocError
+from zooc.package.contents import PackageContents
+from zooc.package.emit import emit_package
+from zooc.package.lock import locked
+from zooc_runtime.commands.verify import verify
 
 
 def _code(call: Callable[[], object]) -> str:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from zooc.diagnostics import Diagnostic
-from zooc.frontend.analysis import load_deployment
-from zooc.frontend.render import print_diagnostics, render, to_json
+from zooc.diagnostics.diagnostic import Diagnostic
+from zooc.diagnostics.render import print_diagnostics, render, to_json
+from zooc.frontend.semantics.analyze import load_deployment
 
 FOLDER = Path(__file__).parent
 CASES = sorted(path.stem for path in FOLDER.glob("*.zoo"))

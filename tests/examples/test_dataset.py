@@ -170,7 +170,7 @@ def test_a_committed_network_reads_held_back_digits(dataset: Path, network: Path
 
 @pytest.mark.parametrize("name", ["iresnet", "wide_resnet"])
 def test_each_network_has_a_variant_that_passes_the_check(name: str) -> None:
-    from zooc.frontend.analysis import load_deployment
+    from zooc.frontend.semantics.analyze import load_deployment
 
     # The data set is made by make_dataset.py and need not be there.
     deployment, diagnostics = load_deployment(DIGITS / "digits.zoo", name, (), may_miss_files=True)

@@ -27,12 +27,12 @@ from zooc.deployment import (
     ResizeCv,
     SwapChannels,
 )
-from zooc.diagnostics import Diagnostic, SourceFile
-from zooc.frontend.analysis import analyze, load_deployment, variant_names
-from zooc.frontend.labels import imagenet1k_names
-from zooc.frontend.package_block import name_problem
-from zooc.frontend.parser import parse
-from zooc.frontend.vocabulary import BLOCKS, STEPS
+from zooc.diagnostics.diagnostic import Diagnostic, SourceFile
+from zooc.frontend.semantics.analyze import analyze, load_deployment, variant_names
+from zooc.frontend.semantics.blocks.package import name_problem
+from zooc.frontend.semantics.blocks.postprocess import imagenet1k_names
+from zooc.frontend.semantics.vocabulary import BLOCKS, STEPS
+from zooc.frontend.syntax.parser import parse
 
 DATA = Path(__file__).parent / "data"
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from zooc.diagnostics import SourceFile
-from zooc.frontend.analysis import analyze
-from zooc.frontend.explain import explain, known_codes, near_codes
-from zooc.frontend.parser import parse
+from zooc.diagnostics.diagnostic import SourceFile
+from zooc.diagnostics.pages import explain, known_codes, near_codes
+from zooc.frontend.semantics.analyze import analyze
+from zooc.frontend.syntax.parser import parse
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "compiler").rglob("*.py"))]

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zooc.diagnostics import SourceFile, ZoocError
-from zooc.frontend.formatter import format_source
-from zooc.frontend.parser import parse
+from zooc.diagnostics.diagnostic import SourceFile, ZoocError
+from zooc.frontend.syntax.formatter import format_source
+from zooc.frontend.syntax.parser import parse
 
 UGLY = """
 #header

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from zooc.frontend.analysis import load_deployment
-from zooc.hub_cache import hub_folder
+from zooc.frontend.semantics.analyze import load_deployment
+from zooc.support.torch_hub import hub_folder
 
 DESCRIPTION = "model {{ source timm.resnet18  weights {weights}  input [batch, 3, 64, 64]  classes 10 }}\n"
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from zooc.diagnostics import SourceFile
-from zooc.frontend.analysis import analyze, variant_names
-from zooc.frontend.formatter import format_source
-from zooc.frontend.parser import parse
-from zooc.frontend.vocabulary import BLOCKS, FUNCTIONS
+from zooc.diagnostics.diagnostic import SourceFile
+from zooc.frontend.semantics.analyze import analyze, variant_names
+from zooc.frontend.semantics.vocabulary import BLOCKS, FUNCTIONS
+from zooc.frontend.syntax.formatter import format_source
+from zooc.frontend.syntax.parser import parse
 from zooc.resources import resource
 
 PAGE = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")

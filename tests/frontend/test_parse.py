@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zooc.diagnostics import SourceFile
-from zooc.frontend import ast
-from zooc.frontend.formatter import format_source
-from zooc.frontend.parser import MAX_SYNTAX_ERRORS, parse
-from zooc.frontend.source import read_source
+from zooc.diagnostics.diagnostic import SourceFile
+from zooc.frontend.syntax import ast
+from zooc.frontend.syntax.formatter import format_source
+from zooc.frontend.syntax.parser import MAX_SYNTAX_ERRORS, parse
+from zooc.frontend.syntax.source import read_source
 
 PIECES = [
     "let",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from zooc.deployment import CalibrationMethod, Quantize
-from zooc.frontend.analysis import load_deployment
+from zooc.frontend.semantics.analyze import load_deployment
 
 FILE = """
 model {{ source timm.resnet18  weights random(seed=0)  input [batch, 3, 64, 64]  classes 10 }}

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from zooc.deployment import Quantize
-from zooc.diagnostics import SourceFile
-from zooc.frontend import ast
-from zooc.frontend.analysis import analyze
-from zooc.frontend.formatter import format_source
-from zooc.frontend.parser import parse
+from zooc.diagnostics.diagnostic import SourceFile
+from zooc.frontend.semantics.analyze import analyze
+from zooc.frontend.syntax import ast
+from zooc.frontend.syntax.formatter import format_source
+from zooc.frontend.syntax.parser import parse
 
 TEXT = """
 let loss = 0.5%

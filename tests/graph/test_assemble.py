@@ -8,8 +8,8 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from zooc.deployment import ECenterCrop, Normalize, Preprocess
-from zooc.graph.assemble import assemble, build_postlude
-from zooc.graph.prelude import build_prelude
+from zooc.ir.stages import assemble, build_postlude
+from zooc.preprocessing.prelude import build_prelude
 
 PREPROCESS = Preprocess((ECenterCrop(48),), Normalize())
 

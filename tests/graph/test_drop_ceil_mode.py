@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from zooc.graph.simplify import simplify
+from zooc.passes.simplify.simplify import simplify
 
 
 def network(kind: str, size: int, **attributes) -> onnx.ModelProto:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from zooc.graph.simplify import simplify
+from zooc.passes.simplify.simplify import simplify
 
 CHANNELS, SIZE = 4, 8
 

@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from zooc.deployment import Normalize
-from zooc.graph.fold_normalization import fold_normalization
-from zooc.graph.pads_of_all_axes import names_of_axes_left
+from zooc.passes.simplify.pads_of_all_axes import names_of_axes_left
+from zooc.preprocessing.fold_normalization import fold_normalization
 
 IMAGENET = Normalize(255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 Array = npt.NDArray[Any]

@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from zooc.graph.pads_of_all_axes import names_of_axes_left
-from zooc.graph.simplify import simplify
+from zooc.passes.simplify.pads_of_all_axes import names_of_axes_left
+from zooc.passes.simplify.simplify import simplify
 
 
 def network(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], inputs: list[onnx.ValueInfoProto]):

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from zooc.deployment import CenterCrop, ECenterCrop, Normalize, Pad, Preprocess, Resize, Step, SwapChannels
-from zooc.graph.prelude import ResampleOrder, build_prelude, resample_order_of_pillow
-from zooc_runtime.reference import reference_pixels
+from zooc.preprocessing.prelude import ResampleOrder, build_prelude, resample_order_of_pillow
+from zooc_runtime.preprocessing.pillow_steps import reference_pixels
 
 ORDER = resample_order_of_pillow(PIL.__version__)
 INTERPOLATIONS = ["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from zooc.deployment import CenterCrop, Crop, Letterbox, Normalize, Preprocess, ResizeCv, Step, SwapChannels
-from zooc.graph.prelude import build_prelude, resample_order_of_pillow
-from zooc_runtime.nv12 import nv12_to_rgb, rgb_to_nv12
-from zooc_runtime.reference import reference_pixels
+from zooc.preprocessing.prelude import build_prelude, resample_order_of_pillow
+from zooc_runtime.preprocessing.nv12 import nv12_to_rgb, rgb_to_nv12
+from zooc_runtime.preprocessing.pillow_steps import reference_pixels
 
 ORDER = resample_order_of_pillow(PIL.__version__)
 INTERPOLATIONS = ["bilinear_cv", "nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]

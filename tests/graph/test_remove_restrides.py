@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from zooc.graph.simplify import simplify
+from zooc.passes.simplify.simplify import simplify
 
 
 def restrided(*, step=5, order=range(5), batch="batch"):

@@ -31,11 +31,11 @@ from zooc.deployment import (
     Step,
     SwapChannels,
 )
-from zooc.diagnostics import ZoocError
-from zooc.graph.assemble import assemble, build_postlude
-from zooc.graph.builder import OPSET, Builder, Value
-from zooc.graph.nv12 import as_image_input
-from zooc.graph.prelude import build_prelude
+from zooc.diagnostics.diagnostic import ZoocError
+from zooc.ir.builder import OPSET, Builder, Value
+from zooc.ir.stages import assemble, build_postlude
+from zooc.preprocessing.nv12 import as_image_input
+from zooc.preprocessing.prelude import build_prelude
 from zooc.verification.whole_graph import check_whole
 
 SIDE, CLASSES = 20, 5

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from zooc.deployment import ModelSource, Preprocess
-from zooc.diagnostics import Diagnostic
-from zooc.frontend.analysis import load_deployment
-from zooc.frontend.formatter import format_source
-from zooc.importers.export_vdsp import vdsp_document
-from zooc.importers.importing import import_files
-from zooc.models.recipes.official import official_recipe
+from zooc.diagnostics.diagnostic import Diagnostic
+from zooc.frontend.semantics.analyze import load_deployment
+from zooc.frontend.syntax.formatter import format_source
+from zooc.networks.recipes.official import official_recipe
+from zooc.vastai.export_vdsp import vdsp_document
+from zooc.vastai.import_files import import_files
 
 DATA = Path(__file__).parent / "data"
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"

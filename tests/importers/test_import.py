@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from zooc.cli import app
+from zooc.cli.app import app
 from zooc.deployment import (
     CenterCrop,
     Crop,
@@ -25,11 +25,11 @@ from zooc.deployment import (
     ResizeCv,
     SwapChannels,
 )
-from zooc.diagnostics import Diagnostic
-from zooc.frontend.analysis import load_deployment
-from zooc.importers.export_vdsp import NotExpressible, vdsp_document
-from zooc.importers.importing import import_files
-from zooc.models.recipes.official import official_recipe
+from zooc.diagnostics.diagnostic import Diagnostic
+from zooc.frontend.semantics.analyze import load_deployment
+from zooc.networks.recipes.official import official_recipe
+from zooc.vastai.export_vdsp import NotExpressible, vdsp_document
+from zooc.vastai.import_files import import_files
 
 DATA = Path(__file__).parent / "data"
 RESNEST = DATA / "official_resnest.yaml"
@@ -419,7 +419,7 @@ def test_what_nothing_comes_near_is_refused_even_so(preprocess: Preprocess) -> N
 
 
 def test_the_commands_write_files_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zooc.commands.import_.recipe_of", lambda _: None)
+    monkeypatch.setattr("zooc.cli.commands.import_vastai.recipe_of", lambda _: None)
     runner = CliRunner()
     result, back = tmp_path / "net.zoo", tmp_path / "p.json"
     json_file = DATA / "official-resnest101-vdsp_params.json"
@@ -437,7 +437,7 @@ def test_the_commands_write_files_once(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_dash_as_output_is_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zooc.commands.import_.recipe_of", lambda _: None)
+    monkeypatch.setattr("zooc.cli.commands.import_vastai.recipe_of", lambda _: None)
     monkeypatch.chdir(tmp_path)
     runner = CliRunner()
     json_file = DATA / "official-resnest101-vdsp_params.json"

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from zooc.deployment import InputShape, Model, ModelSource, RandomWeights
-from zooc.diagnostics import SourceFile, Span, ZoocError
-from zooc.models import export_process
-from zooc.models.export_process import export_apart
+from zooc.diagnostics.diagnostic import SourceFile, Span, ZoocError
+from zooc.networks.torch import export_process
+from zooc.networks.torch.export_process import export_apart
 
 TEXT = SourceFile("net.zoo", "source official.nothing")
 MODEL = Model(

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from typer.testing import CliRunner
 
-from zooc.cli import app
+from zooc.cli.app import app
 from zooc.deployment import InputShape, Model, ModelSource, RandomWeights
 
 DATA = Path(__file__).parent / "data"
@@ -61,13 +61,15 @@ def create_on_meta(source: str, size: int):
     """The source's torch module as its publisher counts it: layers and shapes, no numbers."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("timm")
-    from zooc.models import official_model, timm_model, torchvision_model
+    from zooc.networks.torch import official as official_model
+    from zooc.networks.torch import timm as timm_model
+    from zooc.networks.torch import torchvision as torchvision_model
 
     kind, name = source.split(".")
     library = {"official": official_model, "timm": timm_model, "torchvision": torchvision_model}[kind]
     described = Model(ModelSource(kind, name), RandomWeights(0), InputShape(None, 3, size, size), 1000)
     with pytest.MonkeyPatch.context() as patch, torch.device("meta"):
-        patch.setattr("zooc.models.give_weights.fill_randomly", lambda _module, _seed: None)
+        patch.setattr("zooc.networks.torch.load_weights.fill_randomly", lambda _module, _seed: None)
         return library.create(described)
 
 
@@ -83,7 +85,7 @@ def test_every_key_and_shape_is_the_official_one(name):
 @pytest.mark.slow
 @pytest.mark.parametrize(("source", "size", "parameters", "flops"), PAGES)
 def test_parameters_and_flops_are_those_of_the_deployment_pages(source, size, parameters, flops):
-    from zooc.models.operations import count_operations
+    from zooc.networks.torch.count_operations import count_operations
 
     created = create_on_meta(source, size)
     assert f"{sum(p.numel() for p in created.module.parameters()) / 1e6:.3f}" == parameters
@@ -95,7 +97,7 @@ def test_parameters_and_flops_are_those_of_the_deployment_pages(source, size, pa
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
 @pytest.mark.parametrize(("name", "parameters", "operations"), WIDE_PAGES)
 def test_wide_resnets_operations_are_those_of_their_page(library, name, parameters, operations):
-    from zooc.models.operations import count_operations
+    from zooc.networks.torch.count_operations import count_operations
 
     module = create_on_meta(f"{library}.{name}", 224).module
     assert f"{sum(p.numel() for p in module.parameters()) / 1e6:.3f}" == parameters

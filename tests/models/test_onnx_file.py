@@ -8,10 +8,10 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from zooc.cache import Cache
 from zooc.deployment import InputShape, Model, ModelSource
-from zooc.diagnostics import SourceFile, Span, ZoocError
-from zooc.models.load import load_network
+from zooc.diagnostics.diagnostic import SourceFile, Span, ZoocError
+from zooc.networks.load import load_network
+from zooc.support.cache import Cache
 
 FLOAT = TensorProto.FLOAT
 

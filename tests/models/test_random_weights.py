@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zooc.models.random_weights import draw_weight, norm_factor
+from zooc.networks.torch.random_weights import draw_weight, norm_factor
 
 
 def test_weights_depend_on_name_and_seed_only():

@@ -3,8 +3,8 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from zooc.models.rename import strip_metadata
-from zooc.models.scopes import name_by_modules
+from zooc.ir.rename import strip_metadata
+from zooc.networks.torch.module_names import name_by_modules
 
 
 def node(op, inputs, outputs, scopes=None):

@@ -10,7 +10,6 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from zooc.cache import Cache
 from zooc.deployment import (
     FileWeights,
     InputShape,
@@ -19,9 +18,10 @@ from zooc.deployment import (
     PretrainedWeights,
     RandomWeights,
 )
-from zooc.diagnostics import ZoocError
-from zooc.models.load import load_network
-from zooc.models.near_names import near_names
+from zooc.diagnostics.diagnostic import ZoocError
+from zooc.diagnostics.suggest import near_names
+from zooc.networks.load import load_network
+from zooc.support.cache import Cache
 
 NAME = "test_resnet"
 """timm's own tiny model for tests, 0.5 M parameters."""
@@ -82,7 +82,7 @@ def cache(tmp_path_factory):
 def state():
     """A state dict that fits the model, with weights unlike `random(seed=0)`."""
     pytest.importorskip("timm")
-    from zooc.models import timm_model
+    from zooc.networks.torch import timm as timm_model
 
     return timm_model.create(describe(RandomWeights(5))).module.state_dict()
 
@@ -119,9 +119,9 @@ def test_a_second_load_exports_nothing_and_does_without_torch(cache):
     code = f"""
 import sys
 from pathlib import Path
-from zooc.cache import Cache
+from zooc.support.cache import Cache
 from zooc.deployment import *
-from zooc.models import load_network
+from zooc.networks import load_network
 model = Model(ModelSource("timm", "{NAME}"), RandomWeights(0), InputShape(None, 3, 64, 64), 10)
 network = load_network(model, Cache(Path({str(cache.root)!r})))
 assert "torch" not in sys.modules and "timm" not in sys.modules

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from zooc.cache import Cache
 from zooc.deployment import (
     FileWeights,
     InputShape,
@@ -11,8 +10,9 @@ from zooc.deployment import (
     PretrainedWeights,
     RandomWeights,
 )
-from zooc.diagnostics import ZoocError
-from zooc.models.load import load_network
+from zooc.diagnostics.diagnostic import ZoocError
+from zooc.networks.load import load_network
+from zooc.support.cache import Cache
 
 torch = pytest.importorskip("torch")
 torchvision = pytest.importorskip("torchvision")
@@ -26,7 +26,7 @@ def describe(name, weights=None, *, size=64, classes=1000, channels=3):
 
 
 def create(model):
-    from zooc.models import torchvision_model
+    from zooc.networks.torch import torchvision as torchvision_model
 
     return torchvision_model.create(model)
 
@@ -49,10 +49,10 @@ def checkpoints(tmp_path, monkeypatch):
 
 
 def test_every_classifier_is_created_and_gives_scores_at_its_own_size(monkeypatch):
-    from zooc.models.recipes.find import find_recipe
-    from zooc.models.torchvision_model import classifiers
+    from zooc.networks.recipes.find import find_recipe
+    from zooc.networks.torch.torchvision import classifiers
 
-    monkeypatch.setattr("zooc.models.give_weights.fill_randomly", lambda _module, _seed: None)
+    monkeypatch.setattr("zooc.networks.torch.load_weights.fill_randomly", lambda _module, _seed: None)
     # RegNets compute their widths with tensors: they cannot be made without numbers, so one must do.
     names = [name for name in classifiers() if not name.startswith("regnet_")]
     assert len(names) > 60
@@ -139,7 +139,7 @@ def test_other_channels_are_refused():
 
 
 def test_a_model_beyond_two_gigabytes_is_refused_before_the_export():
-    from zooc.models.torch_export import export_module
+    from zooc.networks.torch.export import export_module
 
     with torch.device("meta"):
         module = torchvision.models.get_model("vit_h_14", image_size=518).eval()

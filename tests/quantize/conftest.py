@@ -12,12 +12,12 @@ import onnxruntime as ort
 import pytest
 from onnx import helper, numpy_helper
 
+from zooc.calibration.ranges import choose_ranges
+from zooc.calibration.run import calibrate
 from zooc.deployment import CalibrationMethod, Quantize
-from zooc.quantize.calibrate import calibrate
-from zooc.quantize.placement import tensors_to_observe
-from zooc.quantize.qdq import quantize_body
-from zooc.quantize.ranges import choose_ranges
-from zooc.quantize.records import Quantized
+from zooc.quantization.layers import Quantized
+from zooc.quantization.placement import tensors_to_observe
+from zooc.quantization.qdq import quantize_body
 
 INT8 = Quantize(dtype="int8", calibrate=CalibrationMethod("max"))
 

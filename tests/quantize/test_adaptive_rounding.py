@@ -10,10 +10,10 @@ import pytest
 from onnx import numpy_helper
 
 from zooc.deployment import CalibrationMethod, Quantize
-from zooc.quantize.compare import sqnr_db
-from zooc.quantize.correct_bias import correct_biases
-from zooc.quantize.round_weights import round_weights
-from zooc.quantize.saturation import saturation_json
+from zooc.quantization.corrections.adaptive_rounding import round_weights
+from zooc.quantization.corrections.bias import correct_biases
+from zooc.quantization.saturation import saturation_json
+from zooc.verification.agreement import sqnr_db
 
 COARSE = Quantize(dtype="int8", calibrate=CalibrationMethod("max"), weights="per_tensor")
 

@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from zooc.calibration.histogram import Sketches
+from zooc.calibration.ranges import choose_ranges
+from zooc.calibration.run import calibrate
 from zooc.deployment import CalibrationMethod, Quantize
-from zooc.diagnostics import ZoocError
-from zooc.quantize.calibrate import calibrate
-from zooc.quantize.placement import tensors_to_observe
-from zooc.quantize.qdq import quantize_body
-from zooc.quantize.ranges import choose_ranges
-from zooc.quantize.sketches import Sketches
+from zooc.diagnostics.diagnostic import ZoocError
+from zooc.quantization.placement import tensors_to_observe
+from zooc.quantization.qdq import quantize_body
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_all_zero_activations_have_the_range_zero_and_still_quantize(net, run) -
 
 
 def test_activations_so_large_that_few_fit_are_observed_by_fewer_threads(body, net, monkeypatch) -> None:
-    monkeypatch.setattr("zooc.quantize.workers._ACTIVATION_BYTES", 1)
+    monkeypatch.setattr("zooc.calibration.workers._ACTIVATION_BYTES", 1)
     names: set[str] = set()
 
     def batches():

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from zooc.quantize.compare import compare_logits, cosine, sqnr_db, top1_agreement
+from zooc.verification.agreement import compare_logits, cosine, sqnr_db, top1_agreement
 
 
 def test_equal_arrays_agree_fully() -> None:

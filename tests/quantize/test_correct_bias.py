@@ -8,8 +8,8 @@ import onnx
 import pytest
 
 from zooc.deployment import CalibrationMethod, Quantize
-from zooc.quantize.compare import sqnr_db
-from zooc.quantize.correct_bias import correct_biases
+from zooc.quantization.corrections.bias import correct_biases
+from zooc.verification.agreement import sqnr_db
 
 COARSE = Quantize(dtype="int8", calibrate=CalibrationMethod("max"), weights="per_tensor")
 

@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
-from zooc.quantize.compare import sqnr_db
-from zooc.quantize.equalize import equalize
+from zooc.quantization.corrections.equalization import equalize
+from zooc.verification.agreement import sqnr_db
 
 
 def chain(net: Callable[..., Any], kind: str, factor: float = 128.0) -> onnx.ModelProto:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zooc.quantize.prepare import prepare_body
-from zooc.quantize.records import Quantized
+from zooc.passes.legalize.legalize import prepare_body
+from zooc.quantization.layers import Quantized
 
 
 def attention(n) -> None:

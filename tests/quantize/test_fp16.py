@@ -5,9 +5,9 @@ import onnx
 import pytest
 
 from zooc.deployment import Quantize
-from zooc.diagnostics import ZoocError
-from zooc.quantize.compare import sqnr_db
-from zooc.quantize.fp16 import to_fp16
+from zooc.diagnostics.diagnostic import ZoocError
+from zooc.quantization.fp16 import to_fp16
+from zooc.verification.agreement import sqnr_db
 
 FP16 = Quantize(dtype="fp16")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from zooc.deployment import CalibrationMethod, Quantize
-from zooc.quantize.inspect_optimized import float_convolutions, inspect_optimized
+from zooc.verification.engine_view import float_convolutions, inspect_optimized
 
 INT8 = Quantize(dtype="int8", calibrate=CalibrationMethod("max"))
 

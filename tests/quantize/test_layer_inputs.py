@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from zooc.quantize.layer_inputs import mean_inputs
+from zooc.quantization.corrections.layer_inputs import mean_inputs
 
 
 @st.composite

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from zooc.quantize.body_graph import BodyGraph
-from zooc.quantize.mask_channel import compensate_mask_channel, mask_channel
-from zooc.quantize.parameters import quantize_weight
+from zooc.ir.graph import BodyGraph
+from zooc.quantization.mask_channel import compensate_mask_channel, mask_channel
+from zooc.quantization.scales import quantize_weight
 
 
 def masked(net, k: int = 3):

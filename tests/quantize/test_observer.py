@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 from onnx import helper
 
-from zooc.quantize.observer import Observer
+from zooc.calibration.activations import Observer
 
 TENSORS = ["pixels", "act_out", "flat_out", "logits"]
 

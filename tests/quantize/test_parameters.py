@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zooc.quantize.parameters import activation_scale, quantize_weight
+from zooc.quantization.scales import activation_scale, quantize_weight
 
 limit = st.floats(0, 1e30)
 

@@ -9,12 +9,12 @@ import pytest
 from onnx import numpy_helper
 
 from zooc.deployment import CalibrationMethod, Quantize
-from zooc.diagnostics import SourceFile, Span, ZoocError
-from zooc.quantize.compare import sqnr_db
-from zooc.quantize.inspect_optimized import inspect_optimized
-from zooc.quantize.placement import tensors_to_observe
-from zooc.quantize.prepare import prepare_body
-from zooc.quantize.qdq import quantize_body
+from zooc.diagnostics.diagnostic import SourceFile, Span, ZoocError
+from zooc.passes.legalize.legalize import prepare_body
+from zooc.quantization.placement import tensors_to_observe
+from zooc.quantization.qdq import quantize_body
+from zooc.verification.agreement import sqnr_db
+from zooc.verification.engine_view import inspect_optimized
 
 INT8 = Quantize(dtype="int8", calibrate=CalibrationMethod("max"))
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from zooc.calibration.histogram import Sketches
+from zooc.calibration.ranges import choose_ranges, percentile_range, symmetric
 from zooc.deployment import CalibrationMethod
-from zooc.quantize.ranges import choose_ranges, percentile_range, symmetric
-from zooc.quantize.sketches import Sketches
 
 METHODS = [
     CalibrationMethod("max"),

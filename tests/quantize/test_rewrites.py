@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from zooc.quantize.compare import sqnr_db
-from zooc.quantize.inspect_optimized import inspect_optimized
-from zooc.quantize.prepare import prepare_body
+from zooc.passes.legalize.legalize import prepare_body
+from zooc.verification.agreement import sqnr_db
+from zooc.verification.engine_view import inspect_optimized
 
 
 def norm(n, x: str, channels: int, name: str) -> str:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from zooc.deployment import CalibrationMethod, Quantize
-from zooc.quantize.compare import sqnr_db
-from zooc.quantize.saturation import (
+from zooc.quantization.saturation import (
     LARGEST_PAIR,
     fit_pairs,
     packed_layers,
@@ -17,6 +16,7 @@ from zooc.quantize.saturation import (
     walk,
     worst_pairs,
 )
+from zooc.verification.agreement import sqnr_db
 
 INT8 = Quantize(dtype="int8", calibrate=CalibrationMethod("max"))
 

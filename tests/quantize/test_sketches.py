@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from zooc.diagnostics import ZoocError
-from zooc.quantize.sketches import BINS, Sketch, Sketches
+from zooc.calibration.histogram import BINS, Sketch, Sketches
+from zooc.diagnostics.diagnostic import ZoocError
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 values = arrays.arrays(np.float32, st.integers(0, 60), elements=finite)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zooc.diagnostics import SourceFile, ZoocError
-from zooc.quantize.table import format_table, parse_table, table_places
+from zooc.calibration.table import format_table, parse_table, table_places
+from zooc.diagnostics.diagnostic import SourceFile, ZoocError
 
 limits = st.floats(0, 3e38, allow_nan=False)
 names = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), min_size=1)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc.emit.emit import emit_package
+from zooc.package.emit import emit_package
 
 
 def _tiny_package() -> ModuleType:

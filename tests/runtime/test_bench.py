@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zooc_runtime import PackageError, bench_worker, open_package
-from zooc_runtime.bench import add_arguments, run
-from zooc_runtime.bench_job import Job
-from zooc_runtime.bench_processes import run_jobs
-from zooc_runtime.bench_report import bottleneck
-from zooc_runtime.bench_worker import measure, prepare
-from zooc_runtime.npz import output_name, read_datalist, read_input
+from zooc_runtime import PackageError, open_package
+from zooc_runtime.bench import worker as bench_worker
+from zooc_runtime.bench.command import add_arguments, run
+from zooc_runtime.bench.job import Job
+from zooc_runtime.bench.processes import run_jobs
+from zooc_runtime.bench.report import bottleneck
+from zooc_runtime.bench.worker import measure, prepare
+from zooc_runtime.evaluation.npz import output_name, read_datalist, read_input
 
 KEYS = {
     "throughput_qps",

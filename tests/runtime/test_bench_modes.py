@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc_runtime import PackageError, bench_plan
-from zooc_runtime.bench import add_arguments, run
-from zooc_runtime.bench_report import bottleneck
+from zooc_runtime import PackageError
+from zooc_runtime.bench import plan as bench_plan
+from zooc_runtime.bench.command import add_arguments, run
+from zooc_runtime.bench.report import bottleneck
 
 Bench = Callable[..., dict[str, Any]]
 

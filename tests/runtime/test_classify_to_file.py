@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc_runtime.cli import main
-from zooc_runtime.result_txt import read_results
+from zooc_runtime.commands.main import main
+from zooc_runtime.evaluation.result_file import read_results
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_the_order_of_the_answers_is_that_of_the_logits(
     package: Path, pristine: object, photos: Path
 ) -> None:
     from zooc_runtime import open_package
-    from zooc_runtime.topk import top_k
+    from zooc_runtime.classes import top_k
 
     model = open_package(pristine(softmax=False))  # type: ignore[operator]
     image = photos / "n0" / "0.png"

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc_runtime import cli, edge
-from zooc_runtime.cli import main
+from zooc_runtime.commands import main as cli
+from zooc_runtime.commands.main import main
+from zooc_runtime.support import error_boundary as edge
 
 Run = Callable[..., tuple[int, str, str]]
 

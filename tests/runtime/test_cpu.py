@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zooc_runtime import cpu
+from zooc_runtime.inference import cpu
 
 AVX2 = frozenset({"sse4_1", "avx", "avx2"})
 AT_RISK: dict[str, Any] = {"saturation": {"target": "vnni", "proven": ["vnni"], "at_risk": {"conv": 201}}}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zooc_runtime.cvresize import resize_cv_linear
+from zooc_runtime.preprocessing.opencv_resize import resize_cv_linear
 
 side = st.integers(1, 70)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc_runtime.decode import decode
 from zooc_runtime.errors import PackageError
+from zooc_runtime.preprocessing.decode import decode
 
 
 def _rgb(width: int = 20, height: int = 14) -> Image.Image:

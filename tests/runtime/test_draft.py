@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc_runtime.reference import apply_steps
+from zooc_runtime.preprocessing.pillow_steps import apply_steps
 
 STEPS = [{"op": "ECenterCrop", "size": 32}]
 

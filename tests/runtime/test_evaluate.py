@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc_runtime.cli import main
-from zooc_runtime.evaluate import Answer, Evaluation
-from zooc_runtime.result_txt import RankedClass, result_lines
-from zooc_runtime.truth import Classes
+from zooc_runtime.commands.main import main
+from zooc_runtime.evaluation.evaluation import Answer, Evaluation
+from zooc_runtime.evaluation.ground_truth import Classes
+from zooc_runtime.evaluation.result_file import RankedClass, result_lines
 
 Run = Callable[..., tuple[int, str, str]]
 CLASSES = Classes(7, ("crane", "crane", "owl", "gull", "heron", "ibis", "rail"))
@@ -147,7 +147,7 @@ def test_a_package_with_imagenets_labels_brings_the_synsets(
     import importlib.util
 
     from zooc.deployment import Labels
-    from zooc.emit.emit import emit_package
+    from zooc.package.emit import emit_package
 
     spec = importlib.util.find_spec("tiny_package") or importlib.util.spec_from_file_location(
         "tiny_package", Path(__file__).with_name("tiny_package.py")

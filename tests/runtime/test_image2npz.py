@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc_runtime import PackageError, image2npz
-from zooc_runtime.cli import main
-from zooc_runtime.image2npz import Conversion, convert, plan_targets
-from zooc_runtime.npz import read_datalist, read_input
-from zooc_runtime.parallel import in_order
+from zooc_runtime import PackageError
+from zooc_runtime.commands.main import main
+from zooc_runtime.evaluation import images_to_npz as image2npz
+from zooc_runtime.evaluation.images_to_npz import Conversion, convert, plan_targets
+from zooc_runtime.evaluation.npz import read_datalist, read_input
+from zooc_runtime.support.parallel import in_order
 
 
 @pytest.fixture

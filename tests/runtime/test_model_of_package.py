@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from zooc_runtime import PackageError, open_package
-from zooc_runtime.model import Model
+from zooc_runtime.inference.model import Model
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from zooc_runtime import open_package
-from zooc_runtime.engines import OpenVinoStage
+from zooc_runtime.inference.engines import OpenVinoStage
 
 
 class FakeNetwork:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zooc_runtime.cli import main
-from zooc_runtime.npz import write_npz
+from zooc_runtime.commands.main import main
+from zooc_runtime.evaluation.npz import write_npz
 
 Run = Callable[..., tuple[int, str, str]]
 

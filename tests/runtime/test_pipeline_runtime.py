@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zooc_runtime import PackageError, open_package, pipeline
-from zooc_runtime.model import Model
-from zooc_runtime.pipeline import Pipeline
+from zooc_runtime import PackageError, open_package
+from zooc_runtime.inference import scheduler as pipeline
+from zooc_runtime.inference.model import Model
+from zooc_runtime.inference.scheduler import Pipeline
 
 
 @pytest.fixture

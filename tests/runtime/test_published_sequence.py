@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from zooc_runtime import open_package
-from zooc_runtime.cli import main
-from zooc_runtime.evaluate import Evaluation, answers_of
-from zooc_runtime.result_txt import read_results
-from zooc_runtime.topk import top_k
-from zooc_runtime.truth import Classes
+from zooc_runtime.classes import top_k
+from zooc_runtime.commands.main import main
+from zooc_runtime.evaluation.evaluation import Evaluation, answers_of
+from zooc_runtime.evaluation.ground_truth import Classes
+from zooc_runtime.evaluation.result_file import read_results
 
 Run = Callable[..., str]
 

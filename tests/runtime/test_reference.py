@@ -10,8 +10,8 @@ from PIL import Image
 
 from zooc.deployment import CenterCrop, ECenterCrop, Normalize, Pad, Preprocess, Resize, Step, SwapChannels
 from zooc_runtime.errors import PackageError
-from zooc_runtime.geometry import output_size
-from zooc_runtime.reference import reference_pixels
+from zooc_runtime.preprocessing.pillow_steps import reference_pixels
+from zooc_runtime.preprocessing.sizes import output_size
 
 SIZES = ((1, 1), (1, 7), (5, 3), (31, 47), (64, 64), (97, 33), (200, 20), (10, 300))
 

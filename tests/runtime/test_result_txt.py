@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zooc_runtime import PackageError
-from zooc_runtime.result_txt import RankedClass, read_results, result_lines
+from zooc_runtime.evaluation.result_file import RankedClass, read_results, result_lines
 
 CRANES = [RankedClass(134, 0.75, "crane"), RankedClass(517, 0.125, "crane")]
 

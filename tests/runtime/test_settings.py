@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from zooc_runtime import PackageError, engines
-from zooc_runtime.engines import choose_engine, installed_engines
-from zooc_runtime.settings import Settings, default_settings
+from zooc_runtime import PackageError
+from zooc_runtime.inference import engines
+from zooc_runtime.inference.engines import choose_engine, installed_engines
+from zooc_runtime.inference.settings import Settings, default_settings
 
 BOTH = ("onnxruntime", "openvino")
 

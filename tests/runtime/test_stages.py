@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from zooc_runtime.errors import PackageError
-from zooc_runtime.stages import Graph
-from zooc_runtime.wire import encode_bytes_field, fields
+from zooc_runtime.package.protobuf import encode_bytes_field, fields
+from zooc_runtime.package.stages import Graph
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +121,6 @@ def test_a_field_written_is_the_field_read(number: int, payload: bytes) -> None:
 
 
 def test_the_runtime_needs_no_onnx() -> None:
-    import zooc_runtime.stages
+    import zooc_runtime.package.stages
 
-    assert "onnx" not in vars(sys.modules[zooc_runtime.stages.__name__])
+    assert "onnx" not in vars(sys.modules[zooc_runtime.package.stages.__name__])

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from zooc_runtime import PackageError, open_package
-from zooc_runtime.manifest import Manifest, manifest_hash_line
-from zooc_runtime.verify import verify
+from zooc_runtime.commands.verify import verify
+from zooc_runtime.package.manifest import Manifest, manifest_hash_line
 
 
 def _flip(path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_missing_and_a_foreign_file_are_named(copied: Path) -> None:
 def test_verify_names_the_first_stage_that_differs(copied: Path, tensor: str, stage: str) -> None:
     import hashlib
 
-    from zooc.emit.contents import golden_bytes
+    from zooc.package.contents import golden_bytes
 
     with np.load(copied / "goldens.npz") as archive:
         goldens = {name: archive[name] for name in archive.files}

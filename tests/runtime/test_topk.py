@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from zooc_runtime.classes import parse_labels, softmax, top_k
 from zooc_runtime.errors import PackageError
-from zooc_runtime.labels import parse_labels
-from zooc_runtime.topk import softmax, top_k
 
 
 def test_softmax_is_stable_and_float32() -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from zooc_runtime import PackageError
-from zooc_runtime.truth import Classes, by_class_folders, by_label_file, by_synsets, read_synsets
+from zooc_runtime.evaluation.ground_truth import (
+    Classes,
+    by_class_folders,
+    by_label_file,
+    by_synsets,
+    read_synsets,
+)
 
 THREE = Classes(3, ("crane", "crane", "heron"), ("n2", "n3", "n1"))
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from zooc_runtime import open_package
-from zooc_runtime.cli import main
-from zooc_runtime.machine import available_cores
-from zooc_runtime.settings import Settings
-from zooc_runtime.tune import candidates
+from zooc_runtime.commands.main import main
+from zooc_runtime.commands.tune import candidates
+from zooc_runtime.inference.cpu import available_cores
+from zooc_runtime.inference.settings import Settings
 
 QUICK = ("--duration", "0.01", "--engine", "onnxruntime")
 

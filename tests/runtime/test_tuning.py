@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from zooc_runtime import PackageError, open_package, tuning
-from zooc_runtime.manifest import Manifest
-from zooc_runtime.settings import Settings, default_settings
-from zooc_runtime.tuning import Measured, choose_settings, keep_tuning, read_tuning
+from zooc_runtime import PackageError, open_package
+from zooc_runtime.inference import tuning
+from zooc_runtime.inference.settings import Settings, default_settings
+from zooc_runtime.inference.tuning import Measured, choose_settings, keep_tuning, read_tuning
+from zooc_runtime.package.manifest import Manifest
 
 CORES = 4
 ROWS = (

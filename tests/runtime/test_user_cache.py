@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from zooc.cache import Cache, default_root
-from zooc_runtime import PackageError, user_cache
-from zooc_runtime.user_cache import Damaged, cache_folder, read_entry, write_entry
+from zooc.support.cache import Cache, default_root
+from zooc_runtime import PackageError
+from zooc_runtime.support import user_cache
+from zooc_runtime.support.user_cache import Damaged, cache_folder, read_entry, write_entry
 
 
 @pytest.fixture(autouse=True)

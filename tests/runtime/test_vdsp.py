@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from zooc_runtime import PackageError, open_package
-from zooc_runtime.cvresize import resize_cv_linear
-from zooc_runtime.reference import apply_steps
-from zooc_runtime.vdsp import VdspParams, examine_vdsp, parse_vdsp, read_vdsp
-from zooc_runtime.vdsp_override import check_override
+from zooc_runtime.preprocessing.opencv_resize import resize_cv_linear
+from zooc_runtime.preprocessing.pillow_steps import apply_steps
+from zooc_runtime.preprocessing.vdsp.document import VdspParams, examine_vdsp, parse_vdsp, read_vdsp
+from zooc_runtime.preprocessing.vdsp.override import check_override
 
 CROP = "FUSION_OP_RGB_RESIZE_CVTCOLOR_CROP_NORM_TENSOR"
 RESIZE = "FUSION_OP_RGB_RESIZE_CVTCOLOR_NORM_TENSOR"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zooc_runtime.wilson import wilson_interval
+from zooc_runtime.evaluation.wilson import wilson_interval
 
 
 @pytest.mark.parametrize(

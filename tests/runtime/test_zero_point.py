@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from zooc_runtime.zero_point import move_zero_points
+from zooc_runtime.inference.amx_weights import move_zero_points
 
 
 def convolution(weight, *, groups=1, shared=False):

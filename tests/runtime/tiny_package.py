@@ -22,8 +22,8 @@ from zooc.deployment import (
     Preprocess,
     Quantize,
 )
-from zooc.emit.contents import PackageContents, golden_bytes
-from zooc_runtime.stages import Graph
+from zooc.package.contents import PackageContents, golden_bytes
+from zooc_runtime.package.stages import Graph
 
 SIDE = 8
 CLASSES = 7

@@ -12,9 +12,9 @@ import numpy as np
 from zooc.consumers.in_node import run_in_node
 from zooc.consumers.in_openvino import run_in_openvino
 from zooc.consumers.refusal import Refused
-from zooc.diagnostics import ZoocError, error
-from zooc_runtime.arrays import AnyArray
-from zooc_runtime.stages import Graph
+from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc_runtime.package.stages import Graph
+from zooc_runtime.support.arrays import AnyArray
 
 __all__ = ["CONSUMERS", "Consumption", "check_consumer"]
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from zooc.consumers.refusal import Refused
-from zooc.diagnostics import ZoocError, error
+from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.resources import resource
-from zooc_runtime.arrays import AnyArray
+from zooc_runtime.support.arrays import AnyArray
 
 __all__ = ["run_in_node"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zooc.consumers.refusal import Refused
-from zooc.diagnostics import ZoocError, error
-from zooc_runtime.arrays import AnyArray
+from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc_runtime.support.arrays import AnyArray
 
 __all__ = ["run_in_openvino"]
 

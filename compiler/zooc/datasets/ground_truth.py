@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from zooc_runtime.errors import PackageError
-from zooc_runtime.files import read_lines
+from zooc_runtime.support.files import read_lines
 
 __all__ = ["FORMS", "read_ground_truth"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from zooc_runtime.errors import PackageError
-from zooc_runtime.files import PART
+from zooc_runtime.support.files import PART
 
 __all__ = ["HOW", "How", "is_in_place", "transfer"]
 

@@ -10,8 +10,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto
 
-from zooc.inspection.macs import count_macs
-from zooc.models.parameters import count_parameters
+from zooc.ir.count import count_macs, count_parameters
 
 __all__ = ["Inspection", "Port", "inspect_model"]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import onnx
 
-from zooc.cache import Cache, default_root
 from zooc.deployment import Deployment
-from zooc.diagnostics import ZoocError, error
-from zooc.frontend.analysis import load_deployment
+from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.frontend.semantics.analyze import load_deployment
 from zooc.inspection.describe import Inspection, inspect_model
-from zooc.models.load import load_network
-from zooc.models.onnx_read import read_onnx
+from zooc.networks.load import load_network
+from zooc.networks.onnx_file.reader import read_onnx
+from zooc.support.cache import Cache, default_root
 
 __all__ = ["inspect_deployment", "inspect_path"]
 

@@ -18,8 +18,8 @@ from contextlib import suppress
 
 import onnxruntime
 
-from zooc.diagnostics import ZoocError, error
-from zooc_runtime.arrays import AnyArray
+from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc_runtime.support.arrays import AnyArray
 
 __all__ = ["check_whole"]
 

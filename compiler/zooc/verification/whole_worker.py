@@ -8,9 +8,9 @@ import signal
 import sys
 from collections.abc import Iterator
 
-from zooc_runtime.arrays import AnyArray
 from zooc_runtime.errors import PackageError
-from zooc_runtime.whole import Whole
+from zooc_runtime.inference.whole import Whole
+from zooc_runtime.support.arrays import AnyArray
 
 __all__ = ["work"]
 

@@ -1,0 +1,184 @@
+"""The images of a contract: drawn, in a random order, with their classes, decoded as they are needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from zooc.deployment import ImageSet, Requirement
+from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
+from zooc.ir.session import open_session
+from zooc.preprocessing.nv12 import as_image_input
+from zooc_runtime.errors import PackageError
+from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_label_file
+from zooc_runtime.evaluation.image_folder import draw, list_images, suffixes_found
+from zooc_runtime.preprocessing.decode import decode
+from zooc_runtime.preprocessing.sizes import output_size
+
+__all__ = ["ContractImages"]
+
+_NO_LABELS = "none"
+_KEPT_BYTES = 256 << 20
+"""Pixels that stay in memory for the next trial; the rest is decoded again."""
+
+
+class ContractImages:
+    """The images in the order in which they are looked at.
+
+    Attributes:
+        paths: the draw, shuffled by its seed.
+        truth: each one's class id, `None` without labels.
+        labels: where the classes come from, in words.
+        skipped: images that cannot be used, with the reason; known once they were asked for.
+    """
+
+    def __init__(
+        self,
+        requirement: Requirement,
+        prelude: onnx.ModelProto,
+        classes: Classes,
+        steps: Sequence[dict[str, Any]],
+    ) -> None:
+        """Lists, draws and labels; decodes nothing.
+
+        Args:
+            requirement: the contract.
+            prelude: `image` to `pixels`, the one that will be shipped.
+            classes: how many, and their names.
+            steps: the preprocessing as `Preprocess.to_json` has it, of which an image can be too small.
+
+        Raises:
+            ZoocError: Z0491, labels that are missing or do not fit; Z0493, too few images; Z0495, none.
+        """
+        self.image_set = requirement.images
+        self._requirement = requirement
+        self.warnings: list[Diagnostic] = []
+        self.skipped: dict[str, str] = {}
+        found = _find(self.image_set)
+        self.paths = _draw(found, self.image_set, self.warnings)
+        _check_enough(requirement, len(self.paths))
+        self.truth, self.labels = _truth(requirement, self.paths, found, classes)
+        self._steps = steps
+        self._prelude = prelude
+        self._session = open_session(prelude, threads=1)
+        self._kept: dict[int, npt.NDArray[np.uint8]] = {}
+        self._room = _KEPT_BYTES
+
+    def __len__(self) -> int:
+        """How many were drawn, those that cannot be used included."""
+        return len(self.paths)
+
+    def pixels(self, index: int) -> npt.NDArray[np.uint8] | None:
+        """uint8 `[1, channels, h, w]`, or `None` for an image that cannot be used, which is noted.
+
+        Raises:
+            ZoocError: Z0495, more than half of the images cannot be used; Z0493, the others are too few.
+        """
+        name = self.name(index)
+        if name in self.skipped:
+            return None
+        if index in self._kept:
+            return self._kept[index]
+        path = self.paths[index]
+        try:
+            image = decode(path)
+            output_size(self._steps, *image.shape[:2])
+        except PackageError as problem:
+            self.skipped[name] = str(problem).removeprefix(f"{path}: ")
+            self._check_half()
+            _check_enough(self._requirement, len(self.paths) - len(self.skipped))
+            return None
+        given = as_image_input(self._prelude, image)
+        pixels: npt.NDArray[np.uint8] = self._session.run(None, {"image": given})[0]
+        if pixels.nbytes <= self._room:
+            self._room -= pixels.nbytes
+            self._kept[index] = pixels
+        return pixels
+
+    def name(self, index: int) -> str:
+        """The path below the folder, with forward slashes."""
+        return self.paths[index].relative_to(self.image_set.folder).as_posix()
+
+    def skip_warnings(self) -> list[Diagnostic]:
+        """One warning for all images left out."""
+        if not self.skipped:
+            return []
+        message = f"{len(self.skipped)} of the contract's images cannot be used and do not count"
+        notes = tuple(f"{name}: {reason}" for name, reason in sorted(self.skipped.items()))
+        return [warning("Z0494", message, self.image_set.span, notes=notes)]
+
+    def _check_half(self) -> None:
+        if 2 * len(self.skipped) > len(self.paths):
+            message = f"more than half of the contract's {len(self.paths)} images cannot be used"
+            notes = tuple(f"{name}: {reason}" for name, reason in sorted(self.skipped.items())[:10])
+            hint = "replace the damaged images, or point the contract at a sound folder"
+            raise ZoocError(error("Z0495", message, self.image_set.span, notes=notes, hint=hint))
+
+
+def _check_enough(requirement: Requirement, count: int) -> None:
+    """Raises Z0493 if a single one of `count` images is more than the limit."""
+    if requirement.drop == 0.0 or count * requirement.drop >= 1.0 - 1e-9:
+        return
+    needed = int(np.ceil(1.0 / requirement.drop - 1e-9))
+    message = f"a limit of {100 * requirement.drop:g}% cannot be told on {count} images"
+    hint = f"at least {needed} images are needed, or `drop <= 0%`: no image may be lost"
+    raise ZoocError(error("Z0493", message, requirement.span, hint=hint))
+
+
+def _find(image_set: ImageSet) -> list[Path]:
+    try:
+        found = list_images(image_set.folder, image_set.suffix)
+        others = suffixes_found(image_set.folder)
+    except PackageError as problem:
+        raise ZoocError(error("Z0495", str(problem), image_set.span)) from None
+    if not found:
+        there = ", ".join(f"{n} x .{s}" if s else f"{n} without suffix" for s, n in others.most_common(5))
+        kind = f"files with suffix {image_set.suffix!r}" if image_set.suffix else "images"
+        notes = (f"found there: {there}" if there else "the folder is empty",)
+        message = f"no {kind} in {image_set.folder} for the contract"
+        raise ZoocError(error("Z0495", message, image_set.span, notes=notes, hint="check the folder"))
+    return found
+
+
+def _draw(found: list[Path], image_set: ImageSet, warnings: list[Diagnostic]) -> list[Path]:
+    wanted = image_set.count or len(found)
+    if wanted > len(found):
+        message = f"the contract asks for {wanted} images, but only {len(found)} are there"
+        hint = f"lower `count` to {len(found)} or add images to {image_set.folder}"
+        warnings.append(warning("Z0494", message, image_set.span, hint=hint))
+    drawn = draw(found, min(wanted, len(found)), image_set.seed)
+    # A stream of its own: the order must not depend on which images the draw took.
+    order = np.random.default_rng([image_set.seed, 1]).permutation(len(drawn))
+    return [drawn[i] for i in order]
+
+
+def _truth(
+    requirement: Requirement, paths: list[Path], found: list[Path], classes: Classes
+) -> tuple[list[int] | None, str]:
+    """Class ids of `paths` and where they come from; all that was found counts as class folders."""
+    labels, root = requirement.labels, requirement.images.folder
+    if labels == "none":
+        return None, _NO_LABELS
+    try:
+        if isinstance(labels, Path):
+            return by_label_file([os.fspath(p) for p in paths], labels, classes, os.fspath(root)), labels.name
+        folders = ["" if path.parent == root else path.relative_to(root).parts[0] for path in found]
+        ids = by_class_folders([os.fspath(path) for path in found], folders, classes)
+        known = dict(zip(found, ids, strict=True))
+        return [known[path] for path in paths], "class folders"
+    except PackageError as problem:
+        if labels == "auto":
+            return None, _NO_LABELS
+        # For folders that are no classes it names options that only an evaluation has.
+        message = str(problem) if isinstance(labels, Path) else str(problem).partition("; ")[0]
+        hint = (
+            'give one folder a class, or a list, `labels="val_label.txt"`; without labels write '
+            "`labels=none`: the drop is then the disagreement with float"
+        )
+        raise ZoocError(error("Z0491", message, requirement.span, hint=hint)) from None

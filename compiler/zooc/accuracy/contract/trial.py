@@ -1,0 +1,161 @@
+"""One trial of a quantized body against float, image by image, until the contract's answer is clear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from zooc.accuracy.contract.images import ContractImages
+from zooc.accuracy.contract.sequential_test import SequentialTest, Verdict
+from zooc.ir.session import open_session
+
+__all__ = ["FloatAnswers", "Trial", "run_trial"]
+
+_BATCH = 8
+"""Images together where the network's batch is free; a test looks at them one by one all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a trial saw.
+
+    Attributes:
+        verdict: whether the contract holds.
+        drawn: images in the set.
+        images: those looked at that counted.
+        lost: right in float and wrong in int8; without labels, classified otherwise.
+        won: wrong in float and right in int8; 0 without labels.
+        right: right in float; `None` without labels.
+        early: whether the answer was clear before the last image.
+    """
+
+    verdict: Verdict
+    drawn: int
+    images: int
+    lost: int
+    won: int
+    right: int | None
+    early: bool
+
+    @property
+    def drop(self) -> float:
+        """The share lost so far: a share of `images`."""
+        return (self.lost - self.won) / max(self.images, 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """For manifests and `--format json`."""
+        return {
+            "holds": self.verdict == "holds",
+            "drop": round(self.drop, 6),
+            "images": self.images,
+            "drawn": self.drawn,
+            "lost": self.lost,
+            "won": self.won,
+            "float_right": self.right,
+            "stopped_early": self.early,
+        }
+
+
+class FloatAnswers:
+    """The float body's top-1 of each image, found once and kept."""
+
+    def __init__(self, body: onnx.ModelProto) -> None:
+        """The session is opened when the first image comes."""
+        self._body = body
+        self._runner: _Runner | None = None
+        self._known: dict[int, int] = {}
+
+    def top1(self, indices: list[int], pixels: list[npt.NDArray[np.uint8]]) -> list[int]:
+        """The best class of each image."""
+        missing = [i for i, index in enumerate(indices) if index not in self._known]
+        if missing:
+            self._runner = self._runner or _Runner(self._body)
+            found = self._runner.top1([pixels[i] for i in missing])
+            self._known |= {indices[i]: answer for i, answer in zip(missing, found, strict=True)}
+        return [self._known[index] for index in indices]
+
+
+def run_trial(
+    images: ContractImages,
+    answers: FloatAnswers,
+    body: onnx.ModelProto,
+    limit: float,
+    alpha: float | None,
+    on_images: Callable[[int], None] = lambda _count: None,
+) -> Trial:
+    """Looks at the images in their order until the answer is clear.
+
+    Args:
+        images: the contract's.
+        answers: the float body's.
+        body: the quantized one.
+        limit: the largest drop, a share.
+        alpha: see `SequentialTest`; `None` looks at all images, however clear the answer.
+        on_images: called with how many more have been looked at.
+
+    Raises:
+        ZoocError: Z0495, more than half of the images cannot be used.
+    """
+    runner = _Runner(body)
+    test = SequentialTest(
+        limit, len(images), least=-1.0 if images.truth is not None else 0.0, alpha=alpha or 1.0
+    )
+    seen = lost = won = right = 0
+    for start in range(0, len(images), runner.batch):
+        indices = list(range(start, min(start + runner.batch, len(images))))
+        found = {index: pixels for index in indices if (pixels := images.pixels(index)) is not None}
+        usable = list(found)
+        first = dict(zip(usable, answers.top1(usable, list(found.values())), strict=True))
+        second = dict(zip(usable, runner.top1(list(found.values())), strict=True))
+        for index in indices:
+            if index not in found:
+                test.add(None)
+                continue
+            seen += 1
+            loses, wins = _outcome(first[index], second[index], images.truth, index)
+            lost, won = lost + loses, won + wins
+            right += images.truth is not None and first[index] == images.truth[index]
+            test.add(loses - wins)
+            if alpha is not None and test.verdict is not None:
+                break
+        on_images(len(indices))
+        if alpha is not None and test.verdict is not None:
+            break
+    counted = right if images.truth is not None else None
+    if alpha is None:
+        verdict: Verdict = "holds" if lost - won <= limit * seen + 1e-9 * len(images) else "fails"
+        return Trial(verdict, len(images), seen, lost, won, counted, early=False)
+    assert test.verdict is not None, "the last image decides"
+    return Trial(test.verdict, len(images), seen, lost, won, counted, test.early)
+
+
+def _outcome(first: int, second: int, truth: list[int] | None, index: int) -> tuple[int, int]:
+    """Whether the image is lost, and whether it is won."""
+    if truth is None:
+        return int(first != second), 0
+    was_right, is_right = first == truth[index], second == truth[index]
+    return int(was_right and not is_right), int(is_right and not was_right)
+
+
+class _Runner:
+    """A body's top-1 of a few images, filled up to the batch where that is fixed."""
+
+    def __init__(self, body: onnx.ModelProto) -> None:
+        self._session = open_session(body)
+        self._source = body.graph.input[0].name
+        self._fixed = body.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+        self.batch = self._fixed or _BATCH
+
+    def top1(self, pixels: list[npt.NDArray[np.uint8]]) -> list[int]:
+        if not pixels:
+            return []
+        batch = np.concatenate(pixels)
+        if self._fixed:
+            batch = np.resize(batch, (self._fixed, *batch.shape[1:]))
+        logits = self._session.run(None, {self._source: batch})[0]
+        return [int(best) for best in logits[: len(pixels)].argmax(axis=-1)]

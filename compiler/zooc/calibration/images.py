@@ -1,0 +1,228 @@
+"""Calibration: the images that `data images(...)` stands for, and how they become pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from zooc.calibration.shards import WHOLE, Shard
+from zooc.calibration.workers import Item
+from zooc.deployment import ImageSet
+from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
+from zooc.ir.session import open_session
+from zooc.preprocessing.nv12 import as_image_input
+from zooc_runtime.errors import PackageError
+from zooc_runtime.evaluation.image_folder import draw, list_images, suffixes_found
+from zooc_runtime.preprocessing.decode import decode
+from zooc_runtime.preprocessing.sizes import output_size
+
+__all__ = ["CalibrationImages", "pixel_batches", "pixel_items"]
+
+_LEAST_SHARE = 0.5
+"""Of the images drawn, so many must be readable."""
+
+
+@dataclass
+class CalibrationImages:
+    """A reproducible draw from a folder.
+
+    Attributes:
+        paths: what was drawn, sorted.
+        steps: the preprocessing, of which an image can be too small.
+        shard: which part of the draw `paths` is.
+        drawn: how many images the whole draw has.
+        content: hash of the names and sizes of the whole draw: the same on every machine that has the images.
+        skipped: what could not be read or was too small, with the reason, known after a pass of `decoded`.
+    """
+
+    image_set: ImageSet
+    paths: list[Path]
+    steps: Sequence[dict[str, Any]] = ()
+    shard: Shard = WHOLE
+    drawn: int = 0
+    content: str = ""
+    warnings: list[Diagnostic] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def find(
+        cls, image_set: ImageSet, steps: Sequence[dict[str, Any]] = (), shard: Shard = WHOLE
+    ) -> CalibrationImages:
+        """List the folder, draw, and take a shard of what was drawn.
+
+        Raises:
+            ZoocError: Z0451, no image there; the folder cannot be read.
+        """
+        try:
+            found = list_images(image_set.folder, image_set.suffix)
+            if not found:
+                raise ZoocError(_none_found(image_set))
+            wanted = image_set.count or len(found)
+            drawn = draw(found, min(wanted, len(found)), image_set.seed)
+        except PackageError as problem:
+            raise ZoocError(error("Z0451", str(problem), image_set.span)) from None
+        images = cls(image_set, drawn, steps, shard, len(drawn))
+        images.content = images._hash(with_times=False)
+        images.paths = [drawn[place] for place in shard.take(len(drawn))]
+        if len(drawn) == 1:
+            images.warnings.append(_single(image_set))
+        if wanted > len(found):
+            images.warnings.append(
+                warning(
+                    "Z0452",
+                    f"{wanted} calibration images asked for, but only {len(found)} are there",
+                    image_set.span,
+                    hint=f"lower `count` to {len(found)} or add images to {image_set.folder}",
+                )
+            )
+        return images
+
+    def sample(self, count: int) -> CalibrationImages:
+        """At most `count`, none known to be unusable, of the whole range: the first may be of one class."""
+        paths = [path for path in self.paths if not self.skipped or self.name(path) not in self.skipped]
+        step = max(len(paths) // count, 1)
+        return replace(self, paths=paths[::step][:count], skipped={}, warnings=[])
+
+    def name(self, path: Path) -> str:
+        """Relative to the folder, with forward slashes."""
+        text, folder = os.fspath(path), os.path.join(self.image_set.folder, "")  # noqa: PTH118 - ends in a separator
+        # `relative_to` takes ten microseconds, of which a million images would notice.
+        return text.removeprefix(folder).replace(os.sep, "/")
+
+    def fingerprint(self) -> str:
+        """Hash of the names, sizes and times of change of this shard's images, for cache keys.
+
+        The content is not read: of a million images that would take longer than many a calibration.
+        """
+        return self._hash(with_times=True)
+
+    def _hash(self, *, with_times: bool) -> str:
+        digest = hashlib.sha256()
+        for path in self.paths:
+            try:
+                status = os.stat(path)  # noqa: PTH116 - Path.stat takes longer than the call to the system
+            except OSError as problem:  # a dangling link, say: decoding will skip it by name
+                facts = problem.strerror or "unreadable"
+            else:
+                facts = f"{status.st_size} {status.st_mtime_ns}" if with_times else str(status.st_size)
+            digest.update(f"{self.name(path)}\0{facts}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+    def usable(self, path: Path) -> npt.NDArray[np.uint8] | None:
+        """An image, uint8 `[H, W, 3]`; `None`, with the reason in `skipped`, if it cannot be used."""
+        try:
+            image = decode(path)
+            output_size(self.steps, *image.shape[:2])
+        except PackageError as problem:
+            self.skipped[self.name(path)] = str(problem).removeprefix(f"{path}: ")
+            return None
+        return image
+
+    def decoded(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Each usable image, uint8 `[H, W, 3]`.
+
+        Raises:
+            ZoocError: Z0453, at the end, if fewer than half could be read.
+        """
+        self.skipped.clear()
+        yield from (image for path in self.paths if (image := self.usable(path)) is not None)
+        self.check_enough()
+
+    def check_enough(self) -> None:
+        """Raises Z0453 if fewer than half of the images drawn could be read; a shard alone may be unlucky."""
+        if self.shard == WHOLE and len(self.skipped) > (1 - _LEAST_SHARE) * len(self.paths):
+            notes = tuple(f"{name}: {reason}" for name, reason in list(self.skipped.items())[:10])
+            raise ZoocError(
+                error(
+                    "Z0453",
+                    f"{len(self.skipped)} of {len(self.paths)} calibration images cannot be read",
+                    self.image_set.span,
+                    notes=notes,
+                    hint="replace the damaged images, or point `data images(...)` at a sound folder",
+                )
+            )
+
+    def skip_warnings(self) -> list[Diagnostic]:
+        """One warning for all images left out."""
+        if not self.skipped:
+            return []
+        return [
+            warning(
+                "Z0454",
+                f"{len(self.skipped)} of {len(self.paths)} calibration images were left out",
+                self.image_set.span,
+                notes=tuple(f"{name}: {reason}" for name, reason in self.skipped.items()),
+            )
+        ]
+
+
+def pixel_batches(
+    prelude: onnx.ModelProto, images: CalibrationImages, size: int
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """The images as uint8 `[size, 3, h, w]`, through the very prelude that will be shipped."""
+    session = open_session(prelude, threads=1)
+    waiting: list[npt.NDArray[np.uint8]] = []
+    for image in images.decoded():
+        waiting.append(session.run(None, {"image": as_image_input(prelude, image)})[0])
+        if len(waiting) == size:
+            yield np.concatenate(waiting)
+            waiting.clear()
+    if waiting:
+        # A network of a fixed batch cannot take less: its last batch is filled up with repetitions.
+        yield np.resize(np.concatenate(waiting), (size, *waiting[0].shape[1:]))
+
+
+def pixel_items(
+    prelude: onnx.ModelProto, images: CalibrationImages, size: int, done: Container[int] = ()
+) -> Iterator[Item]:
+    """The images not yet `done`, in batches of `size` that are decoded and preprocessed when loaded."""
+    session = open_session(prelude, threads=1)
+
+    def load(places: Sequence[int]) -> tuple[npt.NDArray[np.uint8] | None, int]:
+        found = (images.usable(images.paths[place]) for place in places)
+        pixels = [
+            session.run(None, {"image": as_image_input(prelude, image)})[0]
+            for image in found
+            if image is not None
+        ]
+        if not pixels:
+            return None, 0
+        batch = np.concatenate(pixels)
+        # A network of a fixed batch cannot take less; the repetitions do not count.
+        return np.resize(batch, (size, *batch.shape[1:])), len(pixels)
+
+    todo = (place for place in range(len(images.paths)) if place not in done)
+    while places := tuple(islice(todo, size)):
+        yield Item(places, partial(load, places))
+
+
+def _single(image_set: ImageSet) -> Diagnostic:
+    return warning(
+        "Z0472",
+        "there is a single calibration image: what other images exceed will be clipped",
+        image_set.span,
+        hint="calibrate on fifty images or more",
+    )
+
+
+def _none_found(image_set: ImageSet) -> Diagnostic:
+    others = suffixes_found(image_set.folder)
+    there = ", ".join(f"{n} x .{s}" if s else f"{n} without suffix" for s, n in others.most_common(5))
+    kind = f"files with suffix {image_set.suffix!r}" if image_set.suffix else "images"
+    return error(
+        "Z0451",
+        f"no {kind} in {image_set.folder}",
+        image_set.span,
+        notes=(f"found there: {there}",) if there else ("the folder is empty",),
+        hint="check the folder" + (" and `suffix`" if image_set.suffix else ""),
+    )

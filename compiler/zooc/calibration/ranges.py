@@ -1,0 +1,117 @@
+"""From sketches to ranges: which interval of a tensor's values the 256 levels of uint8 cover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from zooc.calibration.histogram import Sketch, Sketches
+from zooc.calibration.kl_divergence import kl_divergence_range
+from zooc.calibration.mse import least_error_range, mse_range
+from zooc.deployment import CalibrationMethod
+
+__all__ = [
+    "Range",
+    "Ranges",
+    "choose_ranges",
+    "harmless_percentile_range",
+    "max_range",
+    "percentile_range",
+    "symmetric",
+]
+
+Range = tuple[float, float]
+"""`(low, high)` with `low <= 0 <= high`: zero is a level of every quantized tensor."""
+
+Ranges = dict[str, Range]
+"""Tensor name to its range."""
+
+
+def choose_ranges(sketches: Sketches, method: CalibrationMethod) -> Ranges:
+    """Ranges of all sketched tensors by one method.
+
+    An all-zero tensor has the range `(0, 0)`, a constant one `(0, c)` or `(c, 0)`.
+    """
+    choose = _chooser(method)
+    return {name: _with_zero(choose(sketches[name])) for name in sketches}
+
+
+def _chooser(method: CalibrationMethod) -> Callable[[Sketch], Range]:
+    if method.name == "max":
+        return max_range
+    if method.name == "kl_divergence":
+        return kl_divergence_range
+    if method.name == "mse":
+        return mse_range
+    if method.name == "auto":
+        return least_error_range
+    percentile = 99.99 if method.percentile is None else method.percentile
+    return lambda sketch: harmless_percentile_range(sketch, percentile)
+
+
+def max_range(sketch: Sketch) -> Range:
+    """Exact extremes."""
+    return sketch.low, sketch.high
+
+
+def harmless_percentile_range(sketch: Sketch, percentile: float) -> Range:
+    """The percentiles, unless a wider range has less error.
+
+    A percentile alone says nothing about the values beyond it. In trained networks they are often the peaks
+    that decide, and one value in ten thousand is one on every other channel of an image: a plain
+    percentile(99.99) cost 4 to 5 dB of the logits' SQNR on the digits example. So `percentile(p)` clips at
+    most `100 - p` % and never more than `least_error_range` does.
+    """
+    low, high = percentile_range(sketch, percentile)
+    wider = least_error_range(sketch)
+    return min(low, wider[0]), max(high, wider[1])
+
+
+def percentile_range(sketch: Sketch, percentile: float) -> Range:
+    """The interval that keeps `percentile` % of the values.
+
+    A tensor without negative values (a ReLU's output) is clipped at the top only: its upper limit is the
+    percentile itself. Of others each tail loses half of what is to be clipped. Within a bin the values count
+    as evenly spread; bins are 1/2048 of the range wide. Zeros count as values, as in ONNX Runtime and in
+    Vastai's tools.
+
+    Args:
+        sketch: of at least one value.
+        percentile: above 0, at most 100, which is `max`.
+    """
+    clipped = sketch.seen * (1.0 - percentile / 100.0)
+    if sketch.low >= 0.0:
+        return sketch.low, _upper(sketch, clipped)
+    if sketch.high <= 0.0:
+        return -_upper(_mirrored(sketch), clipped), sketch.high
+    return -_upper(_mirrored(sketch), clipped / 2), _upper(sketch, clipped / 2)
+
+
+def _mirrored(sketch: Sketch) -> Sketch:
+    return Sketch(sketch.counts[::-1].copy(), sketch.exponent, -sketch.high, -sketch.low)
+
+
+def _upper(sketch: Sketch, clipped: float) -> float:
+    """The smallest limit above which at most `clipped` values lie."""
+    if clipped <= 0:
+        return sketch.high
+    kept = sketch.seen - clipped
+    below = np.concatenate([[0], np.cumsum(sketch.counts)])
+    index = max(int(np.searchsorted(below, kept, side="left")) - 1, 0)
+    edges = sketch.edges
+    share = (kept - below[index]) / max(int(sketch.counts[index]), 1)
+    return float(edges[index] + share * (edges[index + 1] - edges[index]))
+
+
+def symmetric(limits: Range) -> Range:
+    """A two-sided range widened to the same reach on both sides; a one-sided one as it is."""
+    low, high = limits
+    if low >= 0.0 or high <= 0.0:
+        return limits
+    reach = max(-low, high)
+    return -reach, reach
+
+
+def _with_zero(limits: Range) -> Range:
+    return min(limits[0], 0.0) + 0.0, max(limits[1], 0.0) + 0.0

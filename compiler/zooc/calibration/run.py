@@ -1,0 +1,245 @@
+"""The one pass over the calibration images: from the cache, resumed or run, and kept as it goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from zooc.calibration.activations import Observer
+from zooc.calibration.file import Identity, model_sha256
+from zooc.calibration.histogram import NotFiniteError, Sketches
+from zooc.calibration.images import CalibrationImages, pixel_items
+from zooc.calibration.shards import WHOLE
+from zooc.calibration.workers import Item, Run, Tally, stream
+from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.support.cache import Cache, key
+from zooc.support.memory import release
+from zooc.support.progress import Progress
+
+__all__ = ["calibrate", "calibration_identity", "no_images", "run_calibration"]
+
+_SKETCHES_VERSION = 3
+"""Part of the cache key: raised when sketches of the same inputs would come out differently."""
+
+_SAVE_EVERY = 5.0
+"""Seconds of work that a killed calibration loses at most, and one batch."""
+
+
+def calibration_identity(
+    body: onnx.ModelProto,
+    prelude: onnx.ModelProto,
+    preprocess: object,
+    images: CalibrationImages | None = None,
+) -> Identity:
+    """What a calibration of this network on these images is known by; `preprocess` has a JSON form."""
+    return Identity(
+        network=model_sha256(body),
+        prelude=model_sha256(prelude),
+        preprocess=json.dumps(preprocess, sort_keys=True),
+        images=images.content if images else "",
+        drawn=images.drawn if images else 0,
+    )
+
+
+def run_calibration(
+    body: onnx.ModelProto,
+    prelude: onnx.ModelProto,
+    images: CalibrationImages,
+    tensors: Sequence[str],
+    open_network: Callable[[], Run],
+    cache: Cache,
+    progress: Progress,
+) -> Sketches:
+    """Sketches of `tensors` over all images, the same to the bit however often it was interrupted.
+
+    The cache keeps finished sketches, and every five seconds what a run under way has done so far. Only if
+    images are left to be run is `open_network` called: it gives at least the values of `tensors`.
+
+    Raises:
+        ZoocError: Z0411, an activation is NaN or infinite; Z0413, Z0453, too few images can be used.
+    """
+    identity = calibration_identity(body, prelude, None, images)
+    cache_key = key(
+        _SKETCHES_VERSION,
+        [identity.network, identity.prelude, identity.engine],
+        images.fingerprint(),
+        sorted(tensors),
+    )
+    known, skipped = cache.get("sketches", cache_key), cache.get("skipped", cache_key)
+    if known and skipped:
+        progress.note("calibration from the cache")
+        images.skipped = json.loads(skipped.read_text("utf-8"))
+        return Sketches.load(known)
+    partial = _Partial(cache, cache_key, images)
+    tally = partial.load(tensors)
+    if tally.done:
+        progress.note(
+            f"continues an interrupted calibration: {len(tally.done)} of {len(images.paths)} images done"
+        )
+    _run(body, prelude, images, tally, open_network, partial, progress)
+    images.check_enough()
+    if not tally.sketches.images and images.shard == WHOLE:
+        raise no_images()
+    cache.put("sketches", cache_key, tally.sketches.save)
+    text = json.dumps(images.skipped, sort_keys=True)
+    cache.put("skipped", cache_key, lambda path: path.write_text(text, "utf-8"))
+    partial.drop()
+    return tally.sketches
+
+
+def _run(
+    body: onnx.ModelProto,
+    prelude: onnx.ModelProto,
+    images: CalibrationImages,
+    tally: Tally,
+    open_network: Callable[[], Run],
+    partial: _Partial,
+    progress: Progress,
+) -> None:
+    done = frozenset(tally.done)
+    if len(done) == len(images.paths):
+        return
+    size = body.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
+    items = pixel_items(prelude, images, size, done)
+    run = open_network()
+    release()
+    try:
+        with progress.track("calibrating", len(images.paths) - len(done)) as advance:
+            stream(items, run, tally, on_images=advance, checkpoint=partial.save, every=_SAVE_EVERY)
+    except NotFiniteError as problem:
+        raise problem.of(body) from None
+    except KeyboardInterrupt:
+        if partial.saved:
+            progress.note(
+                f"{len(tally.done)} of {len(images.paths)} images are calibrated; "
+                "the same command continues from there"
+            )
+        raise
+
+
+@dataclass
+class _Partial:
+    """An unfinished calibration in the cache.
+
+    There are two places, written in turn: a run that is killed while it writes one leaves the other.
+    """
+
+    cache: Cache
+    cache_key: str
+    images: CalibrationImages
+    saved: int = 0
+
+    def save(self, tally: Tally) -> None:
+        """Keeps `tally`."""
+        if not tally.done:
+            return
+        skipped = json.dumps(self.images.skipped).encode()
+        arrays = {
+            **tally.sketches.arrays(),
+            "done": np.asarray(tally.done, np.int64),
+            "skipped": np.frombuffer(skipped, np.uint8),
+        }
+
+        def write(path: Path) -> None:
+            with path.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+
+        if self.cache.put("partial", self._place(self.saved), write):
+            self.saved += 1
+
+    def load(self, tensors: Sequence[str]) -> Tally:
+        """The furthest state kept, or an empty one."""
+        best = Tally(Sketches(tensors))
+        for place in (0, 1):
+            path = self.cache.get("partial", self._place(place))
+            if path is None:
+                continue
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    arrays = {name: file[name] for name in file.files}
+                found = Tally(Sketches.from_arrays(arrays), arrays["done"].tolist())
+                skipped = json.loads(arrays["skipped"].tobytes())
+            except (OSError, ValueError, KeyError, ZoocError):
+                continue
+            if len(found.done) > len(best.done) and list(found.sketches) == list(tensors):
+                best, self.images.skipped, self.saved = found, skipped, place + 1
+        return best
+
+    def drop(self) -> None:
+        """Forgets what was kept."""
+        for place in (0, 1):
+            self.cache.remove("partial", self._place(place))
+
+    def _place(self, number: int) -> str:
+        return f"{self.cache_key}-{number % 2}"
+
+
+Batch = npt.NDArray[Any]
+
+
+def calibrate(
+    body: onnx.ModelProto,
+    batches: Iterable[Batch],
+    tensors: Sequence[str],
+    *,
+    threads: int | None = None,
+    on_batch: Callable[[int], None] | None = None,
+    into: Sketches | None = None,
+) -> Sketches:
+    """Sketches the named tensors over all batches in one pass.
+
+    Memory depends on the batch's size and not on the number of images. Batches of one image give the same
+    bits whatever their order and the number of threads.
+
+    Args:
+        body: the float32 network.
+        batches: arrays for the network's only input, images along axis 0.
+        tensors: what `tensors_to_observe` names; each float32.
+        threads: how many batches are worked on at a time; `None` means one a core, at most four.
+        on_batch: called with the number of images of each batch once that batch is counted.
+        into: sketches to continue, of the same tensors; changed in place. After an interruption (Ctrl-C
+            included) it holds whole batches only, and `into.images` says how many images.
+
+    Returns:
+        `into`, or new sketches.
+
+    Raises:
+        ZoocError: Z0411, an activation is NaN or infinite; Z0413, there was not a single image;
+            Z0415, `into` observed other tensors.
+    """
+    sketches = Sketches(tensors) if into is None else into
+    if set(sketches) != set(tensors):
+        raise ZoocError(error("Z0415", "the calibration to be continued observed other tensors"))
+    tally = Tally(sketches)
+    try:
+        stream(_items(batches), Observer(body, list(sketches)), tally, workers=threads, on_images=on_batch)
+    finally:
+        sketches.become(tally.sketches)
+    if not sketches.images:
+        raise no_images()
+    return sketches
+
+
+def no_images() -> ZoocError:
+    """Z0413: there was nothing to calibrate with."""
+    return ZoocError(
+        error(
+            "Z0413",
+            "there are no images to calibrate with",
+            hint="int8 needs at least one image in `data`",
+        )
+    )
+
+
+def _items(batches: Iterable[Batch]) -> Iterator[Item]:
+    first = 0
+    for batch in batches:
+        yield Item(range(first, first + len(batch)), lambda batch=batch: (batch, len(batch)))  # type: ignore[misc]
+        first += len(batch)

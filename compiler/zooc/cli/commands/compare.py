@@ -1,0 +1,81 @@
+"""`zooc compare PKG_A PKG_B --on FOLDER`: where two packages answer differently."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zooc.cli.error_boundary import Format, FormatOption, QuietOption, VerboseOption, guard, print_json
+
+if TYPE_CHECKING:
+    from zooc.pipeline.compare import Comparison
+
+__all__ = ["compare"]
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="PKG_A", help="The reference.", show_default=False)],
+    second: Annotated[Path, typer.Argument(metavar="PKG_B", help="The other package.", show_default=False)],
+    folder: Annotated[Path, typer.Option("--on", metavar="FOLDER", help="The images.", show_default=False)],
+    count: Annotated[
+        int | None,
+        typer.Option(
+            "--count", min=1, help="Images, a reproducible draw (default: all).", show_default=False
+        ),
+    ] = None,
+    labels: Annotated[
+        str,
+        typer.Option(
+            "--labels",
+            metavar="KIND",
+            help="True classes: folders, none, a file of `name id`, or auto: class folders if they fit.",
+        ),
+    ] = "auto",
+    top: Annotated[int, typer.Option("--top", min=0, help="Worst images to name.")] = 5,
+    output_format: FormatOption = Format.human,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run two packages on the same images and compare their answers."""
+
+    def work() -> int:
+        from zooc.pipeline.compare import compare_packages
+        from zooc.support.progress import make_progress
+
+        progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
+        found = compare_packages((first, second), folder, count, labels, top, progress)
+        if output_format is Format.json:
+            print_json({"ok": True, **found.to_json()})
+        else:
+            _print(found)
+        return 0
+
+    guard(work, output_format, verbose=verbose)
+
+
+def _print(found: Comparison) -> None:
+    document = found.to_json()
+    low, high = document["top1_agreement_interval"]
+    typer.echo(
+        f"{found.names[0]} against {found.names[1]} on {found.images} images, {len(found.skipped)} skipped"
+    )
+    typer.echo(f"  same top-1     {document['top1_agreement']:.2%} (95 % interval {low:.2%} to {high:.2%})")
+    typer.echo(f"  logits         {found.sqnr_db:.1f} dB, cosine {document['logits']['cosine']:.5f}")
+    for entry in document.get("top1", ()):
+        low, high = entry["interval"]
+        typer.echo(
+            f"  top-1          {entry['rate']:.2%} (95 % interval {low:.2%} to {high:.2%})  "
+            f"{entry['package']}"
+        )
+    if "top1" in document:
+        typer.echo(
+            f"  right in one   {found.only_first} in the first alone, {found.only_second} in the second "
+            f"(McNemar's exact test: p = {document['mcnemar_p']:.3g})"
+        )
+    for one in found.worst:
+        answers = one.first if one.first == one.second else f"{one.first} -> {one.second}"
+        typer.echo(f"  cosine {one.cosine:.5f}  {one.name}  {answers}")
+    for message in found.skipped[:5]:
+        typer.echo(f"  skipped: {message}", err=True)

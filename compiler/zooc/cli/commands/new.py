@@ -1,0 +1,110 @@
+"""`zooc new`: writes a description of a known model."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zooc.cli.error_boundary import Format, FormatOption, QuietOption, guard, print_json
+from zooc.cli.model_arguments import SourceArgument, read_source, refuse_existing, write_file
+from zooc.deployment import ModelSource
+
+__all__ = ["EPILOG", "new"]
+
+EPILOG = (
+    "Examples: zooc new official.resnest101 · zooc new timm.resnet50.a1_in1k --data calibration -o net.zoo"
+)
+"""Examples, for the help."""
+
+
+def new(
+    source: SourceArgument,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The file, - for standard output (default: NAME.zoo).",
+            show_default=False,
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="FILE|pretrained|random",
+            help="Its weights (default: pretrained where they can be downloaded, else random).",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="A folder of calibration images, for int8; without one the description says fp32.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is already there.")] = False,
+    output_format: FormatOption = Format.human,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a commented .zoo file for SOURCE, with the size and the preprocessing that its publisher uses."""
+
+    def work() -> int:
+        model = read_source(source)
+        path = None if output == "-" else Path(output or f"{model.name}.zoo")
+        if path is not None:
+            refuse_existing(path, force=force)
+        text = _describe(model, weights, data, path)
+        if path is None:
+            if output_format is Format.json:
+                print_json({"ok": True, "file": None, "text": text})
+            else:
+                typer.echo(text, nl=False)
+            return 0
+        write_file(path, lambda scratch: scratch.write_text(text, "utf-8", newline=""))
+        if output_format is Format.json:
+            print_json({"ok": True, "file": str(path), "text": text})
+        elif not quiet:
+            typer.echo(f"wrote {path}; next: zooc compile {path}")
+        return 0
+
+    guard(work, output_format)
+
+
+def _describe(model: ModelSource, weights: str | None, data: Path | None, path: Path | None) -> str:
+    from zooc.frontend.syntax.formatter import format_source
+    from zooc.networks.recipes.describe import describe_recipe
+    from zooc.networks.recipes.find import find_recipe
+
+    folder = Path.cwd() if path is None else path.absolute().parent
+    text = describe_recipe(
+        find_recipe(model),
+        weights=None if weights is None else _weights(weights, folder),
+        data=None if data is None else _quoted(data, folder),
+    )
+    return format_source(text, f"{model.name}.zoo")
+
+
+def _weights(text: str, folder: Path) -> str:
+    if text == "random":
+        return "random(seed=0)"
+    if text == "pretrained":
+        return text
+    path = Path(text)
+    # A bare name that is no file here means one of torch.hub's downloads, wherever the description lies.
+    return json.dumps(text) if path.name == text and not path.exists() else _quoted(path, folder)
+
+
+def _quoted(path: Path, folder: Path) -> str:
+    """`path`, given from the working folder, as a description in `folder` writes it."""
+    path = path.expanduser()
+    text = str(path) if path.is_absolute() else os.path.relpath(path.absolute(), folder)
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,120 @@
+"""What `zooc new` and `zooc export` share: a model and its weights named on the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import typer
+
+from zooc.deployment import FileWeights, ModelSource, PretrainedWeights, RandomWeights, Weights
+from zooc.diagnostics.diagnostic import SourceFile, Span, ZoocError, error
+
+__all__ = ["SourceArgument", "read_source", "read_weights", "refuse_existing", "write_file"]
+
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="timm.NAME, torchvision.NAME (a tag of weights may follow) or official.NAME.",
+        show_default=False,
+    ),
+]
+
+_KINDS = ("timm", "torchvision", "official")
+
+
+def read_source(text: str) -> ModelSource:
+    """The source that `text` names.
+
+    Raises:
+        ZoocError: `Z0225`.
+    """
+    kind, dot, name = text.partition(".")
+    span = _span("SOURCE", text)
+    if kind in _KINDS and dot and name and not text.endswith(".onnx"):
+        return ModelSource(cast(Literal["timm", "torchvision", "official"], kind), name, span)
+    raise ZoocError(
+        error(
+            "Z0225",
+            f"{text!r} names no model",
+            span,
+            notes=(f"a source is {', '.join(f'{k}.NAME' for k in _KINDS[:-1])} or {_KINDS[-1]}.NAME",),
+            hint="official.resnest50, timm.resnest50d, torchvision.wide_resnet50_2, say",
+        )
+    )
+
+
+def read_weights(text: str) -> Weights:
+    """`pretrained`, `random`, or a file: here, or by its bare name among torch.hub's downloads.
+
+    Raises:
+        ZoocError: `Z0204`: there is no such file.
+    """
+    from zooc.support.torch_hub import hub_folder
+
+    span = _span("--weights", text)
+    if text == "pretrained":
+        return PretrainedWeights(span)
+    if text == "random":
+        return RandomWeights(0, span)
+    path = Path(text).expanduser()
+    places = [path, hub_folder() / text] if path.name == text else [path]
+    for place in places:
+        with contextlib.suppress(OSError):
+            if place.is_file():
+                return FileWeights(place.absolute(), span)
+    notes = (f"nor is it among torch.hub's downloads in {hub_folder()}",) if len(places) > 1 else ()
+    raise ZoocError(
+        error(
+            "Z0204",
+            f"there is no weights file {text}",
+            span,
+            notes=notes,
+            hint="give a file, `pretrained` or `random`",
+        )
+    )
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Refuses to overwrite, before any long work.
+
+    Raises:
+        ZoocError: `Z0226`; `Z0702` for a folder of that name.
+    """
+    if path.is_dir():
+        raise ZoocError(error("Z0702", f"cannot write {path}: it is a folder", hint="name a file"))
+    if path.exists() and not force:
+        hint = "replace it with --force, or name another with -o"
+        raise ZoocError(error("Z0226", f"{path} is there already", hint=hint))
+
+
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file in one step: under a temporary name beside it, then renamed.
+
+    Args:
+        path: its folder is made where it is missing.
+        write: writes the whole content to the path that it is given.
+
+    Raises:
+        ZoocError: `Z0702`.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(scratch)
+        scratch.replace(path)
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        hint = "check its permissions and the disk"
+        raise ZoocError(error("Z0702", f"cannot write {path}: {reason}", hint=hint)) from problem
+    finally:
+        with contextlib.suppress(OSError):
+            scratch.unlink(missing_ok=True)
+
+
+def _span(name: str, text: str) -> Span:
+    return Span(SourceFile(name, text), 0, len(text))

@@ -1,0 +1,1 @@
+"""Diagnostics as data, their rendering, their pages and near words."""

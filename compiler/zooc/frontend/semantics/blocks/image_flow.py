@@ -1,0 +1,331 @@
+"""Follows an image through the preprocessing: the order of the steps, and the size after each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from zooc.deployment import (
+    CenterCrop,
+    Crop,
+    ECenterCrop,
+    InputShape,
+    Letterbox,
+    Normalize,
+    Pad,
+    Preprocess,
+    Resize,
+    ResizeCv,
+    Step,
+    SwapChannels,
+)
+from zooc.diagnostics.diagnostic import Diagnostic, Label, Span, error, warning
+
+__all__ = ["Action", "Channels", "Convert", "Pixel", "Source", "Standardize", "check_flow"]
+
+Report = Callable[[Diagnostic], None]
+
+_PIXEL_UNITS = 8.0
+"""A mean beyond this cannot be meant for pixels from 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pixel:
+    """A step that maps `uint8` pixels to `uint8` pixels."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`NV12(matrix)`: the image comes as a YUV frame; `kind` as in `Preprocess.source`."""
+
+    kind: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """`BGR()` or `RGB()`."""
+
+    order: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Convert:
+    """`ToTensor()` (divisor 255) or `PILToTensor()` (1)."""
+
+    divisor: float
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Standardize:
+    """`Normalize(mean, std)`."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    span: Span
+
+
+Action = Source | Pixel | Channels | Convert | Standardize
+
+
+@dataclass(frozen=True, slots=True)
+class _Short:
+    """Only the shorter side is known, and it is at most this."""
+
+    side: int
+
+
+@dataclass
+class _State:
+    """What is known of the image so far; `size` is (height, width), or the shorter side, or nothing."""
+
+    source: Source | None = None
+    size: tuple[int, int] | _Short | None = None
+    size_span: Span | None = None
+    swapped: Span | None = None
+    convert: Convert | None = None
+    normalize: Standardize | None = None
+    steps: list[Step] = field(default_factory=list)
+    sound: bool = True
+
+
+def check_flow(
+    actions: Sequence[Action],
+    shape: InputShape | None,
+    input_span: Span | None,
+    span: Span | None,
+    report: Report,
+) -> Preprocess | None:
+    """Checks the actions in order; `None` after an error.
+
+    Args:
+        actions: what the steps do.
+        shape: the model's input, `None` when it is unknown.
+        input_span: where the model's input is written.
+        span: the block's name.
+        report: takes the findings.
+    """
+    state = _State()
+
+    def refuse(diagnostic: Diagnostic) -> None:
+        state.sound &= diagnostic.severity != "error"
+        report(diagnostic)
+
+    for action in actions:
+        match action:
+            case Source():
+                _begin(action, actions[0], state, refuse)
+            case Pixel(step):
+                _before_conversion(step.span, state, refuse)
+                _apply_size(step, state, refuse)
+                state.steps.append(step)
+            case Channels():
+                _before_conversion(action.span, state, refuse)
+                _swap(action, state, refuse)
+            case Convert():
+                _convert(action, state, refuse)
+            case Standardize():
+                _standardize(action, state, refuse)
+    if state.convert is None:
+        hint = "add `ToTensor()`, or `PILToTensor()` for pixels from 0 to 255"
+        refuse(error("Z0304", "`preprocess` never makes a tensor of the image", span, hint=hint))
+    _check_result(state, shape, input_span, span, refuse)
+    if not state.sound or state.convert is None:
+        return None
+    norm = state.normalize
+    normalize = Normalize(
+        state.convert.divisor,
+        norm.mean if norm else (0.0, 0.0, 0.0),
+        norm.std if norm else (1.0, 1.0, 1.0),
+        norm.span if norm else state.convert.span,
+    )
+    source = state.source.kind if state.source else "rgb"
+    return Preprocess(tuple(state.steps), normalize, source, span)  # type: ignore[arg-type]
+
+
+def _begin(action: Source, first: Action, state: _State, refuse: Report) -> None:
+    if action is not first:
+        message = "`NV12` says what the camera delivers and comes first"
+        refuse(error("Z0315", message, action.span, hint="move it to the beginning of the block"))
+    state.source = action
+
+
+def _before_conversion(span: Span | None, state: _State, refuse: Report) -> None:
+    if state.convert is not None:
+        label = Label(state.convert.span, "from here on it is a tensor")
+        message = "this step works on the image's pixels and comes too late"
+        refuse(error("Z0306", message, span, labels=(label,), hint="move it before the conversion"))
+
+
+def _swap(action: Channels, state: _State, refuse: Report) -> None:
+    if action.order == "BGR" and state.swapped is None:
+        state.swapped = action.span
+        state.steps.append(SwapChannels(action.span))
+    elif state.swapped is not None:
+        label = Label(state.swapped, "the channels are BGR since here")
+        message = (
+            "the channels are swapped already"
+            if action.order == "BGR"
+            else "the channels were swapped before"
+        )
+        hint = (
+            "delete one of the two"
+            if action.order == "BGR"
+            else "images start as RGB: delete both, or this one"
+        )
+        refuse(error("Z0309", message, action.span, labels=(label,), hint=hint))
+
+
+def _convert(action: Convert, state: _State, refuse: Report) -> None:
+    if state.convert is not None:
+        label = Label(state.convert.span, "first here")
+        message = "the image is converted to a tensor twice"
+        refuse(error("Z0305", message, action.span, labels=(label,), hint="keep one of the two"))
+    else:
+        state.convert = action
+
+
+def _standardize(action: Standardize, state: _State, refuse: Report) -> None:
+    if state.normalize is not None:
+        label = Label(state.normalize.span, "first here")
+        refuse(
+            error(
+                "Z0307",
+                "`Normalize` is given twice",
+                action.span,
+                labels=(label,),
+                hint="keep one of the two",
+            )
+        )
+        return
+    state.normalize = action
+    if state.convert is None:
+        hint = "put `ToTensor()` before it"
+        refuse(
+            error(
+                "Z0307", "`Normalize` works on a tensor, and this is still an image", action.span, hint=hint
+            )
+        )
+    elif state.convert.divisor == 255 and max(map(abs, action.mean)) > _PIXEL_UNITS:
+        label = Label(state.convert.span, "this divides the pixels by 255")
+        message = "the mean looks like one for pixels from 0 to 255"
+        hint = "use `PILToTensor()`, which does not divide"
+        refuse(warning("Z0313", message, action.span, labels=(label,), hint=hint))
+
+
+def _apply_size(step: Step, state: _State, refuse: Report) -> None:
+    match step:
+        case Resize():
+            state.size = _resized(step, state.size)
+        case CenterCrop(height, width):
+            _check_crop(step, state, refuse)
+            state.size = (height, width)
+        case Crop(height=height, width=width):
+            _check_place(step, state, refuse)
+            state.size = (height, width)
+        case ResizeCv(height, width) | Letterbox(height, width):
+            state.size = (height, width)
+        case ECenterCrop(side):
+            state.size = (side, side)
+        case Pad(left, top, right, bottom):
+            horizontal, vertical = left + right, top + bottom
+            if isinstance(state.size, tuple):
+                state.size = (state.size[0] + vertical, state.size[1] + horizontal)
+            elif state.size is not None:
+                same = horizontal == vertical
+                state.size = _Short(state.size.side + horizontal) if same else None
+    state.size_span = step.span
+
+
+def _resized(step: Resize, size: tuple[int, int] | _Short | None) -> tuple[int, int] | _Short:
+    """torchvision's rule: the longer side is truncated; `max_size` bounds it and shrinks the shorter."""
+    if isinstance(step.size, tuple):
+        return step.size
+    if not isinstance(size, tuple):
+        return _Short(step.size)
+    height, width = size
+    short, long = min(size), max(size)
+    new_short, new_long = step.size, int(step.size * long / short)
+    if step.max_size is not None and new_long > step.max_size:
+        new_short, new_long = int(step.max_size * new_short / new_long), step.max_size
+    return (new_long, new_short) if height >= width else (new_short, new_long)
+
+
+def _check_crop(crop: CenterCrop, state: _State, refuse: Report) -> None:
+    hint = "crop less, resize to more, or put `Pad(...)` before the crop if a black border is wanted"
+    if isinstance(state.size, tuple):
+        height, width = state.size
+        if crop.height > height or crop.width > width:
+            label = (
+                ()
+                if state.size_span is None
+                else (Label(state.size_span, f"the image is {width} x {height} here"),)
+            )
+            message = f"a crop of {crop.width} x {crop.height} is larger than the resized image"
+            refuse(error("Z0301", message, crop.span, labels=label, hint=hint))
+    elif state.size is not None and max(crop.height, crop.width) > state.size.side:
+        side = state.size.side
+        label = (
+            () if state.size_span is None else (Label(state.size_span, f"the shorter side is {side} here"),)
+        )
+        if min(crop.height, crop.width) > side:
+            message = f"a crop of {crop.width} x {crop.height} is larger than the resized image"
+            refuse(error("Z0301", message, crop.span, labels=label, hint=hint))
+        else:
+            message = f"a crop of {crop.width} x {crop.height} is larger than some resized images"
+            refuse(warning("Z0301", message, crop.span, labels=label, hint=hint))
+
+
+def _check_place(crop: Crop, state: _State, refuse: Report) -> None:
+    if not isinstance(state.size, tuple):
+        return
+    height, width = state.size
+    if crop.top + crop.height > height or crop.left + crop.width > width:
+        label = (
+            ()
+            if state.size_span is None
+            else (Label(state.size_span, f"the image is {width} x {height} here"),)
+        )
+        message = (
+            f"a crop of {crop.width} x {crop.height} at ({crop.left}, {crop.top}) reaches outside the image"
+        )
+        hint = "lower the offset or the crop, or resize to more"
+        refuse(error("Z0301", message, crop.span, labels=label, hint=hint))
+
+
+def _check_result(
+    state: _State, shape: InputShape | None, input_span: Span | None, span: Span | None, refuse: Report
+) -> None:
+    if shape is not None and shape.channels != 3:
+        label = (
+            () if input_span is None else (Label(input_span, f"the model takes {shape.channels} channels"),)
+        )
+        message = "`preprocess` makes three channels of every image"
+        hint = "write 3 channels, or leave `preprocess` out and feed tensors"
+        refuse(error("Z0308", message, span, labels=label, hint=hint))
+    wanted = f", and the model takes {shape.width} x {shape.height}" if shape else ""
+    place = state.size_span or span
+    if not isinstance(state.size, tuple):
+        known = isinstance(state.size, _Short)
+        reason = "only the shorter side is known" if known else "nothing gives it a size"
+        message = f"the preprocessed image has no fixed size: {reason}{wanted}"
+        size = f"[{shape.height}, {shape.width}]" if shape and shape.height != shape.width else None
+        side = size or (str(shape.height) if shape else "224")
+        hint = (
+            f"add `CenterCrop({side})` after it" if known else f"add `Resize(...)` and `CenterCrop({side})`"
+        )
+        refuse(error("Z0303", message, place, hint=hint))
+    elif shape is not None and state.size != (shape.height, shape.width):
+        height, width = state.size
+        label = (
+            ()
+            if input_span is None
+            else (Label(input_span, f"the model takes {shape.width} x {shape.height}"),)
+        )
+        message = f"the preprocessed image is {width} x {height}{wanted}"
+        hint = "make the two agree, with one `let size = ...` for both, say"
+        refuse(error("Z0302", message, place, labels=label, hint=hint))

@@ -1,0 +1,207 @@
+"""The steps that resize, as Pillow or as OpenCV does, and fixed crops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zooc.deployment import Crop, Interpolation, Letterbox, Resize, ResizeCv
+from zooc.diagnostics.diagnostic import error
+from zooc.frontend.semantics.blocks.image_flow import Action, Pixel
+from zooc.frontend.semantics.blocks.model import MAX_SIDE
+from zooc.frontend.semantics.constants import Value, describe
+from zooc.frontend.semantics.values import Reader
+from zooc.frontend.semantics.vocabulary import INTERPOLATIONS, LIBRARIES
+from zooc.frontend.syntax import ast
+
+__all__ = [
+    "Triple",
+    "read_crop",
+    "read_fill",
+    "read_letterbox",
+    "read_padding",
+    "read_resize",
+    "read_size",
+    "read_triple",
+]
+
+Arguments = dict[str, ast.Expr]
+
+_YOLO_GREY = (114, 114, 114)
+
+
+def read_resize(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
+    """`Resize(n | [h, w], interpolation=, max_size=, library=)`."""
+    size = read_size(bound["size"], "the size", reader)
+    filters = _filters(bound, reader, library="pillow")
+    max_size = None
+    if "max_size" in bound:
+        max_size = _max_size(bound["max_size"], size, reader)
+        if max_size is None:
+            return None
+    if size is None or filters is None:
+        return None
+    interpolation, library = filters
+    if library == "pillow":
+        return Pixel(Resize(size, _interpolation(interpolation), max_size, call.span))
+    if isinstance(size, int):
+        message = "OpenCV resizes to a given height and width, and this gives the shorter side only"
+        hint = f"write `Resize([{size}, {size}], library=opencv)`, or leave `library` out"
+        reader.report(error("Z0314", message, bound["size"].span, hint=hint))
+        return None
+    return Pixel(ResizeCv(*size, call.span))
+
+
+def read_letterbox(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
+    """`Letterbox(n | [h, w], interpolation=, library=, fill=)`."""
+    size = read_size(bound["size"], "the size", reader)
+    filters = _filters(bound, reader, library="opencv")
+    fill = read_fill(bound["fill"], reader) if "fill" in bound else _YOLO_GREY
+    if size is None or filters is None or fill is None:
+        return None
+    height, width = size if isinstance(size, tuple) else (size, size)
+    interpolation, library = filters
+    if library == "opencv":
+        return Pixel(Letterbox(height, width, "bilinear_cv", fill, call.span))
+    return Pixel(Letterbox(height, width, _interpolation(interpolation), fill, call.span))
+
+
+def read_crop(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
+    """`Crop(top, left, height, width)`, in the order of torchvision's `functional.crop`."""
+    top, left = (reader.integer(bound[name], f"`{name}`", 0, MAX_SIDE) for name in ("top", "left"))
+    height, width = (reader.integer(bound[name], f"`{name}`", 1, MAX_SIDE) for name in ("height", "width"))
+    if top is None or left is None or height is None or width is None:
+        return None
+    return Pixel(Crop(left, top, height, width, call.span))
+
+
+def _filters(bound: Arguments, reader: Reader, *, library: str) -> tuple[str, str] | None:
+    """Interpolation and library, which must go together; `library` is the default."""
+    interpolation: str | None = "bilinear"
+    chosen: str | None = library
+    if "library" in bound:
+        chosen = reader.word(bound["library"], LIBRARIES, "library")
+    if "interpolation" in bound:
+        interpolation = reader.word(bound["interpolation"], INTERPOLATIONS, "interpolation")
+    if interpolation is None or chosen is None:
+        return None
+    if chosen == "opencv" and interpolation != "bilinear":
+        message = f"OpenCV's `{interpolation}` is not available, only its `bilinear`"
+        hint = "write `library=pillow`" if library == "opencv" else "leave out `library`: Pillow has it"
+        reader.report(error("Z0314", message, bound["interpolation"].span, hint=hint))
+        return None
+    return interpolation, chosen
+
+
+def _max_size(node: ast.Expr, size: int | tuple[int, int] | None, reader: Reader) -> int | None:
+    max_size = reader.integer(node, "`max_size`", 1, MAX_SIDE)
+    if max_size is None or size is None:
+        return None
+    if isinstance(size, tuple):
+        message = "`max_size` needs a single `size`, not a pair"
+        hint = "delete `max_size`; both sides are given already"
+        reader.report(error("Z0110", message, node.span, hint=hint))
+        return None
+    if max_size <= size:
+        message = f"`max_size` bounds the longer side and must be above `size`, {size}; found {max_size}"
+        reader.report(error("Z0110", message, node.span, hint="delete it, or make it larger"))
+        return None
+    return max_size
+
+
+def _interpolation(word: str) -> Interpolation:
+    return word  # type: ignore[return-value]
+
+
+Triple = tuple[float, float, float]
+
+
+def read_size(node: ast.Expr, what: str, reader: Reader) -> int | tuple[int, int] | None:
+    """`n`, or `[height, width]`."""
+    if not _is_list(node, reader):
+        return reader.integer(node, what, 1, MAX_SIDE)
+    items = reader.items(node, what, "`[height, width]`")
+    if items is None:
+        return None
+    if len(items) != 2:
+        message = f"{what} is one number or a pair, found {len(items)}"
+        reader.report(error("Z0114", message, node.span, hint="write `224` or `[height, width]`"))
+        return None
+    height = reader.integer(items[0], "the height", 1, MAX_SIDE)
+    width = reader.integer(items[1], "the width", 1, MAX_SIDE)
+    return None if height is None or width is None else (height, width)
+
+
+def read_padding(node: ast.Expr, reader: Reader) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom."""
+    if not _is_list(node, reader):
+        n = reader.integer(node, "the padding", 0, MAX_SIDE)
+        return None if n is None else (n, n, n, n)
+    form = "`[left_right, top_bottom]` or `[left, top, right, bottom]`"
+    items = reader.items(node, "the padding", form)
+    if items is None:
+        return None
+    if len(items) not in (2, 4):
+        message = f"the padding is one number, a pair or four, found {len(items)}"
+        reader.report(error("Z0114", message, node.span, hint=f"write {form}"))
+        return None
+    sizes = _integers(items, "the padding", 0, MAX_SIDE, reader)
+    if sizes is None:
+        return None
+    left, top = sizes[:2]
+    return (left, top, left, top) if len(sizes) == 2 else (left, top, sizes[2], sizes[3])
+
+
+def read_fill(node: ast.Expr, reader: Reader) -> tuple[int, int, int] | None:
+    """Red, green and blue."""
+    if not _is_list(node, reader):
+        grey = reader.integer(node, "the fill", 0, 255)
+        return None if grey is None else (grey, grey, grey)
+    items = reader.items(node, "the fill", "`[red, green, blue]`")
+    if items is None:
+        return None
+    if len(items) != 3:
+        message = f"the fill is one number or three, found {len(items)}"
+        reader.report(error("Z0114", message, node.span, hint="write `[red, green, blue]`"))
+        return None
+    colour = _integers(items, "the fill", 0, 255, reader)
+    return None if colour is None else (colour[0], colour[1], colour[2])
+
+
+def read_triple(node: ast.Expr, what: str, reader: Reader) -> Triple | None:
+    """Three numbers, or one for all."""
+    if not _is_list(node, reader):
+        value = reader.value(node)
+        if value is None:
+            return None
+        if not isinstance(value.data, int | float):
+            message = f"{what} must be a number or a list of three, found {describe(value)}"
+            reader.report(error("Z0109", message, value.span))
+            return None
+        return (float(value.data),) * 3
+    items = reader.items(node, what, "`[0.485, 0.456, 0.406]`")
+    if items is None:
+        return None
+    if len(items) != 3:
+        message = f"{what} has three numbers, one a channel, found {len(items)}"
+        reader.report(error("Z0114", message, node.span, hint="write three numbers, or one for all channels"))
+        return None
+    numbers = [reader.number(item, what) for item in items]
+    known = [number for number in numbers if number is not None]
+    return (known[0], known[1], known[2]) if len(known) == 3 else None
+
+
+def _is_list(node: ast.Expr, reader: Reader) -> bool:
+    while isinstance(node, ast.Group):
+        node = node.inner
+    if isinstance(node, ast.ListExpr):
+        return True
+    known = reader.scope.values.get(node.word or "") if isinstance(node, ast.Reference) else None
+    return isinstance(known, Value) and isinstance(known.data, tuple)
+
+
+def _integers(
+    items: Sequence[ast.Expr | Value], what: str, low: int, high: int, reader: Reader
+) -> list[int] | None:
+    numbers = [reader.integer(item, what, low, high) for item in items]
+    known = [number for number in numbers if number is not None]
+    return known if len(known) == len(numbers) else None

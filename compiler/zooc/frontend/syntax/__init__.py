@@ -1,0 +1,1 @@
+"""From text to the syntax tree, and from the tree back to formatted text."""

@@ -1,0 +1,117 @@
+"""Cuts a text into tokens with the grammar's own lexer, and keeps apart what the parser must not see."""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from dataclasses import dataclass
+
+from lark import Lark, Token
+
+from zooc.diagnostics.diagnostic import Diagnostic, SourceFile, Span, error
+from zooc.resources import resource
+from zooc_runtime.errors import PackageError
+from zooc_runtime.support.files import make_folder
+from zooc_runtime.support.user_cache import cache_folder
+
+__all__ = ["MAX_NESTING", "Tokens", "grammar", "span_of", "tokenize"]
+
+MAX_NESTING = 50
+"""Brackets may be nested this deep; the limit keeps every later walk of the tree safe from deep recursion."""
+
+_OPENING = ("_LBRACE", "_LSQB", "_LPAR")
+_CLOSING = ("_RBRACE", "_RSQB", "_RPAR")
+
+_STRAY_HINTS = {
+    ";": "statements are separated by blanks or line breaks",
+    ":": "statements take their values without a colon: `topk 5`",
+    "'": 'strings take double quotes: "..."',
+    "\0": "is this a text file? It holds a NUL byte",
+    "\ufeff": "a byte order mark may only stand at the start of the file",
+    "\xa0": "this is a no-break space; type an ordinary blank",
+    "<": "the only comparison is `<=`",
+    ">": "the only comparison is `<=`",
+    "$": "names are used as they are: `size`",
+    "\\": "a statement may simply go on in the next line",
+}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """`significant` is what the parser gets; `comments` and line ends matter only to the formatter."""
+
+    significant: list[Token]
+    comments: list[Token]
+
+
+@functools.lru_cache(maxsize=1)
+def grammar() -> Lark:
+    """The parser generator's tables for `grammar/zooc.lark`.
+
+    Built once a process, or read from the cache folder: that saves a sixth of `zooc check`. Lark itself makes
+    sure that the file fits the grammar, and builds the tables again if it is damaged.
+    """
+    text = resource("grammar/zooc.lark").read_text(encoding="utf-8")
+    return Lark(
+        text,
+        parser="lalr",
+        lexer="basic",
+        propagate_positions=True,
+        maybe_placeholders=False,
+        start=["file", "setting"],
+        cache=_cache_file(),
+    )
+
+
+def _cache_file() -> str | bool:
+    try:
+        folder = cache_folder() / "grammar"
+        make_folder(folder)
+    except PackageError:
+        return False
+    return str(folder / "zooc.lark.tables")
+
+
+def span_of(source: SourceFile, token: Token) -> Span:
+    """The characters of a token."""
+    return Span(source, token.start_pos, token.end_pos)
+
+
+def tokenize(source: SourceFile) -> tuple[Tokens, list[Diagnostic]]:
+    """All tokens of `source`; a character that belongs nowhere is reported and left out."""
+    tokens = Tokens([], [])
+    diagnostics: list[Diagnostic] = []
+    stray: list[Token] = []
+    depth = 0
+    for token in grammar().lex(source.text, dont_ignore=True):
+        if token.type == "BLANK":
+            continue
+        if token.type == "COMMENT":
+            tokens.comments.append(token)
+        elif token.type == "STRAY":
+            if stray and stray[-1].end_pos == token.start_pos and stray[-1] == token:
+                stray[-1] = token  # a run of the same character is one finding
+            else:
+                stray.append(token)
+                diagnostics.append(_stray(source, token))
+        else:
+            tokens.significant.append(token)
+            depth += (token.type in _OPENING) - (token.type in _CLOSING)
+            if depth > MAX_NESTING:
+                message = f"brackets are nested more than {MAX_NESTING} deep"
+                return Tokens([], []), [error("Z0010", message, span_of(source, token))]
+            if token.type in ("NAME", "FUNCTION") and not token.isascii():
+                hint = "names take the letters a to z, A to Z, digits and `_`; other text goes into a string"
+                diagnostics.append(
+                    error("Z0004", f"the name `{token}` is not ASCII", span_of(source, token), hint=hint)
+                )
+    return tokens, diagnostics
+
+
+def _stray(source: SourceFile, token: Token) -> Diagnostic:
+    char = str(token)
+    shown = char if char.isprintable() and char.isascii() else unicodedata.name(char, "a control character")
+    message = (
+        f"stray character `{shown}`" if shown == char else f"stray character U+{ord(char):04X} ({shown})"
+    )
+    return error("Z0004", message, span_of(source, token), hint=_STRAY_HINTS.get(char))

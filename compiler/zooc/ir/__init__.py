@@ -1,0 +1,1 @@
+"""The graph: what every part that reads or rewrites ONNX shares."""

@@ -1,0 +1,82 @@
+"""Opening ONNX models in ONNX Runtime, the same way everywhere in the compiler."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import onnx
+import onnxruntime
+from onnx import helper, numpy_helper
+
+from zooc.ir.large_weights import large_weights, without_large_weights
+
+__all__ = ["open_session", "quiet_engine", "weight_values"]
+
+
+def open_session(
+    model: onnx.ModelProto,
+    *,
+    threads: int = 0,
+    outputs: Sequence[str] = (),
+    weights: Mapping[str, onnxruntime.OrtValue] | None = None,
+    mem_pattern: bool = True,
+) -> onnxruntime.InferenceSession:
+    """A CPU session that prints nothing.
+
+    Args:
+        model: of any size, also beyond the 2 GiB that a serialized one may have; not changed.
+        threads: within an operator; 0 leaves their number to ONNX Runtime.
+        outputs: more float32 tensors that it shall give, behind its own outputs.
+        weights: `weight_values` of those that `model` was left without (`without_large_weights`).
+        mem_pattern: whether a run takes its memory in one piece, as the run before needed it.
+    """
+    light = without_large_weights(model)
+    light.graph.output.extend(
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs
+    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.enable_mem_pattern = mem_pattern
+    options.log_severity_level = 4
+    # What nothing reads is not there any more when ONNX Runtime looks for it.
+    wanted = {tensor.name for tensor in light.graph.initializer} & _read_by(light.graph)
+    values = {**(weights or {}), **weight_values(model)}
+    given = [name for name in values if name in wanted]
+    options.add_external_initializers(given, [values[name] for name in given])
+    return onnxruntime.InferenceSession(
+        light.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def weight_values(model: onnx.ModelProto) -> dict[str, onnxruntime.OrtValue]:
+    """A model's large weights by name, as sessions take them; any number of sessions may share them."""
+    take = onnxruntime.OrtValue.ortvalue_from_numpy
+    return {tensor.name: take(numpy_helper.to_array(tensor)) for tensor in large_weights(model)}
+
+
+def _read_by(graph: onnx.GraphProto) -> set[str]:
+    """The names that a graph's nodes read, those inside of an If too, and its outputs."""
+    names = {value.name for value in graph.output}
+    for node in graph.node:
+        names.update(node.input)
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                names |= _read_by(attribute.g)
+    return names
+
+
+_WARNING, _FATAL = 2, 4
+
+
+@contextlib.contextmanager
+def quiet_engine() -> Iterator[None]:
+    """Within, the engine's default logger is silent; after, it is back at the engine's own default.
+
+    A session's `log_severity_level` does not reach what is logged while a graph is loaded and optimized.
+    """
+    onnxruntime.set_default_logger_severity(_FATAL)
+    try:
+        yield
+    finally:
+        onnxruntime.set_default_logger_severity(_WARNING)

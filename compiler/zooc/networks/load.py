@@ -1,0 +1,61 @@
+"""Loads the network of a `model` block, or finds in the cache what loading it gave before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zooc.deployment import Model
+from zooc.networks.network import Network, read_network, write_network
+from zooc.networks.onnx_file import source as onnx_file
+from zooc.networks.source import Source
+from zooc.networks.torch.source import TORCH_SOURCES
+from zooc.support.cache import Cache, key
+
+__all__ = ["SOURCES", "export_network", "load_network"]
+
+_CACHE_KIND = "network"
+
+SOURCES: dict[str, Source] = {"onnx": onnx_file.OnnxFileSource(), **TORCH_SOURCES}
+"""The loader of each kind of source."""
+
+
+def load_network(
+    model: Model, cache: Cache, *, on_progress: Callable[[str], None] = lambda _: None
+) -> Network:
+    """The network that `model` describes.
+
+    Args:
+        model: the checked `model` block.
+        cache: where a network loaded before is found again. On a hit neither torch nor timm is imported.
+        on_progress: told in a few words what is being done, before each lengthy step.
+
+    Raises:
+        ZoocError: the source, its weights or its file cannot be used (`Z02xx`).
+    """
+    source = SOURCES[model.source.kind]
+    identity = key(model.source.kind, model.source.name, source.identify(model))
+    if (entry := cache.get(_CACHE_KIND, identity)) is not None:
+        on_progress("network found in the cache")
+        return read_network(entry, model.source.span)
+    network = source.load(model, on_progress)
+    cache.put(_CACHE_KIND, identity, lambda path: write_network(network, path))
+    return network
+
+
+def export_network(
+    model: Model, *, on_progress: Callable[[str], None] = lambda _: None
+) -> tuple[Network, int]:
+    """Exports a torch model anew and counts its operations.
+
+    Args:
+        model: of kind `timm`, `torchvision` or `official`.
+        on_progress: told in a few words what is being done.
+
+    Returns:
+        The network, and its operations for one image as deployment pages count them: thop's
+        multiply-accumulates (`zooc.networks.torch.count_operations`).
+
+    Raises:
+        ZoocError: the source or its weights cannot be used (`Z02xx`).
+    """
+    return TORCH_SOURCES[model.source.kind].load_counted(model, on_progress)

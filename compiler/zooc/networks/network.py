@@ -1,0 +1,99 @@
+"""What a model source gives to the rest of the compiler: one float32 ONNX network and where it came from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+
+from zooc.diagnostics.diagnostic import Diagnostic, Span, warning
+
+__all__ = ["INPUT", "OUTPUT", "Network", "read_network", "write_network"]
+
+INPUT = "input"
+OUTPUT = "logits"
+
+_METADATA = "zooc.network"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A loaded network.
+
+    Attributes:
+        model: float32 ONNX, opset 20 or newer of the default domain, IR version 10; one input `input`
+            `[batch, channels, height, width]`, one output `logits` `[batch, classes]`. No local paths,
+            documentation strings or metadata are left in it.
+        origin: the source as the description names it, such as `timm.resnest50d` or `onnx("net.onnx")`.
+        weights: the weights in words: a file's name, `pretrained`, `random(seed=0)`, or `in the file`.
+        weights_sha256: sha256 (hex) of the weights' file or the published tensors; `None` for random ones.
+        classes: number of classes.
+        parameters: number of trained parameters, BatchNorm's running statistics not among them.
+        height: of the input, in pixels.
+        width: of the input, in pixels.
+        channels: of the input.
+        batch: the fixed batch size; `None` means any.
+        ends_in_softmax: the network's own last operator is a softmax: `logits` holds probabilities already.
+        warnings: what the user should know.
+    """
+
+    model: onnx.ModelProto
+    origin: str
+    weights: str
+    weights_sha256: str | None
+    classes: int
+    parameters: int
+    height: int
+    width: int
+    channels: int = 3
+    batch: int | None = None
+    ends_in_softmax: bool = False
+    warnings: tuple[Diagnostic, ...] = field(default=())
+
+
+_PLAIN = (
+    "origin",
+    "weights",
+    "weights_sha256",
+    "classes",
+    "parameters",
+    "height",
+    "width",
+    "channels",
+    "batch",
+    "ends_in_softmax",
+)
+
+
+def write_network(network: Network, path: Path) -> None:
+    """Writes `network` as one ONNX file, its other fields as JSON in the file's metadata.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    fields = {name: getattr(network, name) for name in _PLAIN}
+    fields["warnings"] = [[d.code, d.message, list(d.notes), d.hint] for d in network.warnings]
+    metadata = onnx.ModelProto()
+    metadata.metadata_props.add(key=_METADATA, value=json.dumps(fields))
+    # One message after the other reads back as both merged: no copy of the weights is needed.
+    with path.open("wb") as file:
+        file.write(network.model.SerializeToString(deterministic=True))
+        file.write(metadata.SerializeToString(deterministic=True))
+
+
+def read_network(path: Path, span: Span | None = None) -> Network:
+    """Reads back what `write_network` wrote; the warnings point to `span`.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    model = onnx.ModelProto.FromString(path.read_bytes())
+    fields = json.loads(next(p.value for p in model.metadata_props if p.key == _METADATA))
+    del model.metadata_props[:]
+    warnings = tuple(
+        warning(code, message, span, notes=tuple(notes), hint=hint)
+        for code, message, notes, hint in fields.pop("warnings")
+    )
+    return Network(model=model, warnings=warnings, **fields)

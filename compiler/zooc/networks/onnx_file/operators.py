@@ -1,0 +1,125 @@
+"""Brings a model to plain operators of ONNX's default domain, opset 20 or newer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import onnx
+import onnx.inliner
+import onnx.version_converter
+
+from zooc.diagnostics.diagnostic import Span, ZoocError, error
+from zooc.ir.rename import subgraphs
+
+__all__ = ["IR_VERSION", "MIN_OPSET", "default_opset", "drop_initializer_inputs", "use_default_operators"]
+
+MIN_OPSET = 20
+IR_VERSION = 10
+
+_DEFAULT = ("", "ai.onnx")
+_QUANTIZED = frozenset(
+    {
+        "ConvInteger",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "MatMulInteger",
+        "QLinearConv",
+        "QLinearMatMul",
+        "QuantizeLinear",
+    }
+)
+
+
+def default_opset(model: onnx.ModelProto) -> int:
+    """The version of the default domain that `model` imports, 0 if it imports none."""
+    return max((o.version for o in model.opset_import if o.domain in _DEFAULT), default=0)
+
+
+def use_default_operators(model: onnx.ModelProto, file: str, span: Span | None) -> onnx.ModelProto:
+    """`model` with functions inlined, converted to `MIN_OPSET` where older, with IR version 10.
+
+    Raises:
+        ZoocError: already quantized (`Z0216`), operators outside the default domain (`Z0217`), or an opset
+            that cannot be converted (`Z0218`).
+    """
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    _refuse_quantized(model, file, span)
+    _refuse_foreign(model, file, span)
+    version = default_opset(model)
+    if version < MIN_OPSET:
+        model = _convert(model, version, file, span)
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", max(version, MIN_OPSET)))
+    model.ir_version = IR_VERSION
+    return model
+
+
+def _refuse_quantized(model: onnx.ModelProto, file: str, span: Span | None) -> None:
+    found = _count(model, lambda node: node.op_type in _QUANTIZED or node.op_type.startswith("QLinear"))
+    if found:
+        raise ZoocError(
+            error(
+                "Z0216",
+                f"{file} is quantized already ({found})",
+                span,
+                hint="give the float32 model; zooc quantizes it as the quantize block says",
+            )
+        )
+
+
+def _refuse_foreign(model: onnx.ModelProto, file: str, span: Span | None) -> None:
+    version = default_opset(model)
+
+    def foreign(node: onnx.NodeProto) -> bool:
+        return node.domain not in _DEFAULT or not onnx.defs.has(node.op_type, max(version, 1), "")
+
+    found = _count(model, foreign)
+    if found:
+        raise ZoocError(
+            error(
+                "Z0217",
+                f"{file} uses operators that are not ONNX's own: {found}",
+                span,
+                hint="export the model again without fusions or custom operators",
+            )
+        )
+
+
+def _count(model: onnx.ModelProto, wanted: Callable[[onnx.NodeProto], bool]) -> str:
+    """The operators that `wanted` picks, with counts, as text; empty if there are none."""
+    names = Counter(
+        f"{node.domain}.{node.op_type}" if node.domain not in _DEFAULT else node.op_type
+        for graph in subgraphs(model.graph)
+        for node in graph.node
+        if wanted(node)
+    )
+    return ", ".join(f"{name} x {count}" if count > 1 else name for name, count in sorted(names.items()))
+
+
+def _convert(model: onnx.ModelProto, version: int, file: str, span: Span | None) -> onnx.ModelProto:
+    try:
+        # The converter knows constants only where they are no inputs of the graph, since IR version 4.
+        drop_initializer_inputs(model)
+        model.ir_version = max(model.ir_version, 4)
+        return onnx.version_converter.convert_version(model, MIN_OPSET)
+    except Exception as problem:  # the converter raises whatever its C++ side throws
+        lines = str(problem).strip().splitlines() or [type(problem).__name__]
+        raise ZoocError(
+            error(
+                "Z0218",
+                f"{file} uses opset {version}, and cannot be converted to opset {MIN_OPSET}",
+                span,
+                notes=(lines[0],),
+                hint=f"export the model again with opset_version={MIN_OPSET}",
+            )
+        ) from problem
+
+
+def drop_initializer_inputs(model: onnx.ModelProto) -> None:
+    """Old files list their weights among the graph's inputs: takes those out, in place."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    kept = [value for value in model.graph.input if value.name not in constants]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)

@@ -1,0 +1,1 @@
+"""Networks from torch: timm, torchvision and the official repositories."""

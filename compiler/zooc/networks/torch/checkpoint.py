@@ -1,0 +1,102 @@
+"""Reads a checkpoint file's tensors, whatever wrapping its trainer left around them."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+from zooc.diagnostics.diagnostic import Span, ZoocError, error
+
+__all__ = ["read_checkpoint"]
+
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model_state", "model")
+_PREFIXES = ("module.", "_orig_mod.")
+
+
+def read_checkpoint(path: Path, span: Span | None) -> dict[str, Any]:
+    """The file's state dict: names, without a wrapper's prefix, to torch tensors on the CPU.
+
+    Reads `.safetensors`, and what `torch.save` writes; never runs code that a file holds.
+
+    Raises:
+        ZoocError: `Z0204`: unreadable, truncated, holding code, or no state dict.
+    """
+    content = _read_safetensors(path, span) if path.suffix == ".safetensors" else _read_torch(path, span)
+    return _unwrap(content, path, span)
+
+
+def _read_safetensors(path: Path, span: Span | None) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path, device="cpu")
+    except (SafetensorError, OSError, ValueError) as problem:
+        raise _unreadable(path, span, _diagnosis(path) or str(problem)) from problem
+
+
+def _read_torch(path: Path, span: Span | None) -> Any:
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as problem:
+        note = _diagnosis(path)
+        if note is None and "Unsupported global" in str(problem):
+            note = "it holds Python objects beside the tensors, and loading those would run the file's code"
+        raise _unreadable(path, span, note or "it is no PyTorch checkpoint") from problem
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as problem:
+        note = _diagnosis(path) or "it is truncated, or no PyTorch checkpoint"
+        raise _unreadable(path, span, note) from problem
+
+
+def _diagnosis(path: Path) -> str | None:
+    """What the file's first bytes show it to be, where that explains why it is no checkpoint."""
+    start = b""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        start = file.read(64).lstrip().lower()
+    if not start:
+        return "it is empty"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "it is a web page: a download link that needed a login or a click"
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer; `git lfs pull` fetches the file itself"
+    return None
+
+
+def _unwrap(content: Any, path: Path, span: Span | None) -> dict[str, Any]:
+    import torch
+
+    for name in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+            break
+    if not isinstance(content, dict) or not content:
+        raise _unreadable(path, span, f"it holds a {type(content).__name__}, not a dict of tensors")
+    foreign = [str(k) for k, v in content.items() if not (isinstance(k, str) and torch.is_tensor(v))]
+    if foreign:
+        raise _unreadable(path, span, f"entries that are no tensors: {', '.join(foreign[:10])}")
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in content):
+            content = {name.removeprefix(prefix): value for name, value in content.items()}
+    for name, value in content.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise _unreadable(path, span, f"{name} holds NaN or infinite values")
+    return dict(content)
+
+
+def _unreadable(path: Path, span: Span | None, note: str) -> ZoocError:
+    return ZoocError(
+        error(
+            "Z0204",
+            f"{path.name} cannot be used as weights",
+            span,
+            notes=(note,),
+            hint="give a file that torch.save(model.state_dict(), ...) or safetensors wrote",
+        )
+    )

@@ -1,0 +1,87 @@
+"""Exports a model in a process of its own, whose memory is free again afterwards."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from zooc.deployment import Model
+from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.networks.network import Network, read_network
+from zooc.networks.source import Progress
+
+__all__ = ["export_apart"]
+
+_START = "import sys; sys.path[:] = {path!r}; from zooc.networks.torch.export_worker import work; work()"
+
+
+def export_apart(model: Model, on_progress: Progress, *, count: bool = False) -> tuple[Network, int | None]:
+    """The network, and with `count` its operations for one image (`zooc.networks.torch.count_operations`).
+
+    Raises:
+        ZoocError: what the export raises; `Z0223` if its process dies; `Z0702` if its file cannot be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="zooc-") as folder:
+            file = Path(folder, "network")
+            operations = _run(model, file, count, on_progress, Path(folder, "messages"))
+            return read_network(file, model.source.span), operations
+    except OSError as problem:
+        raise ZoocError(
+            error(
+                "Z0702",
+                f"cannot keep the export for a moment: {problem.strerror or problem}",
+                hint=f"make room in {tempfile.gettempdir()}, or set TMPDIR to another folder",
+            )
+        ) from problem
+
+
+def _run(model: Model, file: Path, count: bool, on_progress: Progress, messages: Path) -> int | None:
+    command = [sys.executable, "-c", _START.format(path=sys.path)]
+    with (
+        messages.open("wb") as log,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log) as process,
+    ):
+        try:
+            kind, value = _converse(process, (model, str(file), count), on_progress)
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+            process.wait()
+            raise _died(model, process.returncode, messages) from None
+        except BaseException:
+            process.kill()
+            raise
+    if kind == "error":
+        raise ZoocError(*value)
+    operations: int | None = value
+    return operations
+
+
+def _converse(process: subprocess.Popen[bytes], question: Any, on_progress: Progress) -> tuple[str, Any]:
+    if process.stdin is None or process.stdout is None:
+        raise EOFError
+    with process.stdin as pipe:
+        pickle.dump(question, pipe)
+    while True:
+        kind, value = pickle.load(process.stdout)  # noqa: S301 - our own child wrote it
+        if kind != "progress":
+            return kind, value
+        on_progress(value)
+
+
+def _died(model: Model, status: int, messages: Path) -> ZoocError:
+    name = f"{model.source.kind}.{model.source.name}"
+    if status < 0:
+        how = f"was killed by signal {-status}"
+        hint = "the machine most likely ran out of memory; close other programs, or choose a smaller model"
+    else:
+        how = f"ended with status {status}"
+        hint = "check that torch and its companions belong together: pip install -U 'zooc[models]'"
+    lines = messages.read_text("utf-8", "replace").strip().splitlines()
+    notes = (lines[-1],) if lines else ()
+    return ZoocError(
+        error("Z0223", f"the process exporting {name} {how}", model.source.span, notes=notes, hint=hint)
+    )

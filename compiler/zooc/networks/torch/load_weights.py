@@ -1,0 +1,90 @@
+"""What a torch source creates, and how it comes by its weights: the same for every library."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zooc.deployment import FileWeights, Model, RandomWeights
+from zooc.networks.torch.checkpoint import read_checkpoint
+from zooc.networks.torch.state_dict import fill_randomly, fit_weights
+from zooc.support.cache import file_sha256
+
+__all__ = ["Created", "give_weights", "unchanged"]
+
+State = Mapping[str, Any]
+
+
+def unchanged(given: Any) -> Any:
+    """Returns `given`."""
+    return given
+
+
+@dataclass(frozen=True)
+class Created:
+    """A torch module with its weights.
+
+    Attributes:
+        module: in evaluation mode.
+        weights: the weights in words: a file's name, `pretrained` or `random(seed=0)`.
+        weights_sha256: sha256 (hex) of the file or of the published tensors; `None` for random ones.
+        classes: number of classes.
+        as_published: makes of the module, changing it, the form whose layers the publisher counts.
+    """
+
+    module: Any
+    weights: str
+    weights_sha256: str | None
+    classes: int
+    as_published: Callable[[Any], Any] = unchanged
+
+
+def give_weights(
+    model: Model,
+    classes: int,
+    new: Callable[[State | None], Any],
+    published: Callable[[], Any],
+    *,
+    translate: Callable[[dict[str, Any]], dict[str, Any]] = unchanged,
+    as_published: Callable[[Any], Any] = unchanged,
+) -> Created:
+    """Creates a module and gives it the weights that `model` names.
+
+    Args:
+        model: the checked `model` block.
+        classes: number of classes.
+        new: creates the module without weights; is given the state dict that it is to take, if there is one.
+        published: creates the module with its published weights.
+        translate: turns a state dict's older names into those of today.
+        as_published: see `Created`.
+
+    Raises:
+        ZoocError: weights unreadable (`Z0204`), not fitting (`Z0205`), or what `new` and `published` raise.
+    """
+    weights = model.weights
+    name = f"{model.source.kind}.{model.source.name}"
+    if isinstance(weights, FileWeights):
+        path = weights.path
+        state = translate(read_checkpoint(path, weights.span))
+        module = new(state)
+        fit_weights(module, state, path.name, name, weights.span)
+        words, digest = path.name, file_sha256(path)
+    elif isinstance(weights, RandomWeights):
+        module = new(None)
+        fill_randomly(module, weights.seed)
+        words, digest = f"random(seed={weights.seed})", None
+    else:
+        module = published()
+        words, digest = "pretrained", _tensors_sha256(module)
+    return Created(module.eval(), words, digest, classes, as_published)
+
+
+def _tensors_sha256(module: Any) -> str:
+    """The sha256 over names, types, shapes and bytes of a state dict, in order of names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

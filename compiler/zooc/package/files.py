@@ -1,0 +1,155 @@
+"""The files of a package, as one mapping from relative path to bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import zooc_runtime
+from zooc.package.contents import PackageContents
+from zooc.package.templates import render
+from zooc.resources import resource
+from zooc_runtime.package.manifest import MANIFEST, MANIFEST_HASH, manifest_hash_line
+
+__all__ = ["package_files"]
+
+_IMAGE_USAGE = """\
+    model("cat.jpg").topk              # path, bytes, PIL image or uint8 [H, W, 3]; also lists
+    model.probabilities(["a.jpg"])     # float32 [N, classes]
+    model.scores(["a.jpg"])            # the graph's own output
+    model.run_tensor(pixels)           # the network alone: uint8 [N, 3, h, w]"""
+_TENSOR_USAGE = """\
+    model.run_tensor(x)                # float32 [N, 3, h, w], already normalized"""
+_IMAGE_FORM = (
+    "Decoding is Pillow's, EXIF orientation is not applied, and the preprocessing is part of the graph."
+)
+_TENSOR_FORM = (
+    "This package was compiled without preprocessing: it takes normalized tensors and refuses images."
+)
+
+_GRAPHS = {
+    "rgb": {
+        "interface": "`image`, uint8 `[height, width, 3]`, RGB and of any size, to probabilities or logits "
+        "`[1, classes]`",
+        "input": "image",
+        "dtype": "uint8",
+        "dims": "height, width, 3",
+        "exactness": "OpenVINO's\npixels are within one grey level. "
+        "`zooc export-web` makes a page of it that classifies in the browser.",
+    },
+    "frames": {
+        "interface": "`image`, an NV12 frame of any size, uint8 `[height * 3 / 2, width]`, to probabilities "
+        "or logits `[1, classes]`",
+        "input": "image",
+        "dtype": "uint8",
+        "dims": "height * 3 / 2, width",
+        "exactness": "OpenVINO's\npixels are within one grey level.",
+    },
+    "tensor": {
+        "interface": "`input`, normalized float32 `[batch, 3, height, width]`, to probabilities or logits "
+        "`[batch, classes]`",
+        "input": "input",
+        "dtype": "float32",
+        "dims": "batch, 3, height, width",
+        "exactness": "It holds no\npreprocessing.",
+    },
+}
+"""What the README says of `model.onnx` by itself, by what it takes."""
+
+
+def package_files(contents: PackageContents) -> dict[str, bytes]:
+    """Every file of the package, the two manifests included, in sorted order.
+
+    The mapping depends on nothing but `contents` and the runtime's sources.
+    """
+    package = contents.deployment.package
+    inner = _import_package(contents)
+    outer = _distribution(contents)
+    manifest: dict[str, Any] = {
+        **contents.manifest,
+        "postprocess": {
+            **contents.manifest["postprocess"],
+            "labels": None if contents.label_names is None else "labels.txt",
+        },
+        "files": _hashes(inner),
+        "distribution_files": _hashes(outer),
+    }
+    inner[MANIFEST] = _json(manifest)
+    inner[MANIFEST_HASH] = manifest_hash_line(inner[MANIFEST])
+    files = {**outer, **{f"{package.name}/{path}": data for path, data in inner.items()}}
+    return dict(sorted(files.items()))
+
+
+def _import_package(contents: PackageContents) -> dict[str, bytes]:
+    package = contents.deployment.package
+    files = {
+        name: render(f"package/{name}", name=package.name, version=package.version).encode()
+        for name in ("__init__.py", "__main__.py", "bench.py")
+    }
+    files["py.typed"] = b""
+    files["model.onnx"] = contents.model
+    files[contents.manifest["goldens"]["file"]] = contents.goldens
+    if contents.label_names is not None:
+        files["labels.txt"] = "".join(f"{_one_line(name)}\n" for name in contents.label_names).encode()
+    labels = contents.deployment.postprocess.labels
+    if labels is not None and labels.origin == "imagenet1k":
+        # The names of ImageNet's class folders, by which `eval` finds the truth.
+        files["synsets.txt"] = resource("data/imagenet1k_synsets.txt").read_bytes().replace(b"\r\n", b"\n")
+    if contents.vdsp_params is not None:
+        files["vdsp_params.json"] = _json(contents.vdsp_params)
+    runtime = Path(zooc_runtime.__file__).parent
+    for path in sorted(runtime.rglob("*")):
+        if path.suffix == ".py" or path.name == "py.typed":
+            files[f"_runtime/{path.relative_to(runtime).as_posix()}"] = path.read_bytes().replace(
+                b"\r\n", b"\n"
+            )
+    return files
+
+
+def _distribution(contents: PackageContents) -> dict[str, bytes]:
+    package = contents.deployment.package
+    source = contents.deployment.model.source
+    shown = Path(source.name).name if source.kind == "onnx" else f"{source.kind}.{source.name}"
+    preprocess = contents.deployment.preprocess
+    tensor = preprocess is None
+    takes = "tensor" if preprocess is None else "rgb" if preprocess.source == "rgb" else "frames"
+    readme = render(
+        "README.md",
+        name=package.name,
+        version=package.version,
+        zooc=str(contents.manifest["zooc"]),
+        source=shown,
+        usage=_TENSOR_USAGE if tensor else _IMAGE_USAGE,
+        form=_TENSOR_FORM if tensor else _IMAGE_FORM,
+        **_GRAPHS[takes],
+    )
+    project = render(
+        "pyproject.toml",
+        name=package.name,
+        version=package.version,
+        description=f"An image classifier compiled by zooc from {_one_line(shown)}",
+    )
+    return {
+        "README.md": readme.encode(),
+        "pyproject.toml": project.encode(),
+        "report.html": contents.report_html.encode("utf-8", "replace"),
+    }
+
+
+def _hashes(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
+    return {
+        path: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for path, data in files.items()
+    }
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return f"{text}\n".encode("ascii")
+
+
+def _one_line(text: str) -> str:
+    """The text without line breaks, which mean something in `labels.txt` and in a `description`."""
+    return " ".join(text.encode("utf-8", "replace").decode().splitlines())

@@ -1,0 +1,1 @@
+"""Exact rewrites into operators that engines have in integers."""

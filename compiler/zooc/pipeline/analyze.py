@@ -1,0 +1,187 @@
+"""`zooc analyze`: a description or a package, layer by layer against its float reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from zooc.accuracy.dequantized_reference import strip_rounding
+from zooc.accuracy.integer_graph import IntegerGraph
+from zooc.accuracy.layer_statistics import compare_layers
+from zooc.accuracy.layer_table import LayerRow, analysis_rows, sort_rows
+from zooc.accuracy.sensitivity import measure_solo
+from zooc.calibration.images import CalibrationImages, pixel_batches
+from zooc.deployment import ImageSet
+from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error
+from zooc.ir.count import macs_of_nodes
+from zooc.pipeline.compile import Compilation, Request, run
+from zooc.support.cache import Cache
+from zooc.support.progress import Progress
+from zooc.verification.agreement import Agreement
+from zooc_runtime.errors import PackageError
+from zooc_runtime.package.manifest import Manifest, find_package
+from zooc_runtime.package.stages import Graph
+
+__all__ = ["Analysis", "AnalysisRequest", "analyze_path"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisRequest:
+    """What the command line asks for.
+
+    Attributes:
+        path: a `.zoo` file or a package's folder.
+        images: a folder of images, in place of a description's calibration images.
+        count: how many images at most.
+        alone: on how many of them each layer is run alone in integers; 0 leaves that out.
+        sort: one of `SORT_KEYS`.
+    """
+
+    path: Path
+    images: Path | None = None
+    count: int = 32
+    alone: int = 8
+    sort: str = "logits"
+    variant: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """The result, rows worst first.
+
+    `float_weights`: whether the reference has the network's own weights, or, for a package, only those that
+    its integers stand for, so that the rounding of weights does not show.
+    """
+
+    name: str
+    float_weights: bool
+    images: int
+    images_alone: int
+    logits: Agreement
+    rows: tuple[LayerRow, ...]
+    warnings: tuple[Diagnostic, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for `--format json`."""
+        return {
+            "name": self.name,
+            "reference": "float" if self.float_weights else "float activations, integer weights",
+            "images": self.images,
+            "images_alone": self.images_alone,
+            "logits": {
+                "sqnr_db": round(min(self.logits.sqnr_db, 999.0), 3),
+                "cosine": round(self.logits.cosine, 6),
+                "top1_agreement": round(self.logits.top1, 6),
+            },
+            "layers": [row.to_json() for row in self.rows],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    name: str
+    reference: onnx.ModelProto
+    graph: IntegerGraph
+    prelude: onnx.ModelProto
+    images: CalibrationImages
+    float_weights: bool
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+def analyze_path(request: AnalysisRequest, cache: Cache, progress: Progress) -> Analysis:
+    """Analyzes a description (its int8 as asked for, before a contract returns layers) or a package.
+
+    Memory does not depend on the number of images: batches are compared as they come.
+
+    Raises:
+        ZoocError: Z0496, nothing to analyze; Z0497, no package; Z0451 and others, the images.
+    """
+    is_package = request.path.is_dir()
+    subject = _of_package(request) if is_package else _of_description(request, cache, progress)
+    graph, images = subject.graph, subject.images
+    if not any(layer.int8 for layer in graph.layers):
+        raise ZoocError(_nothing(f"{subject.name} has no int8 layer", "analyze an int8 compile"))
+    size = subject.reference.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
+    with progress.track("comparing layers", len(images.paths)) as advance:
+        batches = pixel_batches(subject.prelude, images, size)
+        statistics, logits, seen = compare_layers(subject.reference, graph, graph.layers, batches, advance)
+    layers = [layer for layer in graph.layers if layer.int8] if request.alone else []
+    few = list(pixel_batches(subject.prelude, images.sample(request.alone), size)) if layers else []
+    with progress.track("each layer alone", len(layers)) as advance:
+        solo = measure_solo(subject.reference, graph, layers, few, advance) if layers else []
+    macs = macs_of_nodes(subject.reference)
+    known = subject.reference if subject.float_weights else None
+    rows = analysis_rows(graph.layers, statistics, solo, macs, known)
+    return Analysis(
+        subject.name,
+        subject.float_weights,
+        seen,
+        sum(len(batch) for batch in few),
+        logits,
+        tuple(sort_rows(rows, request.sort)),
+        (*subject.warnings, *images.skip_warnings()),
+    )
+
+
+def _of_description(request: AnalysisRequest, cache: Cache, progress: Progress) -> _Subject:
+    wanted = Request(
+        request.path, variant=request.variant, overrides=request.overrides, stop_before="hold_contract"
+    )
+    early = run(Compilation(replace(wanted, stop_before="load_model"), cache, Progress()))
+    if early.deployment.quantize.dtype != "int8":
+        message = f"{request.path.name} compiles to {early.deployment.quantize.dtype}"
+        raise ZoocError(_nothing(message, "try --set quantize=int8, with calibration data in the file"))
+    c = run(Compilation(wanted, cache, progress))
+    assert c.quantized is not None and c.prelude is not None and c.deployment.preprocess is not None
+    steps = c.deployment.preprocess.to_json()["steps"]
+    if request.images is not None:
+        images = _find(request.images, request.count, steps)
+    else:
+        assert c.images is not None
+        images = c.images.sample(request.count)
+    name = c.deployment.package.name
+    warnings = tuple(c.warnings)
+    graph = IntegerGraph(c.quantized.model)
+    return _Subject(name, c.prepared_body, graph, c.prelude, images, float_weights=True, warnings=warnings)
+
+
+def _of_package(request: AnalysisRequest) -> _Subject:
+    if request.variant is not None or request.overrides:
+        message = "--variant and --set change a description; a package is compiled already"
+        raise ZoocError(_nothing(message, "analyze the .zoo file"))
+    try:
+        manifest = Manifest(find_package(request.path))
+        stages, name = manifest["stages"], str(manifest["name"])
+        if stages["prelude"] is None:
+            raise ZoocError(_nothing(f"{name} takes tensors and not images", "analyze the image form"))
+        if request.images is None:
+            raise ZoocError(_nothing("a package holds no images", f"zooc analyze {request.path} --on FOLDER"))
+        cut = Graph(manifest.read("model.onnx"))
+        parts = {
+            stage: onnx.load_from_string(cut.cut(stage, [stages[stage]["input"]], [stages[stage]["output"]]))
+            for stage in ("prelude", "body")
+        }
+        steps = manifest["preprocess"]["steps"]
+    except PackageError as problem:
+        hint = "give the folder that `zooc compile` wrote"
+        raise ZoocError(error("Z0497", str(problem), hint=hint)) from None
+    graph = IntegerGraph(parts["body"])
+    images = _find(request.images, request.count, steps)
+    return _Subject(name, strip_rounding(graph), graph, parts["prelude"], images, float_weights=False)
+
+
+def _find(folder: Path, count: int, steps: Sequence[dict[str, Any]]) -> CalibrationImages:
+    """A draw from the folder; a folder with fewer images is taken whole."""
+    images = CalibrationImages.find(ImageSet(folder.absolute()), steps)
+    if len(images.paths) > count:
+        images = CalibrationImages.find(ImageSet(folder.absolute(), count=count), steps)
+    return images
+
+
+def _nothing(message: str, hint: str) -> Diagnostic:
+    return error("Z0496", message, hint=hint)

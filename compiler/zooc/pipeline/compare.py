@@ -1,0 +1,246 @@
+"""`zooc compare`: the answers of two packages on the same images."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.support.progress import Progress
+from zooc_runtime.errors import PackageError
+from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_label_file
+from zooc_runtime.evaluation.image_folder import draw, list_images
+from zooc_runtime.evaluation.wilson import wilson_interval
+from zooc_runtime.inference.model import Model, open_package
+from zooc_runtime.package.manifest import find_package
+
+__all__ = ["Comparison", "Worst", "compare_packages"]
+
+_BATCH = 8
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Worst:
+    """An image on which the logits differ much: the lower `cosine` (of the centred logits), the worse."""
+
+    cosine: float
+    name: str
+    first: str
+    second: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "cosine": round(self.cosine, 6),
+            "image": self.name,
+            "first": self.first,
+            "second": self.second,
+        }
+
+
+@dataclass
+class Comparison:
+    """Counts and sums over the images so far.
+
+    Attributes:
+        names: of the packages.
+        images: that both could read.
+        same: on which both have the same top-1.
+        right: by the first and by the second, only with labels.
+        only_first, only_second: right in one alone, only with labels.
+        worst: the images whose logits differ most, worst first, `keep` of them.
+        skipped: messages for images that could not be read.
+    """
+
+    names: tuple[str, str]
+    labels: str
+    keep: int
+    images: int = 0
+    same: int = 0
+    right: list[int] = field(default_factory=lambda: [0, 0])
+    only_first: int = 0
+    only_second: int = 0
+    signal: float = 0.0
+    noise: float = 0.0
+    cosines: float = 0.0
+    worst: list[Worst] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    @property
+    def sqnr_db(self) -> float:
+        """Of the second package's logits, the first's being the signal."""
+        if self.noise == 0.0:
+            return math.inf
+        return 10.0 * math.log10(self.signal / self.noise) if self.signal else -math.inf
+
+    def add(
+        self, name: str, logits: Sequence[npt.NDArray[Any]], truth: int | None, label: Callable[[int], str]
+    ) -> None:
+        """Takes in one image's logits, float `[classes]` of either package."""
+        first, second = (np.asarray(row, np.float64) for row in logits)
+        best = int(first.argmax()), int(second.argmax())
+        self.images += 1
+        self.same += best[0] == best[1]
+        self.signal += float(first @ first)
+        self.noise += float(np.square(second - first).sum())
+        cosine = _cosine(first, second)
+        self.cosines += cosine
+        if truth is not None:
+            hits = best[0] == truth, best[1] == truth
+            self.right = [count + hit for count, hit in zip(self.right, hits, strict=True)]
+            self.only_first += hits[0] and not hits[1]
+            self.only_second += hits[1] and not hits[0]
+        self.worst.append(
+            Worst(_cosine(first - first.mean(), second - second.mean()), name, label(best[0]), label(best[1]))
+        )
+        self.worst = heapq.nsmallest(self.keep, self.worst)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for `--format json`; shares from 0 to 1."""
+        total = max(self.images, 1)
+        document: dict[str, Any] = {
+            "packages": list(self.names),
+            "images": self.images,
+            "skipped": self.skipped,
+            "labels": self.labels,
+            "top1_agreement": self.same / total,
+            "top1_agreement_interval": list(wilson_interval(self.same, self.images)),
+            "logits": {
+                "sqnr_db": round(max(min(self.sqnr_db, 999.0), -999.0), 3),
+                "cosine": round(self.cosines / total, 6),
+            },
+            "worst": [one.to_json() for one in self.worst],
+        }
+        if self.labels != "none":
+            document["top1"] = [
+                {
+                    "package": name,
+                    "right": hits,
+                    "rate": hits / total,
+                    "interval": list(wilson_interval(hits, self.images)),
+                }
+                for name, hits in zip(self.names, self.right, strict=True)
+            ]
+            document["right_in_first_only"] = self.only_first
+            document["right_in_second_only"] = self.only_second
+            document["mcnemar_p"] = mcnemar(self.only_first, self.only_second)
+        return document
+
+
+def mcnemar(first: int, second: int) -> float:
+    """Two-sided exact p-value that two networks are right equally often, from the images that only one gets.
+
+    Q. McNemar, Psychometrika 12 (1947), 153-157: the discordant images are tosses of a fair coin.
+    """
+    total = first + second
+    tail = sum(math.comb(total, i) for i in range(min(first, second) + 1))
+    return float(min(1.0, 2.0 * (tail / 2**total)))
+
+
+def compare_packages(
+    places: tuple[Path, Path], folder: Path, count: int | None, labels: str, keep: int, progress: Progress
+) -> Comparison:
+    """Runs both packages on the same images, in batches; memory does not depend on their number.
+
+    Args:
+        places: the packages' folders.
+        folder: the images.
+        count: how many, a reproducible draw; `None` takes all.
+        labels: `folders`, `none`, `auto` (the class folders if they fit) or a file of `name id`.
+        keep: how many of the worst images to name.
+        progress: told how far it is.
+
+    Raises:
+        ZoocError: Z0497, a package or the folder cannot be used; Z0498, they cannot be compared.
+    """
+    try:
+        models = [open_package(find_package(place)) for place in places]
+        paths = list_images(folder)
+        if not paths:
+            raise PackageError(f"{folder}: no images below this folder; check the path")
+        _check_alike(models, places)
+        truth, kind = _truth(models[0], folder, paths, labels)
+    except PackageError as problem:
+        raise ZoocError(error("Z0497", str(problem))) from None
+    chosen = draw(range(len(paths)), min(count or len(paths), len(paths)))
+    names = (models[0].manifest["name"], models[1].manifest["name"])
+    if names[0] == names[1]:
+        names = (os.fspath(places[0]), os.fspath(places[1]))
+    result = Comparison(names, kind, keep)
+    with progress.track("comparing", len(chosen)) as advance:
+        for start in range(0, len(chosen), _BATCH):
+            part = chosen[start : start + _BATCH]
+            _add_batch(
+                result, models, folder, [paths[i] for i in part], [truth[i] if truth else None for i in part]
+            )
+            advance(len(part))
+    if not result.images:
+        message = f"none of the {len(chosen)} images can be used; the first: {result.skipped[0]}"
+        raise ZoocError(error("Z0497", message, hint="check the folder"))
+    return result
+
+
+def _add_batch(
+    result: Comparison,
+    models: Sequence[Model],
+    folder: Path,
+    paths: Sequence[Path],
+    truth: Sequence[int | None],
+) -> None:
+    pixels: list[list[npt.NDArray[Any]]] = []
+    known: list[tuple[Path, int | None]] = []
+    for path, class_id in zip(paths, truth, strict=True):
+        try:
+            pixels.append([model.pixels(path) for model in models])
+            known.append((path, class_id))
+        except PackageError as problem:
+            result.skipped.append(str(problem))
+    if not pixels:
+        return
+    logits = [model.run_tensor(np.stack([row[i] for row in pixels])) for i, model in enumerate(models)]
+    for (path, class_id), *rows in zip(known, *logits, strict=True):
+        result.add(path.relative_to(folder).as_posix(), rows, class_id, models[0].label)
+
+
+def _check_alike(models: Sequence[Model], places: Sequence[Path]) -> None:
+    first, second = models
+    message = None
+    if first.classes != second.classes:
+        message = f"{places[0]} has {first.classes} classes, {places[1]} has {second.classes}"
+    elif first.labels and second.labels and first.labels != second.labels:
+        message = f"{places[0]} and {places[1]} have different labels"
+    else:
+        tensors = [place for place, model in zip(places, models, strict=True) if not model.takes_images]
+        message = f"{tensors[0]} takes tensors and not images" if tensors else None
+    if message is not None:
+        hint = "compare two compiles of networks with the same classes"
+        raise ZoocError(error("Z0498", message, hint=hint))
+
+
+def _truth(model: Model, folder: Path, paths: Sequence[Path], labels: str) -> tuple[list[int] | None, str]:
+    if labels == "none":
+        return None, "none"
+    classes = Classes(model.classes, model.labels)
+    names = [os.fspath(path) for path in paths]
+    if labels not in ("auto", "folders"):
+        return by_label_file(names, labels, classes, os.fspath(folder)), labels
+    folders = ["" if path.parent == folder else path.relative_to(folder).parts[0] for path in paths]
+    try:
+        return by_class_folders(names, folders, classes), "class folders"
+    except PackageError:
+        if labels == "folders":
+            raise
+        return None, "none"
+
+
+def _cosine(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:
+    lengths = math.sqrt(float(first @ first) * float(second @ second))
+    return float(first @ second) / lengths if lengths else float(not first.any() and not second.any())

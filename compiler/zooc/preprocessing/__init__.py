@@ -1,0 +1,1 @@
+"""The prelude: preprocessing as ONNX operators, and its folding into the network."""

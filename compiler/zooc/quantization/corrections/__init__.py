@@ -1,0 +1,1 @@
+"""What makes a quantized network more exact without changing its form."""

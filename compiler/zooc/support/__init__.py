@@ -1,0 +1,1 @@
+"""The machine: cache, files, memory, progress, torch's download cache."""

@@ -1,0 +1,79 @@
+"""How far two networks' logits on the same images are apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from zooc.ir.session import open_session
+
+__all__ = ["Agreement", "compare_bodies", "compare_logits", "cosine", "sqnr_db", "top1_agreement"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """`sqnr_db` in decibels (`inf` if equal), `cosine` averaged over images, `top1` a share from 0 to 1."""
+
+    sqnr_db: float
+    cosine: float
+    top1: float
+
+
+def compare_logits(reference: Array, other: Array) -> Agreement:
+    """All three measures of float `[images, classes]` arrays."""
+    return Agreement(sqnr_db(reference, other), cosine(reference, other), top1_agreement(reference, other))
+
+
+def sqnr_db(reference: Array, other: Array) -> float:
+    """Signal-to-quantization-noise ratio, `10 log10(sum r^2 / sum (o - r)^2)`, over all elements."""
+    exact = reference.astype(np.float64)
+    noise = float(np.square(other - exact).sum())
+    signal = float(np.square(exact).sum())
+    if noise == 0.0:
+        return math.inf
+    return 10.0 * math.log10(signal / noise) if signal else -math.inf
+
+
+def cosine(reference: Array, other: Array) -> float:
+    """Mean cosine of the angle between rows; two zero rows count 1, one zero row 0."""
+    first, second = reference.astype(np.float64), other.astype(np.float64)
+    lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
+    products = (first * second).sum(axis=-1)
+    both_zero = ~first.any(axis=-1) & ~second.any(axis=-1)
+    values = np.where(lengths > 0, products / np.where(lengths > 0, lengths, 1.0), both_zero)
+    return float(values.mean())
+
+
+def top1_agreement(reference: Array, other: Array) -> float:
+    """Share of rows whose largest element is in the same place."""
+    return float((reference.argmax(axis=-1) == other.argmax(axis=-1)).mean())
+
+
+def compare_bodies(
+    float_body: onnx.ModelProto,
+    body: onnx.ModelProto,
+    batches: Iterable[npt.NDArray[Any]],
+    on_batch: Callable[[int], None],
+) -> tuple[Agreement, int]:
+    """Run both on every batch.
+
+    Returns:
+        The agreement of the logits, and the number of images it was measured on.
+    """
+    sessions = [open_session(model) for model in (float_body, body)]
+    logits: list[list[npt.NDArray[Any]]] = [[], []]
+    source = body.graph.input[0].name
+    for batch in batches:
+        for rows, session in zip(logits, sessions, strict=True):
+            rows.append(session.run(None, {source: batch})[0])
+        on_batch(len(batch))
+    expected, got = (np.concatenate(rows) for rows in logits)
+    return compare_logits(expected, got), len(expected)

@@ -1,0 +1,132 @@
+"""Golden inputs and outputs: what each stage answers here, replayed by `verify` on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from zooc.calibration.histogram import NotFiniteError
+from zooc.deployment import Preprocess
+from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.ir.session import open_session
+from zooc.preprocessing.nv12 import as_image_input
+from zooc_runtime.preprocessing.pillow_steps import reference_pixels
+
+__all__ = [
+    "GOLDEN_SIZES",
+    "Golden",
+    "check_against_pillow",
+    "logits_tolerance",
+    "make_goldens",
+    "synthetic_image",
+]
+
+Array = npt.NDArray[Any]
+
+GOLDEN_SIZES = ((240, 320), (131, 97))
+"""Height and width of the golden images."""
+
+_CHECKED_SIZES = (*GOLDEN_SIZES, (375, 500), (64, 64), (33, 700), (700, 33), (1080, 1920), (480, 360))
+
+_TOLERANCE = {"int8": 0.05, "fp16": 1e-3, "fp32": 1e-3}
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One golden run: the arrays at the boundaries by name: `image`, `pixels`, `logits`, ..."""
+
+    index: int
+    values: dict[str, Array]
+
+    def arrays(self) -> Iterator[tuple[str, Array]]:
+        """Pairs for `goldens.npz`."""
+        for name, value in self.values.items():
+            yield f"{name}_{self.index}", value
+
+
+def logits_tolerance(dtype: str) -> float:
+    """The relative L2 distance that logits may have on another machine.
+
+    Another CPU adds in another order; in int8 a sum on the edge of rounding then moves by a whole step.
+    """
+    return _TOLERANCE[dtype]
+
+
+def synthetic_image(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """A reproducible colourful picture, smooth with some noise: uint8 `[height, width, 3]`."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    waves = [np.sin(6.3 * (a * x + b * y) + c) for a, b, c in rng.uniform(-3, 3, (3, 3))]
+    noisy = 127.5 + 90 * np.stack(waves, axis=-1) + rng.normal(0, 12, (height, width, 3))
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+
+
+def make_goldens(
+    prelude: onnx.ModelProto | None, body: onnx.ModelProto, postlude: onnx.ModelProto | None
+) -> list[Golden]:
+    """Run every stage on synthetic inputs, single-threaded, so that two compiles agree to the last bit.
+
+    Raises:
+        ZoocError: Z0411, the network answers with values that are NaN or infinite.
+    """
+    stages = [stage for stage in (prelude, body, postlude) if stage is not None]
+    sessions = [open_session(stage, threads=1) for stage in stages]
+    goldens = []
+    for index, (height, width) in enumerate(GOLDEN_SIZES):
+        if prelude is None:
+            first: Array = _input(body, index)
+        else:
+            first = as_image_input(prelude, synthetic_image(height, width, index))
+        values: dict[str, Array] = {stages[0].graph.input[0].name: first}
+        for stage, session in zip(stages, sessions, strict=True):
+            given = values[stage.graph.input[0].name]
+            batch = stage.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+            if stage is not prelude and batch > 1:
+                given = np.repeat(given, batch, axis=0)
+            result = session.run(None, {stage.graph.input[0].name: given})[0]
+            values[stage.graph.output[0].name] = result[:1]
+        logits = body.graph.output[0].name
+        if not np.isfinite(values[logits]).all():
+            raise NotFiniteError(logits, values[logits]).of(body)
+        goldens.append(Golden(index, values))
+    return goldens
+
+
+def check_against_pillow(prelude: onnx.ModelProto, preprocess: Preprocess) -> int:
+    """Compare the prelude with Pillow on images of several sizes.
+
+    Returns:
+        How many images were compared; all were equal on every pixel.
+
+    Raises:
+        ZoocError: Z0901, a pixel differs.
+    """
+    session = open_session(prelude, threads=1)
+    steps = preprocess.to_json()
+    for index, (height, width) in enumerate(_CHECKED_SIZES):
+        image = as_image_input(prelude, synthetic_image(height, width, index))
+        pixels = session.run(None, {"image": image})[0][0]
+        wanted = reference_pixels(image, steps)
+        if not np.array_equal(pixels, wanted):
+            same_shape = pixels.shape == wanted.shape
+            differing = int(np.count_nonzero(pixels != wanted)) if same_shape else pixels.size
+            raise ZoocError(
+                error(
+                    "Z0901",
+                    f"the compiled preprocessing differs from Pillow's in {differing} values "
+                    f"of a {width} x {height} image",
+                    preprocess.span,
+                    hint="this is a bug in zooc; please report it with the `preprocess` block",
+                )
+            )
+    return len(_CHECKED_SIZES)
+
+
+def _input(body: onnx.ModelProto, index: int) -> npt.NDArray[np.float32]:
+    dims = [d.dim_value for d in body.graph.input[0].type.tensor_type.shape.dim][1:]
+    return np.random.default_rng(index).standard_normal((1, *dims)).astype(np.float32)

@@ -1,0 +1,108 @@
+"""How fast the compiled stages are on this machine, each against what it replaces, timed in turn."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import onnx
+
+from zooc.deployment import Preprocess
+from zooc.ir.session import open_session
+from zooc.preprocessing.nv12 import as_image_input
+from zooc.verification.goldens import synthetic_image
+from zooc_runtime.inference.cpu import available_cores
+from zooc_runtime.preprocessing.pillow_steps import reference_pixels
+
+__all__ = ["Comparison", "Speed", "measure_speed"]
+
+_ROUNDS = 15
+_IMAGE = (375, 500)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Median milliseconds of two ways to do one thing, on one thread; `ratio` above 1: ours is faster."""
+
+    what: str
+    baseline: str
+    baseline_ms: float
+    ours_ms: float
+
+    @property
+    def ratio(self) -> float:
+        """Baseline over ours."""
+        return self.baseline_ms / self.ours_ms
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The comparisons, and the machine they were made on."""
+
+    machine: str
+    comparisons: tuple[Comparison, ...]
+
+
+def measure_speed(
+    preprocess: Preprocess | None,
+    float_body: onnx.ModelProto,
+    body: onnx.ModelProto,
+    prelude: onnx.ModelProto | None,
+) -> Speed:
+    """Time the body against its float form and the prelude against Pillow, in turn, `_ROUNDS` times each."""
+    comparisons = []
+    feed = _feed(body)
+    float_run, run = _runner(float_body, feed), _runner(body, feed)
+    comparisons.append(_compare("network, batch 1", "float32", float_run, run))
+    if prelude is not None and preprocess is not None:
+        image = as_image_input(prelude, synthetic_image(*_IMAGE))
+        steps = preprocess.to_json()
+        comparisons.append(
+            _compare(
+                f"preprocessing, {_IMAGE[1]} x {_IMAGE[0]}",
+                "Pillow",
+                lambda: reference_pixels(image, steps),
+                _runner(prelude, {"image": image}),
+            )
+        )
+    return Speed(f"{_cpu()}, {available_cores()} cores", tuple(comparisons))
+
+
+def _compare(what: str, baseline: str, theirs: Callable[[], Any], ours: Callable[[], Any]) -> Comparison:
+    times: tuple[list[float], list[float]] = ([], [])
+    for round_number in range(_ROUNDS + 2):
+        for taken, call in zip(times, (theirs, ours), strict=True):
+            start = time.perf_counter()
+            call()
+            if round_number >= 2:
+                taken.append(1e3 * (time.perf_counter() - start))
+    return Comparison(what, baseline, median(times[0]), median(times[1]))
+
+
+def _runner(model: onnx.ModelProto, feed: dict[str, Any]) -> Callable[[], Any]:
+    session = open_session(model, threads=1)
+    return lambda: session.run(None, feed)
+
+
+def _feed(body: onnx.ModelProto) -> dict[str, Any]:
+    tensor = body.graph.input[0].type.tensor_type
+    shape = [d.dim_value or 1 for d in tensor.shape.dim]
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 256, shape) if dtype == np.uint8 else rng.standard_normal(shape)
+    return {body.graph.input[0].name: values.astype(dtype)}
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

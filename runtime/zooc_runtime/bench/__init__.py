@@ -1,0 +1,1 @@
+"""The benchmark in the manner of vamp."""

@@ -1,0 +1,149 @@
+"""The benchmark's command line, in the manner of Vastai's vamp."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..inference.settings import HINTS
+from ..support.error_boundary import guarded, note, say
+
+__all__ = ["add_arguments", "main", "run"]
+
+_EXAMPLES = """\
+a request is --batch_size images; throughput counts images, latency is a request's, from submission to answer.
+With --end_to_end a request is one image file, and batches of up to --batch_size form of those that wait.
+
+examples:
+  %(prog)s -i 2 -p 1 -b 2 -s [3,224,224]
+  %(prog)s --end_to_end photos -i 2 -b 8
+  %(prog)s -i 4 --duration 10 --queue_size 8 --json
+  %(prog)s --datalist npz_datalist.txt --path_output out
+"""
+
+
+def main(directory: Path, argv: Sequence[str] | None = None) -> int:
+    """Runs `bench.py` as a program; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="bench.py", description=__doc__)
+    add_arguments(parser)
+    options = parser.parse_args(argv)
+    return guarded(lambda: run(directory, options))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the benchmark's options, vamp's under vamp's names."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EXAMPLES
+    add = parser.add_argument
+    add("-m", "--model_path", type=Path, metavar="PKG", help="a package's folder (default: this package)")
+    add("--vdsp_params", metavar="JSON", help="preprocessing that replaces the compiled one in this run")
+    add("-i", "--instance", type=_count, metavar="N", help="concurrent streams in a process (1)")
+    add("-p", "--processes", type=_count, default=1, metavar="N", help="processes (1)")
+    add("-b", "--batch_size", type=_count, metavar="N", help="images a request (1)")
+    add("-s", "--shape", type=_shape, metavar="[3,H,W]", help="the images' size (default: the network's)")
+    add("-d", "--device", type=_device, default="0", metavar="D", help="0, [0] or cpu: there is one device")
+    add(
+        "--iterations",
+        type=_count,
+        metavar="N",
+        help="requests in all (200; once over a datalist; a folder's files, but at least 200)",
+    )
+    add("--duration", type=_seconds, metavar="S", help="run this many seconds instead of --iterations")
+    add("--warmup", type=_whole, default=5, metavar="N", help="requests a stream before measuring (5)")
+    add(
+        "--queue_size",
+        type=_whole,
+        metavar="N",
+        help="requests that may wait (0: none does; end to end as many as keep all cores busy)",
+    )
+    add("--percentiles", type=_percentiles, default=[50, 90, 95, 99], metavar="[P,...]", help="[50,90,95,99]")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--datalist", metavar="LIST", help="npz files with input_0, one path a line, instead of random images"
+    )
+    what.add_argument(
+        "--end_to_end", metavar="FOLDER", help="image files, from reading and decoding to the answer"
+    )
+    what.add_argument("--network_only", action="store_true", help="tensors, through the network alone")
+    add("--path_output", type=Path, metavar="DIR", help="write output_0 of each listed file there")
+    add("--engine", default="auto", help="auto, onnxruntime or openvino")
+    add(
+        "--hint",
+        choices=HINTS,
+        help="what to choose -i, -b and --threads for, where not given (throughput, end to end)",
+    )
+    add("--threads", type=_count, metavar="N", help="threads within an operator (default: cores / streams)")
+    add("--json", action="store_true", help="print one JSON document")
+    add("--quiet", action="store_true", help="print the result only")
+
+
+def run(directory: Path, options: argparse.Namespace) -> int:
+    """Runs the benchmark and prints its result; 0 when done.
+
+    Raises:
+        PackageError: unfit options, an unreadable file, a process that failed.
+    """
+    from ..package.manifest import Manifest, find_package
+    from .outputs import open_outputs, write_outputs
+    from .plan import find_files, plan_jobs
+    from .processes import run_jobs
+    from .report import lines, merge
+
+    package = directory if options.model_path is None else find_package(options.model_path)
+    manifest = Manifest(package.absolute())
+    files = find_files(options)
+    jobs = plan_jobs(manifest, options, files)
+    outputs = open_outputs(manifest, files, options)
+    if not options.quiet and not options.json:
+        note(f"{manifest['name']} {manifest['version']}: loading and warming up {len(jobs)} process(es)")
+    result = merge(jobs, run_jobs(jobs), options.device, options.percentiles)
+    if outputs is not None:
+        write_outputs(outputs, jobs[0], files, options)
+    if options.json:
+        say(json.dumps(result, indent=2))
+    else:
+        for line in lines(result, options.percentiles):
+            say(line)
+    return 0
+
+
+def _whole(text: str, least: int = 0) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text) or float(text) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of seconds")
+    return float(text)
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    found = re.fullmatch(r"\[?\s*3\s*,\s*(\d+)\s*,\s*(\d+)\s*\]?", text)
+    if not found or 0 in (height_width := (int(found[1]), int(found[2]))):
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape like [3,224,224]")
+    return 3, *height_width
+
+
+def _device(text: str) -> str:
+    if text.replace(" ", "") not in ("0", "[0]", "cpu", "[cpu]"):
+        raise argparse.ArgumentTypeError(f"{text!r}: there is one device, the CPU; give 0, [0] or cpu")
+    return text.strip("[] ")
+
+
+def _percentiles(text: str) -> list[float]:
+    try:
+        values = [float(part) for part in text.strip("[] ").split(",")]
+    except ValueError:
+        values = [-1]
+    if not all(0 <= value <= 100 for value in values):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of percentiles like [50,90,99]")
+    return values

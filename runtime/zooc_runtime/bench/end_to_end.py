@@ -1,0 +1,61 @@
+"""The benchmark from image files to answers, through the pipeline.
+
+A request is one image file. So many are on their way as the streams hold in their batches, and `queue_size`
+more; latency is from submission to answer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future
+
+from ..inference.cpu import peak_memory_mb
+from ..inference.model import Model, Result
+from .job import Job, Measurement, Requests
+
+__all__ = ["measure_pipeline", "warm_pipeline"]
+
+
+def warm_pipeline(job: Job, model: Model) -> None:
+    """`warmup` requests a stream, not counted."""
+    count = job.warmup * job.instances
+    answers = [model.submit(job.files[number % len(job.files)]) for number in range(count)]
+    for answer in answers:
+        answer.result()
+
+
+def measure_pipeline(job: Job, model: Model, result: Measurement) -> Measurement:
+    """Runs the measured requests, fills in `result`, and closes the model.
+
+    Raises:
+        PackageError: an image that cannot be read, named.
+    """
+    places = threading.Semaphore(job.instances * job.batch_size + job.queue_size)
+    failures: list[BaseException] = []
+    before = dict(model.pipeline.seconds)
+
+    def submit(number: int) -> None:
+        begin = time.monotonic()
+
+        def answered(answer: Future[Result]) -> None:
+            result.latencies.append(time.monotonic() - begin)
+            if not answer.cancelled() and (error := answer.exception()):
+                failures.append(error)
+            places.release()
+
+        model.submit(job.files[number % len(job.files)]).add_done_callback(answered)
+
+    with model:
+        result.start = time.monotonic()
+        for number in Requests(job):
+            places.acquire()
+            if failures:
+                break
+            submit(number)
+    result.end = time.monotonic()
+    if failures:
+        raise failures[0]
+    result.stages = {name: spent - before[name] for name, spent in model.pipeline.seconds.items()}
+    result.memory_mb = peak_memory_mb()
+    return result

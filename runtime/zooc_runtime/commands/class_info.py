@@ -1,0 +1,90 @@
+"""What a command knows of the classes: from a package, from files, or from the lists built into zooc."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..classes import parse_labels
+from ..errors import PackageError
+from ..evaluation.ground_truth import Classes, read_synsets
+from ..package.manifest import Manifest, find_package
+from ..support.files import read_lines
+
+__all__ = ["BUILT_IN", "Home", "Known", "find_out"]
+
+BUILT_IN = "imagenet1k"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a command belongs: to a package, or (`package is None`) to zooc, which has ImageNet's lists.
+
+    Attributes:
+        package: the import package's folder.
+        labels: file of ImageNet-1k's class names.
+        synsets: file of its folder names.
+    """
+
+    package: Path | None = None
+    labels: Path | None = None
+    synsets: Path | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """The classes, and whether the outputs are logits; `None` where nobody tells.
+
+    `package` is the package in question, if there is one.
+    """
+
+    classes: Classes
+    logits: bool | None
+    package: Path | None
+
+
+def find_out(home: Home, options: argparse.Namespace) -> Known:
+    """Puts together what the options `model_path`, `label` and `synsets` and the command's home tell.
+
+    Raises:
+        PackageError: an unreadable file, or lists of unlike lengths.
+    """
+    package = home.package if options.model_path is None else find_package(options.model_path)
+    count: int | None = None
+    labels: tuple[str, ...] = ()
+    synsets: tuple[str, ...] = ()
+    logits: bool | None = None
+    if package is not None:
+        manifest = Manifest(package.absolute())
+        count = int(manifest["model"]["classes"])
+        post = manifest["postprocess"]
+        logits = not post["softmax"]
+        if name := post["labels"]:
+            labels = parse_labels(manifest.read(name).decode("utf-8"), count, name)
+        if "synsets.txt" in manifest.files:
+            synsets = tuple(manifest.read("synsets.txt").decode("ascii").split())
+    if options.label is not None:
+        labels = _labels(home, options.label, count)
+        count = count or len(labels)
+    if options.synsets is not None:
+        synsets = read_synsets(_built_in(home.synsets, options.synsets), count)
+        count = count or len(synsets)
+    elif home.synsets is not None and not synsets and count in (None, 1000):
+        synsets = read_synsets(home.synsets, 1000)
+    return Known(Classes(count, labels, synsets), logits, package)
+
+
+def _labels(home: Home, given: str, count: int | None) -> tuple[str, ...]:
+    names = tuple(line.strip() for line in read_lines(_built_in(home.labels, given)))
+    if not names or (count is not None and len(names) != count):
+        wanted = "at least one is wanted" if count is None else f"the package has {count} classes"
+        raise PackageError(
+            f"{given}: {len(names)} labels, but {wanted}; give the list that the network was trained with, "
+            "one name a line"
+        )
+    return names
+
+
+def _built_in(file: Path | None, given: str) -> str:
+    return str(file) if file is not None and given == BUILT_IN else given

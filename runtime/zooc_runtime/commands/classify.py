@@ -1,0 +1,150 @@
+"""The `classify` command: names what images show, on the terminal, as JSON, or in a result file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PackageError
+from ..support.error_boundary import DONE, USER_ERROR, note, progress, say
+
+if TYPE_CHECKING:
+    from ..inference.model import Model, Result
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options; those of Vastai's classification.py under its names."""
+    add = parser.add_argument
+    add("inputs", nargs="*", metavar="FILE|FOLDER", help="images, or folders of them")
+    add("--file_path", metavar="PATH", help="one more such file or folder")
+    add("--topk", type=int, metavar="K", help="classes an image (as compiled; 5 in a result file)")
+    add("--keep-going", action="store_true", help="skip unreadable images, exit 1 at the end")
+    add(
+        "--infer_mode",
+        choices=("async", "sync"),
+        default="async",
+        help="async (default) reads the next images while the network works, sync goes step by step; the "
+        "answers are the same",
+    )
+    add(
+        "--save_result_txt",
+        type=Path,
+        metavar="FILE",
+        help="write the answers there, for eval, replacing the file",
+    )
+    add("--append", action="store_true", help="add to that file instead of replacing it")
+    parser.set_defaults(wrong_usage=parser.error)
+
+
+def run(load: Callable[[], Model], options: argparse.Namespace) -> int:
+    """Classifies; returns the exit code.
+
+    Args:
+        load: gives the model, once it is known that there is something to do.
+        options: of `add_arguments`.
+
+    Raises:
+        PackageError: no or unreadable images.
+    """
+    names = [*options.inputs, *([options.file_path] if options.file_path else [])]
+    if not names:
+        options.wrong_usage("no images given: name files or folders, or give --file_path")
+    if options.append and options.save_result_txt is None:
+        options.wrong_usage("--append says how to write --save_result_txt, which is missing")
+    paths = _inputs(names)
+    model = load()
+    begin = time.monotonic()
+    documents: list[dict[str, Any]] = []
+    lines: list[str] = []
+    topk = options.topk if options.topk is not None or options.save_result_txt is None else 5
+    for path, outcome in _outcomes(model, paths, topk, options):
+        if isinstance(outcome, PackageError):
+            note(f"skipped: {outcome}")
+            documents.append({"path": path, "error": str(outcome)})
+            continue
+        documents.append({"path": path, "topk": [vars(prediction) for prediction in outcome.topk]})
+        if options.save_result_txt is not None:
+            lines.append(_result_lines(path, outcome))
+        elif not options.json:
+            say(path)
+            for one in outcome.topk:
+                say(f"  {one.probability:.6f}  {one.label} ({one.index})")
+    if options.save_result_txt is not None:
+        _save(options.save_result_txt, "".join(lines), append=options.append)
+    failed = sum("error" in document for document in documents)
+    if options.json:
+        say(json.dumps(documents, indent=2, ensure_ascii=False))
+    elif options.save_result_txt is not None and not options.quiet:
+        seconds = time.monotonic() - begin
+        say(
+            f"{options.save_result_txt}: {len(paths) - failed} images in {seconds:.2f} s "
+            f"({(len(paths) - failed) / seconds:.1f} images/second)"
+        )
+    if failed and not options.quiet:
+        note(f"{failed} of {len(documents)} images skipped")
+    return USER_ERROR if failed else DONE
+
+
+def _inputs(names: Sequence[str]) -> list[str]:
+    from ..evaluation.image_folder import list_images
+
+    paths: list[str] = []
+    for name in names:
+        if Path(name).is_dir():
+            found = list_images(name)
+            if not found:
+                raise PackageError(f"{name}: no images below this folder; check the path")
+            paths += map(str, found)
+        else:
+            paths.append(name)
+    return paths
+
+
+def _outcomes(
+    model: Model, paths: Sequence[str], topk: int | None, options: argparse.Namespace
+) -> Iterator[tuple[str, Result | PackageError]]:
+    """Each path's result, or why there is none, in order."""
+    quiet = options.quiet or not (options.json or options.save_result_txt)
+    one_by_one = (_outcome(model, path, topk) for path in paths)
+    outcomes = one_by_one if options.infer_mode == "sync" else model.stream(paths, topk, errors="return")
+    for done, (path, outcome) in enumerate(zip(paths, outcomes, strict=True), 1):
+        if isinstance(outcome, PackageError) and not options.keep_going:
+            raise outcome
+        yield path, outcome
+        progress(f"{done} of {len(paths)}", quiet=quiet)
+    progress("", last=True, quiet=quiet)
+
+
+def _outcome(model: Model, path: str, topk: int | None) -> Result | PackageError:
+    try:
+        return model(path, topk)
+    except PackageError as error:
+        return error
+
+
+def _result_lines(path: str, result: Result) -> str:
+    from ..evaluation.result_file import RankedClass, result_lines
+
+    return result_lines(path, [RankedClass(one.index, one.probability, one.label) for one in result.topk])
+
+
+def _save(file: Path, text: str, *, append: bool) -> None:
+    """All at once, so that a run that is cut short leaves the file as it was."""
+    from ..support.files import make_folder, replacing
+
+    make_folder(file.absolute().parent)
+    if not append:
+        with replacing(file) as stream:
+            stream.write(text.encode("utf-8"))
+        return
+    try:
+        with file.open("ab") as stream:
+            stream.write(text.encode("utf-8"))
+    except OSError as error:
+        raise PackageError(f"{file}: cannot be written ({error.strerror}); check the path") from None

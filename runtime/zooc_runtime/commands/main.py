@@ -1,0 +1,147 @@
+"""`python -m PACKAGE`: classify, bench, tune, npz, decode, eval, verify, info."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..bench import command as bench
+from ..support.error_boundary import DONE, USER_ERROR, guarded, note, say
+from . import classify, tools, tune
+
+if TYPE_CHECKING:
+    from ..inference.model import Model
+
+__all__ = ["main"]
+
+_EXAMPLES = """\
+examples:
+  %(prog)s classify cat.jpg
+  %(prog)s classify photos/ --topk 3 --json --keep-going
+  %(prog)s bench -i 2 -p 1 -b 2 -s [3,224,224]
+  %(prog)s tune --hint throughput
+  %(prog)s eval ILSVRC2012_img_val
+  %(prog)s verify
+
+exit codes: 0 done, 1 something wrong with the input, 2 wrong usage, 70 a bug, 130 interrupted
+"""
+
+
+def main(directory: Path, argv: Sequence[str] | None = None) -> int:
+    """Runs a package's command line.
+
+    Args:
+        directory: the import package's folder.
+        argv: the arguments, `sys.argv[1:]` by default.
+
+    Returns:
+        The exit code.
+    """
+    options = _parser(directory.name).parse_args(argv)
+    return guarded(lambda: _COMMANDS[options.command](directory, options))
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=f"python -m {name}", epilog=_EXAMPLES, formatter_class=raw)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    one = commands.add_parser("classify", help="name what images show")
+    classify.add_arguments(one)
+    _add_common(one)
+
+    bench.add_arguments(commands.add_parser("bench", help="measure throughput and latency"))
+
+    tune.add_arguments(
+        commands.add_parser("tune", help="find the fastest engine and settings on this machine")
+    )
+
+    for tool, purpose in tools.TOOLS.items():
+        tools.add_tool(commands.add_parser(tool, help=purpose), tool, of_package=True)
+
+    verify = commands.add_parser("verify", help="check every file, and replay the golden inputs")
+    verify.add_argument("--engine", default="auto", help="auto, onnxruntime or openvino")
+    verify.add_argument("--json", action="store_true", help="print one JSON document")
+    verify.add_argument("--quiet", action="store_true", help="print complaints only")
+
+    info = commands.add_parser("info", help="what was compiled")
+    info.add_argument("--json", action="store_true", help="print one JSON document")
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", default="auto", help="auto, onnxruntime or openvino")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads within an operator")
+    parser.add_argument("--batch_size", type=int, default=8, metavar="N", help="images at a time (8)")
+    parser.add_argument("--vdsp_params", metavar="JSON", help="preprocessing that replaces the compiled one")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
+
+
+def _load(directory: Path, options: argparse.Namespace) -> Model:
+    from ..inference.model import open_package
+
+    return open_package(directory, options.engine, options.threads, options.batch_size, options.vdsp_params)
+
+
+def _classify(directory: Path, options: argparse.Namespace) -> int:
+    return classify.run(lambda: _load(directory, options), options)
+
+
+def _tool(directory: Path, options: argparse.Namespace) -> int:
+    from .class_info import Home
+
+    return tools.run_tool(options.command, options, Home(package=directory))
+
+
+def _verify(directory: Path, options: argparse.Namespace) -> int:
+    from .verify import verify
+
+    complaints = list(verify(directory, options.engine))
+    if options.json:
+        say(json.dumps({"ok": not complaints, "complaints": complaints}, indent=2, ensure_ascii=False))
+    else:
+        for complaint in complaints:
+            say(complaint)
+        if not complaints and not options.quiet:
+            say(
+                f"{directory.name}: every file is as compiled, and every golden input gives its golden output"
+            )
+        elif complaints:
+            note(f"error: {directory.name} is not as compiled; reinstall it or compile it again")
+    return USER_ERROR if complaints else DONE
+
+
+def _info(directory: Path, options: argparse.Namespace) -> int:
+    from ..package.manifest import Manifest
+
+    data = Manifest(directory).data
+    shown = {k: v for k, v in data.items() if k not in ("files", "distribution_files", "goldens", "stages")}
+    if options.json:
+        say(json.dumps(shown, indent=2, ensure_ascii=False))
+        return DONE
+    model, post = data["model"], data["postprocess"]
+    steps = data["preprocess"]["steps"] if data["preprocess"] else []
+    say(f"{data['name']} {data['version']}, compiled by zooc {data['zooc']}")
+    say(f"  source         {model['source']}")
+    shape = ", ".join("N" if size is None else str(size) for size in model["input"]["shape"])
+    say(f"  input          {model['input']['dtype']} [{shape}]")
+    say(f"  classes        {model['classes']}")
+    say(f"  preprocessing  {', '.join(step['op'] for step in steps) or 'none: takes normalized tensors'}")
+    say(f"  quantization   {data['quantization']['dtype']}")
+    say(f"  output         {'probabilities' if post['softmax'] else 'logits'}, top {post['topk']}")
+    say(f"  engines        {', '.join(data['engines'])}")
+    return DONE
+
+
+_COMMANDS = {
+    "classify": _classify,
+    "bench": bench.run,
+    "tune": tune.run,
+    **dict.fromkeys(tools.TOOLS, _tool),
+    "verify": _verify,
+    "info": _info,
+}

@@ -1,0 +1,240 @@
+"""The evaluation's tools on the command line: npz, decode and eval, of a package and of zooc alike."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..support.error_boundary import DONE, guarded, note, progress, say
+
+if TYPE_CHECKING:
+    from .class_info import Home
+
+__all__ = ["TOOLS", "add_tool", "main", "run_tool"]
+
+_RAW = argparse.RawDescriptionHelpFormatter
+TOOLS = {
+    "npz": "turn images into vamp's npz files and a datalist",
+    "decode": "turn a folder of outputs into a result file",
+    "eval": "measure top-1 and top-5",
+}
+"""The tools, each with what it does."""
+
+_EPILOGS = {
+    "npz": """\
+writes TARGET/FOLDER/STEM.npz for each image, FOLDER being the one that the image lies in (its synset), with
+the decoded image as uint8 [3, H, W] RGB under input_0; sound files that are there already are kept, damaged
+images are named and left out of the list
+
+example:
+  %(prog)s --dataset_path ILSVRC2012_img_val --target_path input_npz --text_path npz_datalist.txt
+""",
+    "decode": """\
+the outputs belong to the datalist's entries in order; each image gets lines
+  PATH: Relay top-K id: ID, prob: P, class name: LABEL
+
+example:
+  %(prog)s npz_datalist.txt npz_output result.txt
+""",
+    "eval": """\
+WHAT is a folder of images, a result file (of decode or classify --save_result_txt), or with --datalist a
+folder of outputs. The true class comes from --truth, or from the name of each image's folder, looked up in
+--synsets, in the package's synsets or labels, or among the folders in sorted order if there are as many as
+classes.
+
+examples:
+  %(prog)s ILSVRC2012_img_val
+  %(prog)s result.txt --truth val_label.txt --json
+  %(prog)s npz_output --datalist npz_datalist.txt
+""",
+}
+
+
+def main(tool: str, argv: Sequence[str], prog: str, home: Home) -> int:
+    """Runs one tool as a program of its own; returns its exit code.
+
+    Args:
+        tool: one of `TOOLS`.
+        argv: its arguments.
+        prog: its name in messages.
+        home: what it belongs to.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description=f"{TOOLS[tool]}", allow_abbrev=False)
+    add_tool(parser, tool, of_package=home.package is not None)
+    options = parser.parse_args(argv)
+    return guarded(lambda: run_tool(tool, options, home))
+
+
+def add_tool(parser: argparse.ArgumentParser, tool: str, *, of_package: bool) -> None:
+    """Adds a tool's options; those that tell what a package knows are needed only outside of one."""
+    parser.formatter_class = _RAW
+    parser.epilog = _EPILOGS[tool]
+    _ADD[tool](parser, of_package)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    parser.set_defaults(wrong_usage=parser.error)
+
+
+def run_tool(tool: str, options: argparse.Namespace, home: Home) -> int:
+    """Runs a tool; returns its exit code.
+
+    Raises:
+        PackageError: whatever is wrong with the input.
+    """
+    return _RUN[tool](options, home)
+
+
+def _add_npz(parser: argparse.ArgumentParser, _: bool) -> None:
+    add = parser.add_argument
+    add("--dataset_path", type=Path, required=True, metavar="DIR", help="images, at any depth")
+    add("--target_path", type=Path, required=True, metavar="DIR", help="where the npz files go")
+    add(
+        "--text_path",
+        type=Path,
+        default=Path("npz_datalist.txt"),
+        metavar="FILE",
+        help="the list to write (npz_datalist.txt)",
+    )
+    add("--suffix", metavar="SUFFIX", help="only images of this suffix, e.g. JPEG (every kind)")
+    add("--workers", type=_count, metavar="N", help="threads (one a core)")
+
+
+def _add_decode(parser: argparse.ArgumentParser, of_package: bool) -> None:
+    add = parser.add_argument
+    add("datalist", metavar="DATALIST", help="the list that bench was given")
+    add("folder", type=Path, metavar="OUTPUTS", help="bench --path_output")
+    add("result", type=Path, metavar="RESULT", help="the result file to write")
+    add("label_file", nargs="?", metavar="LABELS", help="class names, the same as --label")
+    add("--topk", type=_count, default=5, metavar="K", help="lines an image (5)")
+    add(
+        "--softmax",
+        action=argparse.BooleanOptionalAction,
+        help="whether the outputs are logits (default: as the package says, or as the outputs look)",
+    )
+    _add_knowledge(parser, of_package)
+    parser.set_defaults(synsets=None)
+
+
+def _add_eval(parser: argparse.ArgumentParser, of_package: bool) -> None:
+    add = parser.add_argument
+    add("what", nargs="?", type=Path, metavar="WHAT", help="images, a result file, or outputs")
+    add("--result_path", type=Path, metavar="DIR", help="the same, by eval_imagenet's name")
+    add("--datalist", metavar="LIST", help="the list that WHAT holds the outputs for")
+    truth = parser.add_mutually_exclusive_group()
+    truth.add_argument("--synsets", metavar="FILE", help="folder names in the order of class ids, one a line")
+    truth.add_argument(
+        "--truth",
+        "--val_label",
+        "--labels-file",
+        metavar="FILE",
+        help="lines of `name id`, as in val_label.txt",
+    )
+    _add_knowledge(parser, of_package)
+    add("--per_class", action="store_true", help="print a line a class")
+    add("--engine", default="auto", help="auto, onnxruntime or openvino")
+    add("--threads", type=int, metavar="N", help="threads within an operator")
+    add("--batch_size", type=int, default=8, metavar="N", help="images at a time (8)")
+    add("--vdsp_params", metavar="JSON", help="preprocessing that replaces the compiled one")
+
+
+def _add_knowledge(parser: argparse.ArgumentParser, of_package: bool) -> None:
+    add = parser.add_argument
+    own = "this one" if of_package else "none"
+    word = "" if of_package else ", or the word imagenet1k"
+    add("-m", "--model_path", type=Path, metavar="PKG", help=f"the package that gave the outputs ({own})")
+    add("--label", "--labels", metavar="FILE", help=f"class names, one a line{word}")
+
+
+def _npz(options: argparse.Namespace, _: Home) -> int:
+    from ..evaluation.images_to_npz import Conversion, convert
+    from ..inference.cpu import available_cores
+
+    def report(now: Conversion) -> None:
+        progress(f"{now.done} of {now.total}", quiet=options.quiet)
+
+    try:
+        result = convert(
+            options.dataset_path,
+            options.target_path,
+            options.text_path,
+            suffix=options.suffix,
+            workers=options.workers or available_cores(),
+            report=report,
+        )
+    except KeyboardInterrupt:
+        progress("", last=True, quiet=options.quiet)
+        note("the same command goes on where this one stopped")
+        raise
+    progress("", last=True, quiet=options.quiet)
+    for complaint in result.skipped:
+        note(f"skipped: {complaint}")
+    if options.json:
+        _print_json({**vars(result), "datalist": str(options.text_path)})
+    elif not options.quiet:
+        say(
+            f"{options.text_path}: {result.written + result.kept} files ({result.written} written, "
+            f"{result.kept} kept), {len(result.skipped)} images skipped"
+        )
+    return DONE
+
+
+def _decode(options: argparse.Namespace, home: Home) -> int:
+    from ..evaluation.outputs_to_results import decode_outputs
+    from .class_info import find_out
+
+    if options.label_file is not None:
+        if options.label is not None:
+            options.wrong_usage("LABELS and --label name two lists; give one")
+        options.label = options.label_file
+    known = find_out(home, options)
+    if not known.classes.labels and known.package is None:
+        options.wrong_usage(
+            "no class names are known: give a labels file (or the word imagenet1k) as the fourth argument, "
+            "or a package with -m"
+        )
+    count = decode_outputs(
+        options.datalist,
+        options.folder,
+        options.result,
+        known.classes,
+        logits=known.logits if options.softmax is None else options.softmax,
+        topk=options.topk,
+        report=lambda done, total: progress(f"{done} of {total}", quiet=options.quiet),
+    )
+    progress("", last=True, quiet=options.quiet)
+    if options.json:
+        _print_json({"images": count, "result": str(options.result)})
+    elif not options.quiet:
+        say(f"{options.result}: {count} images")
+    return DONE
+
+
+def _eval(options: argparse.Namespace, home: Home) -> int:
+    from .evaluate import run
+
+    return run(options, home)
+
+
+def _print_json(document: dict[str, object]) -> None:
+    say(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+_ADD: dict[str, Callable[[argparse.ArgumentParser, bool], None]] = {
+    "npz": _add_npz,
+    "decode": _add_decode,
+    "eval": _add_eval,
+}
+_RUN: dict[str, Callable[[argparse.Namespace, Home], int]] = {
+    "npz": _npz,
+    "decode": _decode,
+    "eval": _eval,
+}

@@ -1,0 +1,107 @@
+"""`verify`: every file against its hash, then the golden inputs through each stage and through the whole."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import PackageError
+from ..inference.cpu import available_cores
+from ..inference.engines import OnnxRuntimeStage, Stage, choose_engine, open_body
+from ..inference.settings import default_settings
+from ..inference.whole import Whole
+from ..package.manifest import Manifest
+from ..package.stages import STAGE_NAMES, Graph
+from ..support.arrays import AnyArray
+
+__all__ = ["verify"]
+
+_POSTLUDE_TOLERANCE = 1e-5
+
+
+def verify(directory: Path, engine: str = "auto") -> Iterator[str]:
+    """Complaints about a package, none if it is as compiled; the first differing stage ends the replay.
+
+    Every stage is fed the golden output of the one before it, so that the stage named is the one at fault.
+    The prelude must agree exactly, the body within the manifest's relative L2 tolerance, the postlude within
+    1e-5. Then `model.onnx` as a whole must give what its stages give here, to the bit, in ONNX Runtime.
+
+    Raises:
+        PackageError: no package at all, or an engine that cannot be had.
+    """
+    manifest = Manifest(directory)
+    complaints = [*manifest.changed_files(), *manifest.changed_distribution_files()]
+    complaints += [f"{directory / name}: not written by the compiler" for name in manifest.unexpected_files()]
+    yield from complaints
+    if not any(manifest.changed_files()):
+        yield from _replay(manifest, choose_engine(engine, manifest["engines"]))
+
+
+def _replay(manifest: Manifest, engine: str) -> Iterator[str]:
+    goldens = _read(manifest)
+    model = manifest.read("model.onnx")
+    graph = Graph(model)
+    tolerances = {"prelude": 0.0, "body": float(manifest["goldens"]["logits_tolerance"])}
+    count = sum(key.startswith("logits_") for key in goldens)
+    for name in STAGE_NAMES:
+        boundary = manifest["stages"][name]
+        if boundary is None:
+            continue
+        stage = _open(graph, name, boundary, engine)
+        tolerance = tolerances.get(name, _POSTLUDE_TOLERANCE)
+        for index in range(count):
+            given, wanted = (goldens[f"{boundary[side]}_{index}"] for side in ("input", "output"))
+            got = stage.run(_filled(given, manifest, name))
+            difference = _distance(got[: len(wanted)], wanted, relative=name == "body")
+            if difference > tolerance:
+                yield f"golden {index}: the {name} differs by {difference:.3g}, {tolerance:.3g} is allowed"
+                return
+    yield from _compare_whole(manifest, model, goldens, count)
+
+
+def _compare_whole(
+    manifest: Manifest, model: bytes, goldens: dict[str, AnyArray], count: int
+) -> Iterator[str]:
+    stages = manifest["stages"]
+    first = next(stages[name] for name in STAGE_NAMES if stages[name] is not None)["input"]
+    whole = Whole(model, stages, manifest["model"]["input"]["shape"][0])
+    yield from whole.differences(goldens[f"{first}_{index}"] for index in range(count))
+
+
+def _read(manifest: Manifest) -> dict[str, AnyArray]:
+    data = manifest.read(manifest["goldens"]["file"])
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, KeyError) as error:
+        raise PackageError(f"{manifest['goldens']['file']}: not a golden file ({error})") from None
+
+
+def _open(graph: Graph, name: Any, boundary: dict[str, str], engine: str) -> Stage:
+    model = graph.cut(name, [boundary["input"]], [boundary["output"]])
+    if name == "body":
+        return open_body(model, default_settings(engine, available_cores()))
+    return OnnxRuntimeStage(model, 1)
+
+
+def _filled(tensor: AnyArray, manifest: Manifest, name: str) -> AnyArray:
+    """A batch of one repeated to the network's fixed batch, if it has one."""
+    batch = manifest["model"]["input"]["shape"][0]
+    if name == "prelude" or not isinstance(batch, int) or len(tensor) == batch:
+        return tensor
+    return np.repeat(tensor[:1], batch, axis=0)
+
+
+def _distance(got: AnyArray, wanted: AnyArray, *, relative: bool) -> float:
+    if got.shape != wanted.shape:
+        return float("inf")
+    got, wanted = got.astype(np.float64), wanted.astype(np.float64)
+    if not np.isfinite(got).all():
+        return float("inf")
+    if relative:
+        return float(np.linalg.norm(got - wanted) / max(float(np.linalg.norm(wanted)), 1e-12))
+    return float(np.abs(got - wanted).max())

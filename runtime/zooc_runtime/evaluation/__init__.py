@@ -1,0 +1,1 @@
+"""From images and outputs to accuracy."""

@@ -1,0 +1,1 @@
+"""A loaded package: engines, settings, scheduling, results."""

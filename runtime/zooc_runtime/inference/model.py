@@ -1,0 +1,390 @@
+"""A loaded package: images in, classes out."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, cast, overload
+
+import numpy as np
+from PIL import Image
+
+from ..classes import parse_labels, softmax, top_k
+from ..errors import PackageError
+from ..package.manifest import Manifest
+from ..package.stages import Graph
+from ..preprocessing.decode import ImageLike, decode, describe
+from ..preprocessing.nv12 import is_nv12
+from ..preprocessing.vdsp.document import read_vdsp
+from ..preprocessing.vdsp.override import check_override
+from ..support.arrays import AnyArray, F32Array, U8Array
+from .cpu import available_cores, warn_unless_proven
+from .engines import OnnxRuntimeStage, Stage, open_body
+from .prelude import CompiledPrelude, Prelude, VdspPrelude
+from .scheduler import Pipeline
+from .settings import Settings, positive
+from .tuning import choose_settings
+
+__all__ = ["Model", "Prediction", "Result", "open_package"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class: its id, its name (the id as text in a package without labels), its probability."""
+
+    index: int
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What the network says of one image: the best classes, best first, and `float32 [classes]`."""
+
+    topk: tuple[Prediction, ...]
+    probabilities: F32Array
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages as loaded; `prelude` is absent in the tensor form, `postlude` without softmax."""
+
+    prelude: Prelude | None
+    body: Stage
+    postlude: Stage | None
+
+
+class Model:
+    """A package, loaded and checked; all methods may be called from several threads.
+
+    Get one with the package's `load()`.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        stages: Stages,
+        labels: Sequence[str],
+        settings: Settings,
+        max_wait_us: float = 0,
+    ) -> None:
+        self.manifest = manifest
+        self.stages = stages
+        self.labels = tuple(labels)
+        self.settings = settings
+        self.engine = settings.engine
+        self.classes = int(manifest["model"]["classes"])
+        shape = manifest["model"]["input"]["shape"]
+        self.input_size = int(shape[2]), int(shape[3])
+        self.fixed_batch = shape[0] if isinstance(shape[0], int) else None
+        self.batch_size = settings.batch
+        self.topk = int(manifest["postprocess"]["topk"])
+        self.takes_images = stages.prelude is not None
+        self.takes_frames = stages.prelude is not None and is_nv12(stages.prelude.source)
+        self.pipeline = Pipeline(settings.streams, settings.batch, max_wait_us)
+        weakref.finalize(self, self.pipeline.stop).atexit = False
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What was compiled: the manifest's main entries, and the engine in use."""
+        keys = (
+            "name",
+            "version",
+            "zooc",
+            "form",
+            "model",
+            "preprocess",
+            "quantization",
+            "postprocess",
+            "engines",
+        )
+        return {**{key: self.manifest[key] for key in keys}, "engine": self.engine}
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, images: ImageLike, topk: int | None = None, batch_size: int | None = None
+    ) -> Result: ...
+
+    @overload
+    def __call__(
+        self, images: Iterable[ImageLike], topk: int | None = None, batch_size: int | None = None
+    ) -> list[Result]: ...
+
+    def __call__(
+        self, images: ImageLike | Iterable[ImageLike], topk: int | None = None, batch_size: int | None = None
+    ) -> Result | list[Result]:
+        """Classifies one image, or a list of images of any sizes.
+
+        Args:
+            images: a path, the bytes of an image file, a PIL image or `uint8 [H, W, 3]`; or several of them.
+            topk: how many classes to name; the package's own number by default.
+            batch_size: images that go through the network together; `load`'s by default.
+
+        Raises:
+            PackageError: an image cannot be read; the message names it.
+        """
+        results = self._results(self.scores(images, batch_size), self._count(topk))
+        return results[0] if _is_single(images) else results
+
+    def submit(self, image: ImageLike, topk: int | None = None) -> Future[Result]:
+        """Classifies one image in the background; images submitted together share batches.
+
+        An image that cannot be read fails its own future only. A future may be cancelled until its image's
+        turn.
+
+        Raises:
+            PackageError: the model is closed.
+        """
+        return self.pipeline.submit(self, image, self._count(topk))
+
+    @overload
+    def stream(
+        self, images: Iterable[ImageLike], topk: int | None = None, errors: Literal["raise"] = "raise"
+    ) -> Iterator[Result]: ...
+
+    @overload
+    def stream(
+        self, images: Iterable[ImageLike], topk: int | None = None, *, errors: Literal["return"]
+    ) -> Iterator[Result | PackageError]: ...
+
+    def stream(
+        self, images: Iterable[ImageLike], topk: int | None = None, errors: str = "raise"
+    ) -> Iterator[Result] | Iterator[Result | PackageError]:
+        """Classifies any number of images, in order: decoding, network and the reader's work overlap.
+
+        Args:
+            images: read in the calling thread, a few batches ahead of the answers.
+            topk: how many classes to name; the package's own number by default.
+            errors: what an image does that cannot be read: `raise` ends the stream at its place; `return`
+                gives a `PackageError` in its place and goes on.
+
+        Raises:
+            PackageError: an unreadable image, named, at its place; or the model is closed.
+        """
+        if _is_single(images):
+            raise PackageError("stream takes several images; for one call the model, or submit it")
+        if errors not in ("raise", "return"):
+            raise PackageError(f'errors is {errors!r}; give "raise" or "return"')
+        return self.pipeline.stream(self, images, self._count(topk), errors)
+
+    def close(self) -> None:
+        """Ends `submit` and `stream`, and their threads, once what was submitted is answered."""
+        self.pipeline.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """`close`; after an exception what has not begun is cancelled."""
+        self.pipeline.close(cancel=kind is not None)
+
+    def _count(self, topk: int | None) -> int:
+        return self.topk if topk is None else positive("topk", topk)
+
+    def probabilities(
+        self, images: ImageLike | Iterable[ImageLike], batch_size: int | None = None
+    ) -> F32Array:
+        """`float32 [N, classes]`, softmax applied whether or not the graph has it."""
+        scores = self.scores(images, batch_size)
+        return scores if self.stages.postlude is not None else softmax(scores)
+
+    def scores(self, images: ImageLike | Iterable[ImageLike], batch_size: int | None = None) -> F32Array:
+        """`float32 [N, classes]`: the graph's own output, probabilities if it has a softmax, else logits."""
+        several = cast("Iterable[ImageLike]", [images] if _is_single(images) else images)
+        size = self.batch_size if batch_size is None else positive("batch_size", batch_size)
+        parts = []
+        for chunk in _chunks(several, size):
+            logits = self.run_tensor(np.stack([self.pixels(image) for image in chunk]))
+            parts.append(self.finish(logits))
+        return np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
+
+    def pixels(self, image: ImageLike) -> U8Array:
+        """The network's own input for one image: `uint8 [3, h, w]`.
+
+        Raises:
+            PackageError: unreadable or too small; or the package is of the tensor form and takes no images.
+        """
+        return self.prepare(self.decode(image), image)
+
+    def decode(self, image: ImageLike) -> U8Array:
+        """What the prelude takes: `uint8 [H, W, 3]` RGB, or an NV12 frame; the first half of `pixels`."""
+        return decode(image, self._prelude.source)
+
+    def prepare(self, decoded: U8Array, image: ImageLike) -> U8Array:
+        """`uint8 [3, h, w]` of what `decode` made of `image`, which is for messages."""
+        try:
+            return self._prelude.pixels(decoded)
+        except PackageError as error:
+            raise PackageError(f"{describe(image)}: {error}") from None
+
+    @property
+    def _prelude(self) -> Prelude:
+        if self.stages.prelude is None:
+            raise PackageError(
+                f"{self.manifest['name']} was compiled without a preprocess block and takes no images; "
+                "give run_tensor a normalized float32 tensor, or compile it with a preprocess block"
+            )
+        return self.stages.prelude
+
+    def run_tensor(self, tensor: AnyArray) -> F32Array:
+        """The network alone.
+
+        Args:
+            tensor: `uint8 [N, 3, h, w]` pixels as `pixels` gives them; in the tensor form `float32 [N, 3, h,
+                w]`, normalized.
+
+        Returns:
+            Logits, `float32 [N, classes]`.
+
+        Raises:
+            PackageError: another dtype or shape.
+        """
+        wanted = np.dtype(np.uint8 if self.takes_images else np.float32)
+        height, width = self.input_size
+        if not isinstance(tensor, np.ndarray):
+            kind = type(tensor).__name__
+            raise PackageError(
+                f"run_tensor takes {wanted} [N, 3, {height}, {width}], not a {kind}; give a numpy array"
+            )
+        if tensor.dtype != wanted or tensor.ndim != 4 or tensor.shape[1:] != (3, height, width):
+            raise PackageError(
+                f"run_tensor takes {wanted} [N, 3, {height}, {width}], not {tensor.dtype} "
+                f"{list(tensor.shape)}"
+            )
+        tensor = np.ascontiguousarray(tensor)
+        if self.fixed_batch is None:
+            return self._body(tensor) if len(tensor) else np.zeros((0, self.classes), np.float32)
+        parts = [
+            self._padded(tensor[i : i + self.fixed_batch]) for i in range(0, len(tensor), self.fixed_batch)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
+
+    def finish(self, logits: F32Array) -> F32Array:
+        """The postlude on `float32 [N, classes]`; the logits themselves without one."""
+        if self.stages.postlude is None:
+            return logits
+        if self.fixed_batch is None:
+            return np.asarray(self.stages.postlude.run(logits), np.float32)
+        step = self.fixed_batch
+        parts = [
+            self._padded(logits[i : i + step], self.stages.postlude) for i in range(0, len(logits), step)
+        ]
+        return np.concatenate(parts)
+
+    def _body(self, tensor: AnyArray) -> F32Array:
+        return np.asarray(self.stages.body.run(tensor), np.float32)
+
+    def _padded(self, part: AnyArray, stage: Stage | None = None) -> F32Array:
+        """Runs a chunk of at most `fixed_batch` rows, filled up with copies of its last row."""
+        missing = (self.fixed_batch or len(part)) - len(part)
+        full = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+        return np.asarray((stage or self.stages.body).run(full), np.float32)[: len(part)]
+
+    def _results(self, scores: F32Array, count: int) -> list[Result]:
+        return [self.result(row, count) for row in scores]
+
+    def result(self, scores: F32Array, count: int) -> Result:
+        """The best `count` classes by the graph's own output for one image, `float32 [classes]`.
+
+        Not by the probabilities: those of very unlikely classes round to equal numbers.
+        """
+        probabilities = scores if self.stages.postlude is not None else softmax(scores)
+        best = top_k(scores, count)
+        predictions = (Prediction(i, self.label(i), float(probabilities[i])) for i in best)
+        return Result(tuple(predictions), probabilities)
+
+    def label(self, index: int) -> str:
+        """The class's name, or its id as text in a package without labels."""
+        return self.labels[index] if self.labels else str(index)
+
+
+def open_package(
+    directory: str | os.PathLike[str],
+    engine: str = "auto",
+    threads: int | None = None,
+    batch_size: int | None = None,
+    vdsp_params: str | os.PathLike[str] | None = None,
+    max_wait_us: float = 0,
+    streams: int | None = None,
+    hint: str | None = None,
+) -> Model:
+    """Loads the package in `directory` (the folder that holds `manifest.json`).
+
+    Args:
+        directory: the import package's folder.
+        engine: `auto`, `onnxruntime` or `openvino`.
+        threads: threads within a stream; by default the streams share all cores that the process may use.
+        batch_size: images that go through the network together, where the network's batch is free.
+        vdsp_params: a vdsp_params file that replaces the compiled preprocessing.
+        max_wait_us: how long images given to `submit` wait for others to share a batch with, in
+            microseconds, though a stream is free.
+        streams: batches in the network at the same time.
+        hint: `latency` or `throughput`: what to choose the other settings for, as far as they are not given.
+
+    Raises:
+        PackageError: not a package, changed files, an engine that is missing or was not compiled for.
+    """
+    if not 0 <= max_wait_us < float("inf"):
+        raise PackageError(f"max_wait_us is {max_wait_us!r}; microseconds, 0 or more, are wanted")
+    manifest = Manifest(Path(directory).absolute())
+    fixed = manifest["model"]["input"]["shape"][0]
+    batch = batch_size if fixed is None else fixed
+    settings = choose_settings(manifest, available_cores(), engine, hint, streams, threads, batch)
+    manifest.check_files(unless=frozenset({"model.onnx"}))
+    warn_unless_proven(str(manifest["name"]), manifest["quantization"])
+    graph = Graph(manifest.read("model.onnx"))
+    boundaries = manifest["stages"]
+    body = open_body(_cut(graph, boundaries, "body"), settings)
+    postlude = OnnxRuntimeStage(_cut(graph, boundaries, "postlude"), 1) if boundaries["postlude"] else None
+    prelude = _open_prelude(manifest, graph, settings.threads, vdsp_params)
+    labels: tuple[str, ...] = ()
+    if name := manifest["postprocess"]["labels"]:
+        labels = parse_labels(manifest.read(name).decode("utf-8"), int(manifest["model"]["classes"]), name)
+    return Model(manifest, Stages(prelude, body, postlude), labels, settings, max_wait_us)
+
+
+def _open_prelude(
+    manifest: Manifest, graph: Graph, threads: int, vdsp_params: str | os.PathLike[str] | None
+) -> Prelude | None:
+    shape = manifest["model"]["input"]["shape"]
+    size = int(shape[2]), int(shape[3])
+    preprocess = manifest["preprocess"]
+    if manifest["stages"]["prelude"] is None:
+        if vdsp_params is not None:
+            raise PackageError(
+                f"{manifest['name']} was compiled without a preprocess block, so --vdsp_params has "
+                f"nothing to replace"
+            )
+        return None
+    if vdsp_params is not None:
+        params = read_vdsp(vdsp_params, size)
+        check_override(params, preprocess, *size, os.fspath(vdsp_params))
+        return VdspPrelude(params.steps, size, params.source)
+    stage = OnnxRuntimeStage(_cut(graph, manifest["stages"], "prelude"), threads)
+    return CompiledPrelude(stage, preprocess["steps"], size, preprocess.get("source", "rgb"))
+
+
+def _cut(graph: Graph, boundaries: dict[str, Any], stage: Any) -> bytes:
+    return graph.cut(stage, [boundaries[stage]["input"]], [boundaries[stage]["output"]])
+
+
+def _is_single(images: object) -> bool:
+    if isinstance(images, np.ndarray):
+        return images.ndim != 4
+    return isinstance(
+        images, (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)
+    ) or not isinstance(images, Iterable)
+
+
+def _chunks(images: Iterable[ImageLike], size: int) -> Iterator[list[ImageLike]]:
+    source = iter(images)
+    while chunk := list(islice(source, size)):
+        yield chunk

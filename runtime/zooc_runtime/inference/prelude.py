@@ -1,0 +1,69 @@
+"""From a decoded image to the network's pixels: the compiled prelude, or a vdsp file in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ..errors import PackageError
+from ..preprocessing.nv12 import frame_size, is_nv12
+from ..preprocessing.pillow_steps import reference_pixels
+from ..preprocessing.sizes import output_size
+from ..support.arrays import U8Array
+from .engines import Stage
+
+__all__ = ["CompiledPrelude", "Prelude", "VdspPrelude"]
+
+
+class Prelude(Protocol):
+    """`uint8 [H, W, 3]` RGB, or an NV12 frame where `source` says so, to `uint8 [3, h, w]`."""
+
+    source: str
+
+    def pixels(self, image: U8Array) -> U8Array:
+        """Raises PackageError when the image is too small for the preprocessing."""
+        ...
+
+
+class CompiledPrelude:
+    """The prelude of `model.onnx`."""
+
+    def __init__(
+        self, stage: Stage, steps: Sequence[dict[str, Any]], size: tuple[int, int], source: str = "rgb"
+    ) -> None:
+        self.source = source
+        self._stage = stage
+        self._steps = steps
+        self._size = size
+
+    def pixels(self, image: U8Array) -> U8Array:
+        """Runs the stage, after a look at the image's size."""
+        _check_size(self._steps, image, self._size, self.source)
+        result: U8Array = self._stage.run(image)[0]
+        return result
+
+
+class VdspPrelude:
+    """A vdsp file's steps, executed with numpy and Pillow."""
+
+    def __init__(self, steps: Sequence[dict[str, Any]], size: tuple[int, int], source: str = "rgb") -> None:
+        self.source = source
+        self._steps = list(steps)
+        self._size = size
+
+    def pixels(self, image: U8Array) -> U8Array:
+        """Applies the steps."""
+        _check_size(self._steps, image, self._size, self.source)
+        return reference_pixels(image, {"source": self.source, "steps": self._steps})
+
+
+def _check_size(steps: Sequence[dict[str, Any]], image: U8Array, size: tuple[int, int], source: str) -> None:
+    rows, columns = frame_size(image) if is_nv12(source) else image.shape[:2]
+    height, width = output_size(steps, rows, columns)
+    if (height, width) != size:
+        raise PackageError(
+            f"an image of {columns} x {rows} pixels leaves the preprocessing as "
+            f"{width} x {height}, "
+            f"but the network takes {size[1]} x {size[0]}; add a crop or a Resize to both sides to the "
+            f".zoo file"
+        )

@@ -1,0 +1,1 @@
+"""The package's files: manifest, and stages cut out of the graph."""

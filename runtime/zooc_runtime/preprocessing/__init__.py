@@ -1,0 +1,1 @@
+"""Decoding, and preprocessing outside of a graph."""

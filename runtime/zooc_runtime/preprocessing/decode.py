@@ -1,0 +1,142 @@
+"""Decoding: from whatever the caller has to `uint8 [H, W, 3]` RGB, as torchvision's default loader does it.
+
+That loader is `Image.open(file).convert("RGB")`. The EXIF orientation is *not* applied, because networks are
+trained and evaluated without it; rotate such images beforehand if you want it. Of an animation the first
+frame counts; an alpha channel is dropped, not blended.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Union
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import PackageError
+from ..support.arrays import AnyArray, U8Array
+from .nv12 import check_frame, is_nv12
+
+__all__ = ["ImageLike", "decode", "describe"]
+
+ImageLike = Union[str, "os.PathLike[str]", bytes, Image.Image, AnyArray]
+"""One image: a path, the bytes of an image file, a PIL image, or `uint8 [H, W, 3]` RGB."""
+
+
+def decode(image: ImageLike, source: str = "rgb") -> U8Array:
+    """Reads one image.
+
+    Args:
+        image: a path, the bytes of an image file, a PIL image, or a `uint8 [H, W, 3]` RGB array; for NV12
+            a `uint8 [H * 3 / 2, W]` frame and nothing else.
+        source: `rgb`, or one of `nv12.MATRICES`.
+
+    Returns:
+        `uint8 [H, W, 3]`, RGB, C-contiguous; of NV12 the frame as it is.
+
+    Raises:
+        PackageError: not an image, damaged, of a mode that Pillow would clip silently, or an unfit array.
+    """
+    if is_nv12(source):
+        return check_frame(image)
+    if isinstance(image, np.ndarray):
+        return _checked_array(image)
+    if isinstance(image, Image.Image):
+        return _to_rgb(image, "the PIL image", ours=False)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return _decode_bytes(bytes(image), f"the {len(image)} bytes given")
+    if isinstance(image, (str, os.PathLike)):
+        return _decode_file(image)
+    raise PackageError(
+        f"cannot read an image from a {type(image).__name__}; give a path, the bytes of an image file, "
+        "a PIL image or a uint8 array [H, W, 3]"
+    )
+
+
+def describe(image: ImageLike) -> str:
+    """A name for the image in messages: its path, or what it is."""
+    if isinstance(image, (str, os.PathLike)):
+        return os.fspath(image)
+    return f"array {list(image.shape)}" if isinstance(image, np.ndarray) else f"{type(image).__name__} image"
+
+
+def _decode_file(path: str | os.PathLike[str]) -> U8Array:
+    name = os.fspath(path)
+    try:
+        if Path(path).is_dir():
+            raise PackageError(f"{name}: is a folder, not an image; name the files in it")
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise PackageError(f"{name}: no such file; check the path") from None
+    except PermissionError:
+        raise PackageError(f"{name}: permission denied; make the file readable") from None
+    except (OSError, ValueError) as error:
+        raise PackageError(f"{name}: cannot be read ({error}); check the path and the disk") from None
+    return _decode_bytes(data, name)
+
+
+def _decode_bytes(data: bytes, name: str) -> U8Array:
+    if not data:
+        raise PackageError(f"{name}: the file is empty; fetch or export the image again")
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            return _to_rgb(opened, name, ours=True)
+    except PackageError:
+        raise
+    except UnidentifiedImageError:
+        raise PackageError(
+            f"{name}: not an image that Pillow knows; give a JPEG, PNG, BMP, GIF, WebP or TIFF file"
+        ) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PackageError(
+            f"{name}: too many pixels to be a harmless image ({error}); scale it down first"
+        ) from None
+    except Exception as error:  # Pillow's decoders raise whatever they meet in a damaged file
+        raise _damaged(name, error) from None
+
+
+def _to_rgb(image: Image.Image, name: str, *, ours: bool) -> U8Array:
+    if image.mode.startswith("I") or image.mode == "F":
+        raise PackageError(
+            f"{name}: pixels of mode {image.mode} (16 or 32 bits, or float), which a conversion to 8 "
+            f"bits would clip; "
+            "scale them to 8 bits yourself, e.g. (array / 257).round().astype('uint8') for 16 bits"
+        )
+    if isinstance(image.info.get("transparency"), bytes):
+        # Pillow would warn that RGB drops the palette's alpha; dropping it is what training does.
+        image = image if ours else image.copy()
+        del image.info["transparency"]
+    try:
+        image.load()
+        pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # which would copy
+    except Exception as error:  # as above
+        raise _damaged(name, error) from None
+    if pixels.size == 0:
+        raise PackageError(f"{name}: an image without pixels ({image.width} x {image.height}); leave it out")
+    return pixels
+
+
+def _damaged(name: str, error: Exception) -> PackageError:
+    return PackageError(f"{name}: damaged or truncated image ({error}); fetch or export it again")
+
+
+def _checked_array(array: AnyArray) -> U8Array:
+    shape = list(array.shape)
+    if array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8:
+        if array.size == 0:
+            raise PackageError(f"an array {shape} without pixels; leave it out")
+        return np.ascontiguousarray(array)
+    problem = f"an array of dtype {array.dtype} and shape {shape} is not an image; "
+    if array.dtype != np.uint8:
+        remedy = "scale it to 0..255 and convert it with astype('uint8')"
+    elif array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1):
+        remedy = "repeat the grey channel three times"
+    elif array.ndim == 3 and array.shape[0] == 3:
+        remedy = "move the channels to the end with transpose(1, 2, 0)"
+    elif array.ndim == 3 and array.shape[2] == 4:
+        remedy = "drop the alpha channel with [..., :3]"
+    else:
+        remedy = "give one image"
+    raise PackageError(problem + remedy + " (uint8 [H, W, 3], RGB is wanted)")

@@ -1,0 +1,1 @@
+"""Vastai's vdsp_params files."""

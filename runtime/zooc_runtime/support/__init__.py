@@ -1,0 +1,1 @@
+"""Errors at the edge, files, threads, the user's cache."""

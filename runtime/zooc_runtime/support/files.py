@@ -1,0 +1,77 @@
+"""Files that appear whole or not at all, and texts a line an entry."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import PackageError
+
+__all__ = ["PART", "check_listable", "make_folder", "read_lines", "replacing"]
+
+PART = ".part"
+"""Suffix of files being written; one that lies about was left by a run that was killed."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of `path` once the block has ended without an exception.
+
+    Raises:
+        PackageError: the disk or the permissions do not allow it; `path` is then as it was.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        raise PackageError(
+            f"{path}: cannot be written ({error.strerror}); check the folder, the disk and permissions"
+        ) from None
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those around it.
+
+    Raises:
+        PackageError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PackageError(
+            f"{folder}: cannot be created ({error.strerror}); name another folder or check the permissions"
+        ) from None
+
+
+def read_lines(path: str | os.PathLike[str]) -> list[str]:
+    """The lines of a text file without their line ends, UTF-8 with or without a byte order mark.
+
+    Raises:
+        PackageError: it cannot be read.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PackageError(f"{os.fspath(path)}: cannot be read ({error}); check the path") from None
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def check_listable(path: str) -> None:
+    """Raises `PackageError` if a path cannot stand in a text file a line an entry."""
+    if "\n" in path or "\r" in path:
+        raise PackageError(f"{path!r}: a line break in a name cannot stand in a list; rename the file")
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        raise PackageError(
+            f"{path!r}: a name that is not UTF-8 cannot stand in a list; rename the file"
+        ) from None
