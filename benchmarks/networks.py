@@ -21,10 +21,11 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from zooc.calibration.images import pixel_batches
+from zooc.compilation import Compilation, Request
 from zooc.diagnostics.diagnostic import ZoocError
 from zooc.ir.count import macs_of_nodes
 from zooc.ir.session import open_session
-from zooc.pipeline.compile import STAGES, Compilation, Request, run, stage_names
+from zooc.pipeline.compile import STAGES, run, stage_names
 from zooc.support.cache import Cache, default_root
 from zooc.support.progress import Progress
 from zooc.verification.agreement import compare_bodies

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from zooc.diagnostics.diagnostic import ZoocError
 from zooc.inspection.describe import inspect_model
-from zooc.inspection.paths import inspect_path
 from zooc.inspection.render import render
 from zooc.ir.count import count_macs, count_parameters
+from zooc.pipeline.inspect import inspect_path
 
 FLOAT = TensorProto.FLOAT
 

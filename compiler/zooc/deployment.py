@@ -227,7 +227,7 @@ class Preprocess:
     span: Span | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """The form kept in `manifest.json`, which `zooc_runtime.preprocessing.pillow_steps` executes with Pillow.
+        """The form in `manifest.json`, which `zooc_runtime.preprocessing.pillow_steps` executes with Pillow.
 
         Returns:
             `{"source": "rgb", "steps": [{"op": "Resize", "size": 256, ...}, ...], "normalize":

@@ -8,7 +8,8 @@ import numpy as np
 from onnx import numpy_helper
 
 from zooc.calibration.table import format_table
-from zooc.pipeline.compile import Compilation, Request, run
+from zooc.compilation import Compilation, Request
+from zooc.pipeline.compile import run
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 

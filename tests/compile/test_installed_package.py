@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from zooc.pipeline.compile import Compilation, Request, run
+from zooc.compilation import Compilation, Request
+from zooc.pipeline.compile import run
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc.pipeline.compile import Compilation, Request, run
+from zooc.compilation import Compilation, Request
+from zooc.pipeline.compile import run
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc_runtime import PackageError, open_package

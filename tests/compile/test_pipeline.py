@@ -13,7 +13,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from zooc.pipeline.compile import Compilation, Request, run, stage_names
+from zooc.compilation import Compilation, Request
+from zooc.pipeline.compile import run, stage_names
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc.verification.engine_view import float_convolutions

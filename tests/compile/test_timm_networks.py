@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from zooc.cli.summary import print_summary
-from zooc.pipeline.compile import Compilation, Request, run
+from zooc.compilation import Compilation, Request
+from zooc.pipeline.compile import run
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc.verification.engine_view import inspect_optimized

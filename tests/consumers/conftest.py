@@ -17,7 +17,8 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from zooc.pipeline.compile import Compilation, Request, run
+from zooc.compilation import Compilation, Request
+from zooc.pipeline.compile import run
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 

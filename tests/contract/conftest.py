@@ -16,8 +16,9 @@ import pytest
 from onnx import numpy_helper
 
 from zooc.calibration.table import format_table
+from zooc.compilation import Compilation, Request
 from zooc.passes.simplify.simplify import simplify
-from zooc.pipeline.compile import Compilation, Request, run
+from zooc.pipeline.compile import run
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 

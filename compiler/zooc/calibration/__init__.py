@@ -1,1 +1,1 @@
-"""What activations hold on calibration images: histograms, ranges chosen from them, files and tables of both."""
+"""What activations hold on calibration images: histograms, the ranges chosen, files and tables of both."""

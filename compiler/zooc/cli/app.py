@@ -1,7 +1,7 @@
 """The command line: `zooc compile`, `check`, `fmt`, `inspect`, `explain`, `cache`.
 
-Errors are rendered and exit codes chosen in `zooc.cli.error_boundary`. Heavy imports happen inside the commands,
-so that `--help` and `check` start at once.
+Errors are rendered and exit codes chosen in `zooc.cli.error_boundary`. Heavy imports happen inside the
+commands, so that `--help` and `check` start at once.
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ def compile_command(
 
     def work() -> int:
         from zooc.cli.summary import print_summary, summarize
-        from zooc.pipeline.compile import Compilation, Request, run, stage_names
+        from zooc.compilation import Compilation, Request
+        from zooc.pipeline.compile import run, stage_names
         from zooc.support.cache import Cache, default_root
         from zooc.support.progress import make_progress
 
@@ -279,8 +280,8 @@ def inspect_command(
     def work() -> int:
         from rich.console import Console
 
-        from zooc.inspection.paths import inspect_path
         from zooc.inspection.render import render
+        from zooc.pipeline.inspect import inspect_path
 
         inspection = inspect_path(path, variant=variant, overrides=tuple(overrides or ()))
         if output_format is Format.json:

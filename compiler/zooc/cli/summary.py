@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from zooc.compilation import agreement_json
+
 if TYPE_CHECKING:
-    from zooc.pipeline.compile import Compilation
+    from zooc.compilation import Compilation
     from zooc.quantization.layers import FloatKind
 
-__all__ = ["agreement_json", "print_summary", "summarize"]
+__all__ = ["print_summary", "summarize"]
 
 
 def summarize(c: Compilation) -> dict[str, Any]:
@@ -38,17 +40,6 @@ def summarize(c: Compilation) -> dict[str, Any]:
         summary["package"] = str(c.package)
         summary["bytes"] = sum(f.stat().st_size for f in c.package.rglob("*") if f.is_file())
     return summary
-
-
-def agreement_json(c: Compilation) -> dict[str, Any]:
-    """How close int8 is to float, rounded so that it does not depend on the order of additions."""
-    assert c.agreement is not None
-    return {
-        "images": c.images_agreed_on,
-        "sqnr_db": round(min(c.agreement.sqnr_db, 999.0), 2),
-        "cosine": round(c.agreement.cosine, 5),
-        "top1_agreement": round(c.agreement.top1, 4),
-    }
 
 
 def print_summary(c: Compilation, *, quiet: bool) -> None:

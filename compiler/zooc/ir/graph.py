@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from zooc.ir.shapes import inferred_graph
 
-__all__ = ["BodyGraph", "attribute"]
+__all__ = ["BodyGraph", "attribute", "is_clamp_from_zero"]
 
 
 class BodyGraph:
@@ -90,3 +90,18 @@ def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
         if item.name == name:
             return onnx.helper.get_attribute_value(item)
     return default
+
+
+def is_clamp_from_zero(graph: BodyGraph, index: int) -> bool:
+    """Whether a node is `Relu` or `Clip(0, c)`, which a uint8 zero point of 0 performs by itself.
+
+    A Clip's `c` bounds the observed range, so the largest level does not exceed it.
+    """
+    node = graph.nodes[index]
+    if node.op_type == "Relu":
+        return True
+    if node.op_type != "Clip" or len(node.input) < 2 or not node.input[1]:
+        return False
+    low = graph.constant(node.input[1])
+    constant_top = len(node.input) < 3 or not node.input[2] or graph.is_constant(node.input[2])
+    return low is not None and constant_top and low.size == 1 and float(low.reshape(-1)[0]) == 0.0

@@ -37,7 +37,7 @@ _GRAPHS = {
         "input": "image",
         "dtype": "uint8",
         "dims": "height, width, 3",
-        "exactness": "OpenVINO's\npixels are within one grey level. "
+        "exactness": "OpenVINO's\npixels are within two grey levels. "
         "`zooc export-web` makes a page of it that classifies in the browser.",
     },
     "frames": {
@@ -46,7 +46,7 @@ _GRAPHS = {
         "input": "image",
         "dtype": "uint8",
         "dims": "height * 3 / 2, width",
-        "exactness": "OpenVINO's\npixels are within one grey level.",
+        "exactness": "OpenVINO's\npixels are within two grey levels.",
     },
     "tensor": {
         "interface": "`input`, normalized float32 `[batch, 3, height, width]`, to probabilities or logits "

@@ -1,7 +1,7 @@
 """What a package says of itself: the entries of `manifest.json` that the compiler knows.
 
-The hashes of the files are added as they are written (`zooc.package`). No time, no machine and no path outside
-the package is recorded, so the same inputs give the same bytes.
+The hashes of the files are added as they are written (`zooc.package.files`). No time, no machine and no path
+outside the package is recorded, so the same inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import onnxruntime
 import PIL
 
 from zooc import __version__
-from zooc.cli.summary import agreement_json
+from zooc.compilation import agreement_json
 from zooc.ir.count import count_macs
 from zooc.preprocessing.prelude import resample_order_of_pillow
 from zooc.quantization.saturation import saturation_json
 from zooc.verification.goldens import logits_tolerance
 
 if TYPE_CHECKING:
-    from zooc.pipeline.compile import Compilation
+    from zooc.compilation import Compilation
 
 __all__ = ["build_manifest", "stage_boundaries"]
 

@@ -8,14 +8,14 @@ import jinja2
 import PIL
 
 from zooc import __version__
-from zooc.cli.summary import agreement_json
+from zooc.compilation import agreement_json
 from zooc.ir.count import count_macs
 from zooc.quantization.saturation import saturation_json
 from zooc.resources import resource
 
 if TYPE_CHECKING:
+    from zooc.compilation import Compilation
     from zooc.deployment import Normalize, Step
-    from zooc.pipeline.compile import Compilation
 
 __all__ = ["render_report"]
 

@@ -15,10 +15,11 @@ from zooc.accuracy.layer_statistics import compare_layers
 from zooc.accuracy.layer_table import LayerRow, analysis_rows, sort_rows
 from zooc.accuracy.sensitivity import measure_solo
 from zooc.calibration.images import CalibrationImages, pixel_batches
+from zooc.compilation import Compilation, Request
 from zooc.deployment import ImageSet
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error
 from zooc.ir.count import macs_of_nodes
-from zooc.pipeline.compile import Compilation, Request, run
+from zooc.pipeline.compile import run
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc.verification.agreement import Agreement

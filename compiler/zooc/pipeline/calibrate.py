@@ -10,8 +10,9 @@ from zooc.calibration.imported import fit_ranges, read_table
 from zooc.calibration.run import calibration_identity, run_calibration
 from zooc.calibration.shards import Shard
 from zooc.calibration.table import parse_table, table_places
+from zooc.compilation import Compilation, Request
 from zooc.diagnostics.diagnostic import ZoocError, error, warning
-from zooc.pipeline.compile import Compilation, Request, run
+from zooc.pipeline.compile import run
 from zooc.quantization.placement import tensors_to_observe
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +12,19 @@ import numpy.typing as npt
 import onnx
 import PIL
 
-from zooc.accuracy.contract.stage import ContractResult, check_contract_of, hold_contract_of
-from zooc.calibration.activations import Observer
 from zooc.calibration.histogram import Sketches
 from zooc.calibration.images import CalibrationImages, pixel_batches
 from zooc.calibration.imported import load_ranges, read_table, refuse_ranges
-from zooc.calibration.ranges import Ranges, choose_ranges
+from zooc.calibration.ranges import choose_ranges
 from zooc.calibration.run import calibration_identity, run_calibration
-from zooc.consumers.check import CONSUMERS, Consumption, check_consumer
+from zooc.compilation import Compilation
+from zooc.consumers.check import CONSUMERS, check_consumer
 from zooc.deployment import Deployment, Quantize
-from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, warning
+from zooc.diagnostics.diagnostic import ZoocError, warning
 from zooc.frontend.semantics.analyze import load_deployment
 from zooc.ir.stages import assemble, build_postlude
 from zooc.networks.check import network_contradictions
 from zooc.networks.load import load_network
-from zooc.networks.network import Network
 from zooc.package.contents import PackageContents, golden_bytes
 from zooc.package.emit import check_output, emit_package
 from zooc.package.manifest import build_manifest, stage_boundaries
@@ -35,110 +32,26 @@ from zooc.package.report import render_report
 from zooc.passes.legalize.legalize import prepare_body
 from zooc.passes.simplify.pads_of_all_axes import names_of_axes_left
 from zooc.passes.simplify.simplify import simplify
-from zooc.preprocessing.fold_normalization import Folded, fold_normalization
+from zooc.pipeline.contract import check_contract_of, hold_contract_of
+from zooc.preprocessing.fold_normalization import fold_normalization
 from zooc.preprocessing.nv12 import as_image_input
 from zooc.preprocessing.prelude import build_prelude, resample_order_of_pillow
-from zooc.quantization.corrections.apply import correct
-from zooc.quantization.corrections.bias import bias_inputs
+from zooc.quantization.corrections.apply import correct, correction_batches, left_out
 from zooc.quantization.corrections.equalization import equalize
 from zooc.quantization.fp16 import to_fp16
 from zooc.quantization.layers import Quantized
-from zooc.quantization.placement import tensors_to_observe
 from zooc.quantization.qdq import quantize_body
-from zooc.support.cache import Cache
 from zooc.support.memory import keep_freed, release
-from zooc.support.progress import Progress
 from zooc.vastai.export_vdsp import NotExpressible, vdsp_document
-from zooc.verification.agreement import Agreement, compare_bodies
-from zooc.verification.engine_view import FloatLayer, float_convolutions
-from zooc.verification.goldens import Golden, check_against_pillow, logits_tolerance, make_goldens
+from zooc.verification.agreement import compare_bodies
+from zooc.verification.engine_view import float_convolutions
+from zooc.verification.goldens import check_against_pillow, logits_tolerance, make_goldens
 from zooc.verification.whole_graph import check_whole
 
 if TYPE_CHECKING:
-    from zooc.verification.speed import Speed
+    pass
 
-__all__ = ["STAGES", "Compilation", "Request", "run", "stage_names"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks for.
-
-    Attributes:
-        file: the `.zoo` file.
-        output: the package's folder; `None` means `build/NAME`.
-        stop_before: a stage's name, or `None` to run them all.
-        measure: also time the result on this machine, for the report.
-        ranges: a `.calib` file or a table of ranges, in place of calibrating.
-        consumers: other runtimes that must take the graph, of `zooc.consumers.CONSUMERS`.
-        node_modules: the folder from which Node.js looks packages up; by default the current one.
-    """
-
-    file: Path
-    output: Path | None = None
-    variant: str | None = None
-    overrides: tuple[str, ...] = ()
-    force: bool = False
-    stop_before: str | None = None
-    measure: bool = False
-    ranges: Path | None = None
-    consumers: tuple[str, ...] = ()
-    node_modules: Path | None = None
-
-
-@dataclass
-class Compilation:
-    """One compile: the request, and what the stages so far have made."""
-
-    request: Request
-    cache: Cache
-    progress: Progress
-    warnings: list[Diagnostic] = field(default_factory=list)
-    deployment: Deployment = field(init=False)
-    network: Network = field(init=False)
-    float_body: onnx.ModelProto = field(init=False)
-    folded: Folded | None = None
-    prelude: onnx.ModelProto | None = None
-    postlude: onnx.ModelProto | None = None
-    prepared_body: onnx.ModelProto = field(init=False)
-    equalized: tuple[str, ...] = ()
-    images: CalibrationImages | None = None
-    sketches: Sketches | None = None
-    correction_batches: Sequence[npt.NDArray[Any]] | None = None
-    opened: Observer | None = None
-    ranges: Ranges | None = None
-    imported_ranges: bool = False
-    quantized: Quantized | None = None
-    contract: ContractResult | None = None
-    body: onnx.ModelProto = field(init=False)
-    agreement: Agreement | None = None
-    images_agreed_on: int = 0
-    float_nodes: Sequence[FloatLayer] = ()
-    images_compared: int = 0
-    model: bytes = b""
-    goldens: list[Golden] = field(default_factory=list)
-    consumptions: list[Consumption] = field(default_factory=list)
-    speed: Speed | None = None
-    package: Path | None = None
-
-    @property
-    def output(self) -> Path:
-        """Where the package goes."""
-        return self.request.output or Path("build") / self.deployment.package.name
-
-    @cached_property
-    def observed(self) -> list[str]:
-        """The tensors of the prepared body that need a range (int8 only)."""
-        return list(tensors_to_observe(self.prepared_body, self.deployment.quantize))
-
-    def observer(self) -> Observer:
-        """The prepared body, open for calibration and for the correction of biases; opened once."""
-        if self.opened is None:
-            tensors: Sequence[str] = self.observed
-            if "bias" in self.deployment.quantize.corrections:
-                tensors = list(dict.fromkeys([*tensors, *bias_inputs(self.prepared_body)]))
-            self.opened = Observer(self.prepared_body, tensors)
-        return self.opened
+__all__ = ["STAGES", "run", "stage_names"]
 
 
 def run(compilation: Compilation) -> Compilation:
@@ -256,9 +169,13 @@ def quantize_network(c: Compilation) -> None:
 
 def quantize_int8(c: Compilation, quantize: Quantize) -> Quantized:
     """The prepared body in int8; the contract asks again with more in `quantize.keep`."""
-    assert c.ranges is not None
+    assert c.ranges is not None and c.prelude is not None
     quantized = quantize_body(c.prepared_body, c.ranges, quantize)
-    correct(c, quantize, quantized)
+    if c.correction_batches is None:
+        c.correction_batches = correction_batches(quantize, c.images, c.prelude, c.network.batch or 1)
+        if (finding := left_out(quantize, c.correction_batches)) is not None:
+            c.warnings.append(finding)
+    correct(quantize, quantized, c.prepared_body, c.correction_batches, c.observer, c.progress)
     return quantized
 
 

@@ -1,4 +1,4 @@
-"""NV12 frames to RGB, in the fixed point of `zooc_runtime.preprocessing.nv12` (BT.601: OpenCV's, on every pixel)."""
+"""NV12 frames to RGB, in the fixed point of the runtime's `nv12` (BT.601: OpenCV's, on every pixel)."""
 
 from __future__ import annotations
 
@@ -61,6 +61,6 @@ def nv12_to_rgb(g: Builder, frame: Value, source: str) -> tuple[Value, Value]:
     chroma = g.op("Sub", g.cast(chroma, TensorProto.INT32), g.i32(128))
     colour = g.op("MatMul", chroma, g.constant([matrix.cb, matrix.cr], np.int32))
     colour = g.op("Reshape", colour, g.op("Concat", rows, one, columns, one, three, axis=0))
-    pixels = g.op("Clip", g.op("Add", luma, colour), g.i32(0), g.i32((256 << BITS) - 1))
+    pixels = g.op("Clip", g.op("Add", luma, colour), g.i32(0), g.i32(255 << BITS))
     pixels = g.cast(g.op("Div", pixels, g.i32(1 << BITS)), TensorProto.UINT8)
     return g.op("Reshape", pixels, g.op("Concat", size, three, axis=0)), size

@@ -2,9 +2,9 @@
 
 OpenCV computes the position of each output in float32 and weighs its two neighbours with 11 bits. The
 horizontal pass is exact and drops 4 bits, the vertical one drops 16 of each product and rounds the sum by 2
-(`zooc_runtime.preprocessing.opencv_resize` does the same in numpy, and is held to `cv2` itself). OpenCV's shortcuts for equal
-and exactly halved sizes give what this arithmetic gives: with weights of 1024 nothing is dropped before the
-end.
+(the runtime's `opencv_resize` does the same in numpy, and is held to `cv2` itself). OpenCV's shortcuts for
+equal and exactly halved sizes give what this arithmetic gives: with weights of 1024 nothing is dropped before
+the end.
 
 A shift by n bits is `Floor` after a multiplication by `2**-n`. The horizontal sums have 19 bits and are exact
 in float32; the vertical products have 26 and are made in float64.

@@ -177,7 +177,8 @@ def _multiply_in_digits(g: Builder, weight: Value, rows: Value) -> Value:
     high, middle, low = g.ops("Split", planes, outputs=3, num_outputs=3, axis=1)
     total = g.op("Add", g.op("Mul", high, g.i32(256)), middle)
     total = g.op("Add", g.op("Mul", total, g.i32(256)), g.op("Add", low, g.i32(1 << 21)))
-    total = g.cast(g.op("Clip", total, g.i32(0), g.i32((1 << 30) - 1)), TensorProto.UINT32)
+    # The limit is 255 and no fraction: OpenVINO clips in float32, which would round a larger one up to 256.
+    total = g.cast(g.op("Clip", total, g.i32(0), g.i32(255 << 22)), TensorProto.UINT32)
     pixels = g.op("BitShift", total, g.constant(22, np.uint32), direction="RIGHT")
     return g.cast(pixels, TensorProto.UINT8)
 

@@ -10,7 +10,7 @@ import onnx
 
 from zooc.ir.graph import BodyGraph, attribute
 
-__all__ = ["Role", "is_clamp_from_zero", "role_of"]
+__all__ = ["Role", "role_of"]
 
 Role = Literal["compute", "pointwise", "pool", "concat", "pass", "integer", "float"]
 """How a node takes part.
@@ -109,18 +109,3 @@ _SPECIAL: dict[str, Callable[[BodyGraph, int], tuple[Role, str | None]]] = {
     "MaxPool": _max_pool,
     **dict.fromkeys(_POINTWISE, _pointwise),
 }
-
-
-def is_clamp_from_zero(graph: BodyGraph, index: int) -> bool:
-    """Whether a node is `Relu` or `Clip(0, c)`, which a uint8 zero point of 0 performs by itself.
-
-    A Clip's `c` bounds the observed range, so the largest level does not exceed it.
-    """
-    node = graph.nodes[index]
-    if node.op_type == "Relu":
-        return True
-    if node.op_type != "Clip" or len(node.input) < 2 or not node.input[1]:
-        return False
-    low = graph.constant(node.input[1])
-    constant_top = len(node.input) < 3 or not node.input[2] or graph.is_constant(node.input[2])
-    return low is not None and constant_top and low.size == 1 and float(low.reshape(-1)[0]) == 0.0

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import onnx
 
 from zooc.deployment import Quantize
-from zooc.ir.graph import BodyGraph, attribute
+from zooc.ir.graph import BodyGraph, attribute, is_clamp_from_zero
 from zooc.quantization.float_patterns import kept_nodes
-from zooc.quantization.operators import Role, is_clamp_from_zero, role_of
+from zooc.quantization.operators import Role, role_of
 
 __all__ = ["BETWEEN_FLOATS", "NodePlan", "Placement", "operands", "place", "results", "tensors_to_observe"]
 

@@ -24,8 +24,8 @@ from zooc.cli.error_boundary import (
 if TYPE_CHECKING:
     from zooc.calibration.file import Calibration
     from zooc.calibration.ranges import Ranges
+    from zooc.compilation import Compilation
     from zooc.diagnostics.diagnostic import Diagnostic
-    from zooc.pipeline.compile import Compilation
 
 __all__ = ["app"]
 

@@ -1,7 +1,7 @@
 """`zooc npz`, `zooc decode`, `zooc eval`: the packages' own tools, which have but one implementation.
 
-Their options are parsed by `zooc_runtime.commands.tools`, so that both command lines take the same. Here they know no
-package unless `-m` names one, but ImageNet's lists.
+Their options are parsed by `zooc_runtime.commands.tools`, so that both command lines take the same. Here they
+know no package unless `-m` names one, but ImageNet's lists.
 """
 
 from __future__ import annotations

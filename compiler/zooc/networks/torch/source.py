@@ -58,7 +58,7 @@ class TorchSource:
         return export_apart(model, on_progress)[0]
 
     def load_counted(self, model: Model, on_progress: Progress) -> tuple[Network, int]:
-        """The network, and its operations for one image as `zooc.networks.torch.count_operations` counts them."""
+        """The network, and its operations for one image (`zooc.networks.torch.count_operations`)."""
         require_packages(model.source)
         network, operations = export_apart(model, on_progress, count=True)
         return network, operations or 0

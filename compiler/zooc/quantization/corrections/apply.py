@@ -1,53 +1,80 @@
-"""The driver's part of the corrections: which images they are measured on, and when they are applied."""
+"""The corrections that need images: which images they are measured on, and how they are applied."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from zooc.calibration.images import pixel_batches
+import numpy.typing as npt
+import onnx
+
+from zooc.calibration.activations import Observer
+from zooc.calibration.images import CalibrationImages, pixel_batches
 from zooc.deployment import Quantize
-from zooc.diagnostics.diagnostic import warning
+from zooc.diagnostics.diagnostic import Diagnostic, warning
 from zooc.quantization.corrections.adaptive_rounding import round_weights
 from zooc.quantization.corrections.bias import correct_biases
 from zooc.quantization.layers import Quantized
+from zooc.support.progress import Progress
 
-if TYPE_CHECKING:
-    from zooc.pipeline.compile import Compilation
-
-__all__ = ["IMAGES", "correct"]
+__all__ = ["IMAGES", "correct", "correction_batches", "left_out"]
 
 IMAGES = {"bias": 8, "rounding": 64}
 """More change the logits' SQNR by less than two tenths of a decibel."""
 
+Batches = Sequence[npt.NDArray[Any]]
 
-def correct(c: Compilation, quantize: Quantize, quantized: Quantized) -> None:
-    """Applies the corrections that need images to an int8 body, in place."""
-    asked_for = [str(name) for name in quantize.corrections if name in IMAGES]
-    if not asked_for or not _have_images(c, asked_for):
-        return
-    body, batches = c.prepared_body, c.correction_batches
-    assert batches is not None
+
+def correction_batches(
+    quantize: Quantize, images: CalibrationImages | None, prelude: onnx.ModelProto, size: int
+) -> Batches:
+    """The images that the corrections are measured on, in batches of `size`; none without images."""
+    asked_for = _with_images(quantize)
+    if images is None or not asked_for:
+        return []
+    few = images.sample(max(IMAGES[name] for name in asked_for))
+    return list(pixel_batches(prelude, few, size))
+
+
+def left_out(quantize: Quantize, batches: Batches) -> Diagnostic | None:
+    """The warning that corrections were asked for, and no image is at hand (`--ranges`)."""
+    asked_for = _with_images(quantize)
+    if batches or not asked_for:
+        return None
+    names = " and ".join(f"`{name}`" for name in asked_for)
+    message = f"there are no calibration images at hand: left out {names} of `corrections`"
+    hint = "compile where the images are, or write `corrections [equalization]`"
+    return warning("Z0481", message, quantize.span, hint=hint)
+
+
+def correct(
+    quantize: Quantize,
+    quantized: Quantized,
+    body: onnx.ModelProto,
+    batches: Batches,
+    observer: Callable[[], Observer],
+    progress: Progress,
+) -> None:
+    """Apply the corrections that need images to an int8 body, in place.
+
+    Args:
+        quantize: what is asked for.
+        quantized: the body in int8.
+        body: the prepared float body that it was made of.
+        batches: of `correction_batches`; without any nothing happens.
+        observer: opens `body`, where biases are corrected.
+        progress: told about both.
+    """
+    asked_for = _with_images(quantize) if batches else []
     if "rounding" in asked_for:
         layers = sum(layer.weight_scale is not None for layer in quantized.layers)
-        with c.progress.track("rounding weights", layers) as advance:
+        with progress.track("rounding weights", layers) as advance:
             bounded = quantize.target != "vnni"
             round_weights(body, quantized.model, batches, bounded=bounded, on_layer=advance)
     if "bias" in asked_for:
-        with c.progress.track("correcting biases", sum(map(len, batches))) as advance:
-            correct_biases(body, quantized.model, batches, advance, c.observer())
+        with progress.track("correcting biases", sum(map(len, batches))) as advance:
+            correct_biases(body, quantized.model, batches, advance, observer())
 
 
-def _have_images(c: Compilation, asked_for: list[str]) -> bool:
-    """Fills `c.correction_batches`, once; False, with a warning, if there is no usable image (`--ranges`)."""
-    if c.correction_batches is None:
-        c.correction_batches = []
-        if c.images is not None and c.prelude is not None:
-            count = max(IMAGES[name] for name in asked_for)
-            few = c.images.sample(count)
-            c.correction_batches = list(pixel_batches(c.prelude, few, c.network.batch or 1))
-        if not c.correction_batches:
-            left_out = " and ".join(f"`{name}`" for name in asked_for)
-            message = f"there are no calibration images at hand: left out {left_out} of `corrections`"
-            hint = "compile where the images are, or write `corrections [equalization]`"
-            c.warnings.append(warning("Z0481", message, c.deployment.quantize.span, hint=hint))
-    return bool(c.correction_batches)
+def _with_images(quantize: Quantize) -> list[str]:
+    return [str(name) for name in quantize.corrections if name in IMAGES]

@@ -1,7 +1,7 @@
 """Vastai's vdsp_params as steps: a file, or the same keys as arguments of `vdsp(...)`.
 
-What a file means and what is wrong with it is the runtime's knowledge (`zooc_runtime.preprocessing.vdsp.document`); here it becomes
-actions and diagnostics with places.
+What a file means and what is wrong with it is the runtime's knowledge
+(`zooc_runtime.preprocessing.vdsp.document`); here it becomes actions and diagnostics with places.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from zooc.deployment import Requirement
 from zooc_runtime.evaluation.ground_truth import Classes
 
 if TYPE_CHECKING:
-    from zooc.pipeline.compile import Compilation
+    from zooc.compilation import Compilation
     from zooc.quantization.layers import Quantized
 
 __all__ = ["ContractResult", "check_contract_of", "hold_contract_of"]
