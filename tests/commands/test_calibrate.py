@@ -16,7 +16,7 @@ import pytest
 
 from zooc.calibration import images as calibration
 from zooc.calibration.file import Calibration
-from zooc.frontend.semantics.vocabulary import CALIBRATION_METHODS
+from zooc.frontend.syntax.vocabulary import CALIBRATION_METHODS
 
 FILE = "tiny.zoo"
 

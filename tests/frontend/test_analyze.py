@@ -31,8 +31,8 @@ from zooc.diagnostics.diagnostic import Diagnostic, SourceFile
 from zooc.frontend.semantics.analyze import analyze, load_deployment, variant_names
 from zooc.frontend.semantics.blocks.package import name_problem
 from zooc.frontend.semantics.blocks.postprocess import imagenet1k_names
-from zooc.frontend.semantics.vocabulary import BLOCKS, STEPS
 from zooc.frontend.syntax.parser import parse
+from zooc.frontend.syntax.vocabulary import BLOCKS, STEPS
 
 DATA = Path(__file__).parent / "data"
 

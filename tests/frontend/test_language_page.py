@@ -7,9 +7,9 @@ import pytest
 
 from zooc.diagnostics.diagnostic import SourceFile
 from zooc.frontend.semantics.analyze import analyze, variant_names
-from zooc.frontend.semantics.vocabulary import BLOCKS, FUNCTIONS
 from zooc.frontend.syntax.formatter import format_source
 from zooc.frontend.syntax.parser import parse
+from zooc.frontend.syntax.vocabulary import BLOCKS, FUNCTIONS
 from zooc.resources import resource
 
 PAGE = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")

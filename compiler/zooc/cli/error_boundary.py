@@ -11,22 +11,17 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+from zooc.cli.options import Format
 
 if TYPE_CHECKING:
     from zooc.diagnostics.diagnostic import Diagnostic
 
 __all__ = [
-    "Format",
-    "FormatOption",
-    "QuietOption",
-    "SetOption",
-    "VariantOption",
-    "VerboseOption",
     "as_json",
     "guard",
     "open_streams",
@@ -36,31 +31,6 @@ __all__ = [
 
 _BUG = 70
 _INTERRUPTED = 130
-
-
-class Format(str, Enum):
-    """How results and diagnostics are written."""
-
-    human = "human"
-    json = "json"
-
-
-VariantOption = Annotated[
-    str | None, typer.Option("--variant", metavar="NAME", help="Compile this variant of the file.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="NAME=VALUE", help="Override a `let` or a field, e.g. --set size=256. Repeatable."
-    ),
-]
-FormatOption = Annotated[
-    Format, typer.Option("--format", help="json writes one object to standard output, for tools.")
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and the result.")]
-VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Say more; show tracebacks of our own bugs.")
-]
 
 
 def guard(work: Callable[[], int], output_format: Format = Format.human, *, verbose: bool = False) -> None:

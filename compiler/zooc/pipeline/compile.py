@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy.typing as npt
 import onnx
@@ -47,9 +47,6 @@ from zooc.verification.agreement import compare_bodies
 from zooc.verification.engine_view import float_convolutions
 from zooc.verification.goldens import check_against_pillow, logits_tolerance, make_goldens
 from zooc.verification.whole_graph import check_whole
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["STAGES", "run", "stage_names"]
 

@@ -6,7 +6,6 @@ import os
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -15,18 +14,19 @@ from typing import Any, Literal, cast, overload
 import numpy as np
 from PIL import Image
 
-from ..classes import parse_labels, softmax, top_k
+from ..classes import parse_labels, softmax
 from ..errors import PackageError
 from ..package.manifest import Manifest
 from ..package.stages import Graph
-from ..preprocessing.decode import ImageLike, decode, describe
-from ..preprocessing.nv12 import is_nv12
+from ..preprocessing.decode import ImageLike
 from ..preprocessing.vdsp.document import read_vdsp
 from ..preprocessing.vdsp.override import check_override
-from ..support.arrays import AnyArray, F32Array, U8Array
+from ..support.arrays import F32Array
 from .cpu import available_cores, warn_unless_proven
-from .engines import OnnxRuntimeStage, Stage, open_body
+from .engines import OnnxRuntimeStage, open_body
+from .network import Network, Stages
 from .prelude import CompiledPrelude, Prelude, VdspPrelude
+from .results import Prediction, Result
 from .scheduler import Pipeline
 from .settings import Settings, positive
 from .tuning import choose_settings
@@ -34,33 +34,7 @@ from .tuning import choose_settings
 __all__ = ["Model", "Prediction", "Result", "open_package"]
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """One class: its id, its name (the id as text in a package without labels), its probability."""
-
-    index: int
-    label: str
-    probability: float
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What the network says of one image: the best classes, best first, and `float32 [classes]`."""
-
-    topk: tuple[Prediction, ...]
-    probabilities: F32Array
-
-
-@dataclass(frozen=True)
-class Stages:
-    """The stages as loaded; `prelude` is absent in the tensor form, `postlude` without softmax."""
-
-    prelude: Prelude | None
-    body: Stage
-    postlude: Stage | None
-
-
-class Model:
+class Model(Network):
     """A package, loaded and checked; all methods may be called from several threads.
 
     Get one with the package's `load()`.
@@ -74,19 +48,7 @@ class Model:
         settings: Settings,
         max_wait_us: float = 0,
     ) -> None:
-        self.manifest = manifest
-        self.stages = stages
-        self.labels = tuple(labels)
-        self.settings = settings
-        self.engine = settings.engine
-        self.classes = int(manifest["model"]["classes"])
-        shape = manifest["model"]["input"]["shape"]
-        self.input_size = int(shape[2]), int(shape[3])
-        self.fixed_batch = shape[0] if isinstance(shape[0], int) else None
-        self.batch_size = settings.batch
-        self.topk = int(manifest["postprocess"]["topk"])
-        self.takes_images = stages.prelude is not None
-        self.takes_frames = stages.prelude is not None and is_nv12(stages.prelude.source)
+        super().__init__(manifest, stages, labels, settings)
         self.pipeline = Pipeline(settings.streams, settings.batch, max_wait_us)
         weakref.finalize(self, self.pipeline.stop).atexit = False
 
@@ -206,104 +168,8 @@ class Model:
             parts.append(self.finish(logits))
         return np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
 
-    def pixels(self, image: ImageLike) -> U8Array:
-        """The network's own input for one image: `uint8 [3, h, w]`.
-
-        Raises:
-            PackageError: unreadable or too small; or the package is of the tensor form and takes no images.
-        """
-        return self.prepare(self.decode(image), image)
-
-    def decode(self, image: ImageLike) -> U8Array:
-        """What the prelude takes: `uint8 [H, W, 3]` RGB, or an NV12 frame; the first half of `pixels`."""
-        return decode(image, self._prelude.source)
-
-    def prepare(self, decoded: U8Array, image: ImageLike) -> U8Array:
-        """`uint8 [3, h, w]` of what `decode` made of `image`, which is for messages."""
-        try:
-            return self._prelude.pixels(decoded)
-        except PackageError as error:
-            raise PackageError(f"{describe(image)}: {error}") from None
-
-    @property
-    def _prelude(self) -> Prelude:
-        if self.stages.prelude is None:
-            raise PackageError(
-                f"{self.manifest['name']} was compiled without a preprocess block and takes no images; "
-                "give run_tensor a normalized float32 tensor, or compile it with a preprocess block"
-            )
-        return self.stages.prelude
-
-    def run_tensor(self, tensor: AnyArray) -> F32Array:
-        """The network alone.
-
-        Args:
-            tensor: `uint8 [N, 3, h, w]` pixels as `pixels` gives them; in the tensor form `float32 [N, 3, h,
-                w]`, normalized.
-
-        Returns:
-            Logits, `float32 [N, classes]`.
-
-        Raises:
-            PackageError: another dtype or shape.
-        """
-        wanted = np.dtype(np.uint8 if self.takes_images else np.float32)
-        height, width = self.input_size
-        if not isinstance(tensor, np.ndarray):
-            kind = type(tensor).__name__
-            raise PackageError(
-                f"run_tensor takes {wanted} [N, 3, {height}, {width}], not a {kind}; give a numpy array"
-            )
-        if tensor.dtype != wanted or tensor.ndim != 4 or tensor.shape[1:] != (3, height, width):
-            raise PackageError(
-                f"run_tensor takes {wanted} [N, 3, {height}, {width}], not {tensor.dtype} "
-                f"{list(tensor.shape)}"
-            )
-        tensor = np.ascontiguousarray(tensor)
-        if self.fixed_batch is None:
-            return self._body(tensor) if len(tensor) else np.zeros((0, self.classes), np.float32)
-        parts = [
-            self._padded(tensor[i : i + self.fixed_batch]) for i in range(0, len(tensor), self.fixed_batch)
-        ]
-        return np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
-
-    def finish(self, logits: F32Array) -> F32Array:
-        """The postlude on `float32 [N, classes]`; the logits themselves without one."""
-        if self.stages.postlude is None:
-            return logits
-        if self.fixed_batch is None:
-            return np.asarray(self.stages.postlude.run(logits), np.float32)
-        step = self.fixed_batch
-        parts = [
-            self._padded(logits[i : i + step], self.stages.postlude) for i in range(0, len(logits), step)
-        ]
-        return np.concatenate(parts)
-
-    def _body(self, tensor: AnyArray) -> F32Array:
-        return np.asarray(self.stages.body.run(tensor), np.float32)
-
-    def _padded(self, part: AnyArray, stage: Stage | None = None) -> F32Array:
-        """Runs a chunk of at most `fixed_batch` rows, filled up with copies of its last row."""
-        missing = (self.fixed_batch or len(part)) - len(part)
-        full = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
-        return np.asarray((stage or self.stages.body).run(full), np.float32)[: len(part)]
-
     def _results(self, scores: F32Array, count: int) -> list[Result]:
         return [self.result(row, count) for row in scores]
-
-    def result(self, scores: F32Array, count: int) -> Result:
-        """The best `count` classes by the graph's own output for one image, `float32 [classes]`.
-
-        Not by the probabilities: those of very unlikely classes round to equal numbers.
-        """
-        probabilities = scores if self.stages.postlude is not None else softmax(scores)
-        best = top_k(scores, count)
-        predictions = (Prediction(i, self.label(i), float(probabilities[i])) for i in best)
-        return Result(tuple(predictions), probabilities)
-
-    def label(self, index: int) -> str:
-        """The class's name, or its id as text in a package without labels."""
-        return self.labels[index] if self.labels else str(index)
 
 
 def open_package(

@@ -28,7 +28,8 @@ from .cpu import available_cores
 
 if TYPE_CHECKING:
     from ..support.arrays import U8Array
-    from .model import Model, Result
+    from .network import Network
+    from .results import Result
 
 __all__ = ["Pipeline"]
 
@@ -52,7 +53,7 @@ class _Batch:
     Only work to be done refers to the model: idle workers keep none alive.
     """
 
-    model: Model
+    model: Network
     requests: list[_Request]
     open_until: float = -math.inf
     begun: int = 0
@@ -89,7 +90,7 @@ class Pipeline:
         self._closed = False
         self.seconds = dict.fromkeys(("decode", "prelude", "body", "postlude"), 0.0)
 
-    def submit(self, model: Model, image: ImageLike, topk: int) -> Future[Result]:
+    def submit(self, model: Network, image: ImageLike, topk: int) -> Future[Result]:
         """Queues one image; it joins the last one's batch if that is not on its way yet."""
         request = _Request(image, topk)
         with self._changed:
@@ -105,7 +106,7 @@ class Pipeline:
         return request.answer
 
     def stream(
-        self, model: Model, images: Iterable[ImageLike], topk: int, errors: str
+        self, model: Network, images: Iterable[ImageLike], topk: int, errors: str
     ) -> Iterator[Result | PackageError]:
         """The answers in order; reads `images` in this thread, a few batches ahead.
 
@@ -221,7 +222,7 @@ class Pipeline:
             else:
                 request.answer.set_result(outcome)
 
-    def _results(self, model: Model, requests: list[_Request]) -> list[Result]:
+    def _results(self, model: Network, requests: list[_Request]) -> list[Result]:
         tensor = np.stack([request.pixels for request in requests if request.pixels is not None])
         logits = self._timed("body", model.run_tensor, tensor)
         scores = self._timed("postlude", model.finish, logits)

@@ -8,18 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zooc.cli.error_boundary import (
-    Format,
-    FormatOption,
-    QuietOption,
-    SetOption,
-    VariantOption,
-    VerboseOption,
-    as_json,
-    guard,
-    print_json,
-    show,
-)
+from zooc.cli.error_boundary import as_json, guard, print_json, show
+from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
 
 if TYPE_CHECKING:
     from zooc.accuracy.layer_table import LayerRow

@@ -8,18 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from zooc.cli.error_boundary import (
-    Format,
-    FormatOption,
-    QuietOption,
-    SetOption,
-    VariantOption,
-    VerboseOption,
-    as_json,
-    guard,
-    print_json,
-    show,
-)
+from zooc.cli.error_boundary import as_json, guard, print_json, show
+from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
 
 if TYPE_CHECKING:
     from zooc.calibration.file import Calibration

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zooc.cli.error_boundary import Format, FormatOption, QuietOption, VerboseOption, guard, print_json
+from zooc.cli.error_boundary import guard, print_json
+from zooc.cli.options import Format, FormatOption, QuietOption, VerboseOption
 
 if TYPE_CHECKING:
     from zooc.pipeline.compare import Comparison

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from zooc.cli.error_boundary import Format, FormatOption, QuietOption
+from zooc.cli.options import Format, FormatOption, QuietOption
 
 __all__ = ["app"]
 

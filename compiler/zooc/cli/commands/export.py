@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zooc.cli.error_boundary import Format, FormatOption, QuietOption, VerboseOption, guard, print_json
+from zooc.cli.error_boundary import guard, print_json
 from zooc.cli.model_arguments import (
     SourceArgument,
     read_source,
@@ -16,6 +16,7 @@ from zooc.cli.model_arguments import (
     refuse_existing,
     write_file,
 )
+from zooc.cli.options import Format, FormatOption, QuietOption, VerboseOption
 
 if TYPE_CHECKING:
     from zooc.deployment import ModelSource, Weights

@@ -8,17 +8,8 @@ from typing import Annotated
 
 import typer
 
-from zooc.cli.error_boundary import (
-    Format,
-    FormatOption,
-    QuietOption,
-    SetOption,
-    VariantOption,
-    as_json,
-    guard,
-    print_json,
-    show,
-)
+from zooc.cli.error_boundary import as_json, guard, print_json, show
+from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption
 
 __all__ = ["export_vdsp"]
 

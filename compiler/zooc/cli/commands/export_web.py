@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from zooc.cli.error_boundary import Format, FormatOption, QuietOption, guard, print_json
+from zooc.cli.error_boundary import guard, print_json
+from zooc.cli.options import Format, FormatOption, QuietOption
 
 __all__ = ["EPILOG", "export_web"]
 

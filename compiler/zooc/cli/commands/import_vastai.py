@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zooc.cli.error_boundary import Format, FormatOption, QuietOption, as_json, guard, print_json, show
+from zooc.cli.error_boundary import as_json, guard, print_json, show
+from zooc.cli.options import Format, FormatOption, QuietOption
 
 if TYPE_CHECKING:
     from zooc.deployment import ModelSource, Preprocess

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from zooc.cli.error_boundary import Format, FormatOption, QuietOption, guard, print_json
+from zooc.cli.error_boundary import guard, print_json
 from zooc.cli.model_arguments import SourceArgument, read_source, refuse_existing, write_file
+from zooc.cli.options import Format, FormatOption, QuietOption
 from zooc.deployment import ModelSource
 
 __all__ = ["EPILOG", "new"]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from zooc.diagnostics.diagnostic import Diagnostic, Label, Span, error
 from zooc.diagnostics.suggest import did_you_mean
-from zooc.frontend.semantics.vocabulary import FUNCTIONS, RESERVED
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.literals import MAX_INTEGER
+from zooc.frontend.syntax.vocabulary import FUNCTIONS, RESERVED
 
 __all__ = ["Definition", "Scope", "Value", "describe"]
 

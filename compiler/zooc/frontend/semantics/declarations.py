@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from zooc.diagnostics.diagnostic import Diagnostic, Label, Span, error
 from zooc.diagnostics.suggest import all_of, did_you_mean
 from zooc.frontend.semantics.constants import Definition
-from zooc.frontend.semantics.vocabulary import BLOCKS, EXAMPLES, FUNCTIONS, RESERVED
 from zooc.frontend.syntax import ast
+from zooc.frontend.syntax.vocabulary import BLOCKS, EXAMPLES, FUNCTIONS, RESERVED
 
 __all__ = ["Field", "Outline", "Settings", "outline"]
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from zooc.deployment import ImageSet
 from zooc.diagnostics.diagnostic import Span, error
 from zooc.diagnostics.suggest import did_you_mean
-from zooc.frontend.semantics.blocks.model import MAX_SEED
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
 
-__all__ = ["is_images_call", "read_image_set"]
+__all__ = ["MAX_SEED", "is_images_call", "read_image_set"]
+
+MAX_SEED = 2**32 - 1
 
 
 def is_images_call(node: ast.Expr, what: str, example: str, reader: Reader) -> bool:

@@ -9,8 +9,8 @@ from zooc.diagnostics.diagnostic import Diagnostic, Label, error
 from zooc.diagnostics.suggest import did_you_mean
 from zooc.frontend.semantics.constants import Definition
 from zooc.frontend.semantics.declarations import Field, Outline, Settings
-from zooc.frontend.semantics.vocabulary import BLOCKS
 from zooc.frontend.syntax import ast
+from zooc.frontend.syntax.vocabulary import BLOCKS
 
 __all__ = ["apply_overrides", "check_targets"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from zooc.diagnostics.diagnostic import Diagnostic, Label, Span, error, warning
 from zooc.diagnostics.suggest import did_you_mean, either
 from zooc.frontend.semantics.constants import Scope, Value, describe
-from zooc.frontend.semantics.vocabulary import Parameter
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.parser import OVERRIDE_SOURCE
+from zooc.frontend.syntax.vocabulary import Parameter
 
 __all__ = ["Reader", "find_path"]
 

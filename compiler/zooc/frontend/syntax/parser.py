@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from lark import Token, Tree, UnexpectedToken
 
 from zooc.diagnostics.diagnostic import Diagnostic, SourceFile, Span, error
-from zooc.frontend.semantics.vocabulary import BLOCKS
 from zooc.frontend.syntax import ast, literals
 from zooc.frontend.syntax.errors import explain_syntax_error
 from zooc.frontend.syntax.lexer import grammar, span_of, tokenize
 from zooc.frontend.syntax.statements import Body, Piece, group_items
+from zooc.frontend.syntax.vocabulary import BLOCKS
 
 if TYPE_CHECKING:
     Node = Any

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from zooc.diagnostics.diagnostic import Diagnostic, Span, error
-from zooc.frontend.semantics.vocabulary import BLOCKS, STEPS
 from zooc.frontend.syntax import ast
+from zooc.frontend.syntax.vocabulary import BLOCKS, STEPS
 
 __all__ = ["Body", "Piece", "group_entries", "group_items"]
 

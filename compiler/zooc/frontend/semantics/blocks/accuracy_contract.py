@@ -10,8 +10,8 @@ from zooc.diagnostics.diagnostic import Label, error
 from zooc.frontend.semantics.declarations import Field
 from zooc.frontend.semantics.image_set import is_images_call, read_image_set
 from zooc.frontend.semantics.values import Reader
-from zooc.frontend.semantics.vocabulary import EXAMPLES, FUNCTIONS, REQUIRED_LABELS, Parameter
 from zooc.frontend.syntax import ast
+from zooc.frontend.syntax.vocabulary import EXAMPLES, FUNCTIONS, REQUIRED_LABELS, Parameter
 
 __all__ = ["is_dropped", "read_requirement"]
 

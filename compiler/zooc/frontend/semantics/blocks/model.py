@@ -14,18 +14,18 @@ from zooc.deployment import (
 from zooc.diagnostics.diagnostic import Label, error
 from zooc.diagnostics.suggest import did_you_mean, either
 from zooc.frontend.semantics.declarations import Field, Settings
+from zooc.frontend.semantics.image_set import MAX_SEED
 from zooc.frontend.semantics.values import Reader
-from zooc.frontend.semantics.vocabulary import EXAMPLES, FUNCTIONS, SOURCES
 from zooc.frontend.syntax import ast
+from zooc.frontend.syntax.vocabulary import EXAMPLES, FUNCTIONS, SOURCES
 from zooc.support.torch_hub import hub_folder
 
-__all__ = ["MAX_CLASSES", "MAX_SEED", "MAX_SIDE", "read_model"]
+__all__ = ["MAX_CLASSES", "MAX_SIDE", "read_model"]
 
 MAX_SIDE = 8192
 """Longest side in pixels that a network's input or a step's result may have."""
 
 MAX_CLASSES = 1_000_000
-MAX_SEED = 2**32 - 1
 
 
 def read_model(settings: Settings, reader: Reader) -> Model | None:

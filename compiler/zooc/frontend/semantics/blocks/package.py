@@ -11,8 +11,8 @@ from zooc.deployment import Package
 from zooc.diagnostics.diagnostic import Label, Span, error
 from zooc.frontend.semantics.declarations import Field, Settings
 from zooc.frontend.semantics.values import Reader
-from zooc.frontend.semantics.vocabulary import ENGINES
 from zooc.frontend.syntax import ast
+from zooc.frontend.syntax.vocabulary import ENGINES
 
 __all__ = ["name_problem", "read_package"]
 

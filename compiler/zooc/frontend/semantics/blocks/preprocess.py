@@ -30,8 +30,8 @@ from zooc.frontend.semantics.blocks.preprocess_steps import (
 from zooc.frontend.semantics.blocks.vdsp import read_inline_vdsp, read_vdsp
 from zooc.frontend.semantics.declarations import Settings
 from zooc.frontend.semantics.values import Reader
-from zooc.frontend.semantics.vocabulary import MATRICES, PAD_MODES, STEPS
 from zooc.frontend.syntax import ast
+from zooc.frontend.syntax.vocabulary import MATRICES, PAD_MODES, STEPS
 
 __all__ = ["read_preprocess"]
 

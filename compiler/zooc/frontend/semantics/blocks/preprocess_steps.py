@@ -10,8 +10,8 @@ from zooc.frontend.semantics.blocks.image_flow import Action, Pixel
 from zooc.frontend.semantics.blocks.model import MAX_SIDE
 from zooc.frontend.semantics.constants import Value, describe
 from zooc.frontend.semantics.values import Reader
-from zooc.frontend.semantics.vocabulary import INTERPOLATIONS, LIBRARIES
 from zooc.frontend.syntax import ast
+from zooc.frontend.syntax.vocabulary import INTERPOLATIONS, LIBRARIES
 
 __all__ = [
     "Triple",

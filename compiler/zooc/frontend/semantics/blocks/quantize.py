@@ -13,7 +13,8 @@ from zooc.frontend.semantics.blocks.accuracy_contract import is_dropped, read_re
 from zooc.frontend.semantics.declarations import Field, Settings
 from zooc.frontend.semantics.image_set import is_images_call, read_image_set
 from zooc.frontend.semantics.values import Reader
-from zooc.frontend.semantics.vocabulary import (
+from zooc.frontend.syntax import ast
+from zooc.frontend.syntax.vocabulary import (
     ACTIVATIONS,
     BLOCKS,
     CALIBRATION_METHODS,
@@ -25,7 +26,6 @@ from zooc.frontend.semantics.vocabulary import (
     GRANULARITIES,
     TARGETS,
 )
-from zooc.frontend.syntax import ast
 
 __all__ = ["Options", "read_options", "read_quantize", "read_vamc_calibration"]
 

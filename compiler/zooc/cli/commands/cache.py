@@ -1,0 +1,46 @@
+"""`zooc cache`: where exports and calibrations are kept."""
+
+from __future__ import annotations
+
+import typer
+
+from zooc.cli.error_boundary import guard, print_json
+from zooc.cli.options import Format, FormatOption
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Look at or empty the cache of exports and calibrations.")
+
+
+@app.command("info")
+def cache_info(output_format: FormatOption = Format.human) -> None:
+    """Show where the cache is and how large it is."""
+
+    def work() -> int:
+        from zooc.support.cache import Cache, default_root
+
+        root = default_root()
+        size = Cache(root).size()
+        if output_format is Format.json:
+            print_json({"folder": str(root), "bytes": size})
+        else:
+            typer.echo(f"{root}: {size / 1e6:.1f} MB")
+        return 0
+
+    guard(work, output_format)
+
+
+@app.command("clear")
+def cache_clear() -> None:
+    """Empty the cache; the next compile exports and calibrates anew."""
+
+    def work() -> int:
+        from zooc.support.cache import Cache, default_root
+
+        cache = Cache(default_root())
+        size = cache.size()
+        cache.clear()
+        typer.echo(f"removed {size / 1e6:.1f} MB")
+        return 0
+
+    guard(work)

@@ -1,0 +1,135 @@
+"""`zooc compile`: a description into a package."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zooc.cli.error_boundary import as_json, guard, print_json, show
+from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
+
+__all__ = ["EPILOG", "compile_command"]
+
+EPILOG = (
+    "Examples: zooc compile resnest50.zoo · zooc compile net.zoo -o out --variant big --set size=256 "
+    "· zooc compile net.zoo --for web --for openvino"
+)
+
+FileArgument = Annotated[Path, typer.Argument(help="The .zoo file.", show_default=False)]
+
+
+def compile_command(
+    file: FileArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="The package's folder (default: build/NAME).",
+            show_default=False,
+        ),
+    ] = None,
+    variant: VariantOption = None,
+    overrides: SetOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a package that is already there.")] = False,
+    stop_before: Annotated[
+        str | None,
+        typer.Option(
+            "--stop-before",
+            metavar="STAGE",
+            help="Run the stages up to this one and write no package: analyze, load_model, simplify_graph, "
+            "fuse_preprocessing, prepare_for_int8, calibrate_ranges, quantize_network, hold_contract, "
+            "assemble_graph, check_result, emit.",
+        ),
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Also time the result on this machine, for the report.")
+    ] = False,
+    ranges: Annotated[
+        Path | None,
+        typer.Option(
+            "--ranges",
+            metavar="FILE",
+            help="Take the ranges from a .calib file or a table (see zooc calibrate) instead of calibrating.",
+            show_default=False,
+        ),
+    ] = None,
+    consumers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for",
+            metavar="RUNTIME",
+            help="Also try the graph in another runtime, and fail if it does not take it: web "
+            "(onnxruntime-web), node (onnxruntime-node), openvino. Repeatable.",
+        ),
+    ] = None,
+    node_modules: Annotated[
+        Path | None,
+        typer.Option(
+            "--node-modules",
+            metavar="DIR",
+            help="Where Node.js looks for these packages (default: the current folder, and those above).",
+            show_default=False,
+        ),
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
+    output_format: FormatOption = Format.human,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Compile FILE into a package that is ready to install."""
+
+    def work() -> int:
+        from zooc.cli.summary import print_summary, summarize
+        from zooc.compilation import Compilation, Request
+        from zooc.pipeline.compile import run, stage_names
+        from zooc.support.cache import Cache, default_root
+        from zooc.support.progress import make_progress
+
+        if stop_before is not None and stop_before not in stage_names():
+            raise typer.BadParameter(
+                f"{stop_before!r} is no stage; the stages are {', '.join(stage_names())}",
+                param_hint="--stop-before",
+            )
+        wanted = tuple(dict.fromkeys(consumers or ()))
+        for consumer in wanted:
+            _check_consumer_name(consumer)
+        if node_modules is not None and not node_modules.is_dir():
+            raise typer.BadParameter(f"there is no folder {str(node_modules)!r}", param_hint="--node-modules")
+        place = output and Path(os.path.expanduser(output))  # noqa: PTH111 - an unknown ~user stays as it is
+        request = Request(
+            file=file,
+            output=place,
+            variant=variant,
+            overrides=tuple(overrides or ()),
+            force=force,
+            stop_before=stop_before,
+            measure=measure,
+            ranges=ranges,
+            consumers=wanted,
+            node_modules=node_modules,
+        )
+        progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
+        compilation = Compilation(request, Cache(None if no_cache else default_root()), progress)
+        run(compilation)
+        if output_format is Format.json:
+            print_json({"ok": True, **summarize(compilation), "diagnostics": as_json(compilation.warnings)})
+        else:
+            show(compilation.warnings)
+            print_summary(compilation, quiet=quiet)
+        return 0
+
+    guard(work, output_format, verbose=verbose)
+
+
+def _check_consumer_name(name: str) -> None:
+    from zooc.consumers.check import CONSUMERS
+    from zooc.diagnostics.suggest import did_you_mean
+
+    if name not in CONSUMERS:
+        advice = did_you_mean(name, CONSUMERS) or f"known are {', '.join(CONSUMERS)}"
+        raise typer.BadParameter(f"{name!r} is no runtime; {advice}", param_hint="--for")

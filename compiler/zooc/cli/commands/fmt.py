@@ -1,0 +1,61 @@
+"""`zooc fmt`: the standard layout of descriptions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zooc.cli.error_boundary import guard
+from zooc.cli.options import QuietOption
+
+__all__ = ["EPILOG", "fmt"]
+
+EPILOG = "Examples: zooc fmt resnest50.zoo · zooc fmt --check *.zoo (for pre-commit)"
+
+
+def fmt(
+    files: Annotated[list[Path], typer.Argument(help="The .zoo files.", show_default=False)],
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit 1 if a file would change.")
+    ] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Format FILES in place, comments kept."""
+
+    def work() -> int:
+        changed = [file for file in files if _format_file(file, write=not check_only)]
+        if not quiet:
+            for file in changed:
+                typer.echo(f"{'would reformat' if check_only else 'reformatted'} {file}")
+        return 1 if changed and check_only else 0
+
+    guard(work)
+
+
+def _format_file(file: Path, *, write: bool) -> bool:
+    """Whether the standard layout differs; with `write` the file gets it, in one step."""
+    from zooc.diagnostics.diagnostic import ZoocError, error
+    from zooc.frontend.syntax.formatter import format_source
+    from zooc.frontend.syntax.source import read_source
+
+    source, diagnostics = read_source(file)
+    if source is None:
+        raise ZoocError(*diagnostics)
+    formatted = format_source(source.text, source.name)
+    if formatted == source.text or not write:
+        return formatted != source.text
+    scratch = file.with_name(f".{file.name}.zooc-fmt")
+    try:
+        scratch.write_text(formatted, "utf-8", newline="")
+        scratch.chmod(file.stat().st_mode & 0o7777)
+        scratch.replace(file)
+    except OSError as problem:
+        scratch.unlink(missing_ok=True)
+        raise ZoocError(
+            error(
+                "Z0702", f"cannot write {file}: {problem.strerror}", hint="check its permissions and the disk"
+            )
+        ) from None
+    return True

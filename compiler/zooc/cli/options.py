@@ -1,0 +1,35 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+__all__ = ["Format", "FormatOption", "QuietOption", "SetOption", "VariantOption", "VerboseOption"]
+
+
+class Format(str, Enum):
+    """How results and diagnostics are written."""
+
+    human = "human"
+    json = "json"
+
+
+VariantOption = Annotated[
+    str | None, typer.Option("--variant", metavar="NAME", help="Compile this variant of the file.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Override a `let` or a field, e.g. --set size=256. Repeatable."
+    ),
+]
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="json writes one object to standard output, for tools.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and the result.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say more; show tracebacks of our own bugs.")
+]
