@@ -47,10 +47,11 @@ demo: $(VENV)/.demo  ## Compile, run, evaluate and benchmark the embedded exampl
 test: $(VENV)/.dev $(VENV)/.npm lint  ## Run the linters and all tests, slow ones too
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-lint: $(VENV)/.dev  ## Ruff and mypy
+lint: $(VENV)/.dev  ## Ruff, mypy, and what may import what
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev  ## Time the prelude against Pillow
 	$(BIN)/python benchmarks/prelude.py

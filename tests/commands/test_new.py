@@ -179,7 +179,7 @@ def test_the_librarys_own_configuration_is_written(source, size, steps):
 @pytest.mark.slow
 def test_every_torchvision_classifier_has_a_recipe():
     pytest.importorskip("torchvision")
-    from zooc.networks.torch.torchvision import classifiers
+    from zooc.networks.torch.models.torchvision import classifiers
 
     names = classifiers()
     assert {"wide_resnet50_2", "wide_resnet101_2", "vit_b_16"} <= set(names)

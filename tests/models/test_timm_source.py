@@ -82,7 +82,7 @@ def cache(tmp_path_factory):
 def state():
     """A state dict that fits the model, with weights unlike `random(seed=0)`."""
     pytest.importorskip("timm")
-    from zooc.networks.torch import timm as timm_model
+    from zooc.networks.torch.models import timm_model
 
     return timm_model.create(describe(RandomWeights(5))).module.state_dict()
 

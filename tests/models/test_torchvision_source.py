@@ -26,7 +26,7 @@ def describe(name, weights=None, *, size=64, classes=1000, channels=3):
 
 
 def create(model):
-    from zooc.networks.torch import torchvision as torchvision_model
+    from zooc.networks.torch.models import torchvision_model
 
     return torchvision_model.create(model)
 
@@ -50,7 +50,7 @@ def checkpoints(tmp_path, monkeypatch):
 
 def test_every_classifier_is_created_and_gives_scores_at_its_own_size(monkeypatch):
     from zooc.networks.recipes.find import find_recipe
-    from zooc.networks.torch.torchvision import classifiers
+    from zooc.networks.torch.models.torchvision import classifiers
 
     monkeypatch.setattr("zooc.networks.torch.load_weights.fill_randomly", lambda _module, _seed: None)
     # RegNets compute their widths with tensors: they cannot be made without numbers, so one must do.

@@ -9,7 +9,7 @@ from typing import Any
 
 from zooc.deployment import CenterCrop, ModelSource, Normalize, Preprocess, Resize
 from zooc.networks.recipes.recipe import Recipe, no_recipe
-from zooc.networks.torch.timm import check_name
+from zooc.networks.torch.models.timm import check_name
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zooc.deployment import CenterCrop, ModelSource, Normalize, Preprocess, Resize
 from zooc.networks.recipes.recipe import Recipe
-from zooc.networks.torch.torchvision import published_weights
+from zooc.networks.torch.models.torchvision import published_weights
 
 __all__ = ["torchvision_recipe"]
 

@@ -96,11 +96,11 @@ def export_here(model: Model, count: bool, on_progress: Progress) -> tuple[Netwo
     kind = model.source.kind
     on_progress(f"importing torch and {_LIBRARIES[kind]}")
     if kind == "timm":
-        from zooc.networks.torch.timm import create
+        from zooc.networks.torch.models.timm import create
     elif kind == "torchvision":
-        from zooc.networks.torch.torchvision import create
+        from zooc.networks.torch.models.torchvision import create
     else:
-        from zooc.networks.torch.official import create
+        from zooc.networks.torch.models.official import create
     from zooc.networks.torch.export import export_module
 
     name = f"{kind}.{model.source.name}"

@@ -9,8 +9,8 @@ from torch import nn
 from zooc.deployment import Model
 from zooc.networks.torch.download import fetch_state
 from zooc.networks.torch.errors import check_published_classes, no_download, uncreatable, unknown_official
-from zooc.networks.torch.iresnet import DEPTHS, IResNet
 from zooc.networks.torch.load_weights import Created, State, give_weights
+from zooc.networks.torch.models.iresnet import DEPTHS, IResNet
 from zooc.networks.torch.official_names import OFFICIAL, RESNEST
 from zooc.networks.torch.state_dict import fit_weights
 
@@ -54,7 +54,7 @@ def create(model: Model) -> Created:
 
 
 def _resnest(model: Model, classes: int) -> Any:
-    from zooc.networks.torch.timm import new_module
+    from zooc.networks.torch.models.timm import new_module
 
     return new_module(model, RESNEST[model.source.name].timm, classes)
 
