@@ -12,8 +12,8 @@ import numpy.typing as npt
 import onnx
 
 from zooc.accuracy.contract.revert_layers import ContractResult
-from zooc.calibration.activations import Observer
-from zooc.calibration.histogram import Sketches
+from zooc.calibration.activations import ActivationReader
+from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.images import CalibrationImages
 from zooc.calibration.ranges import Ranges
 from zooc.consumers.check import Consumption
@@ -80,9 +80,9 @@ class Compilation:
     prepared_body: onnx.ModelProto = field(init=False)
     equalized: tuple[str, ...] = ()
     images: CalibrationImages | None = None
-    sketches: Sketches | None = None
+    sketches: ActivationHistograms | None = None
     correction_batches: Sequence[npt.NDArray[Any]] | None = None
-    opened: Observer | None = None
+    opened: ActivationReader | None = None
     ranges: Ranges | None = None
     imported_ranges: bool = False
     quantized: Quantized | None = None
@@ -108,13 +108,13 @@ class Compilation:
         """The tensors of the prepared body that need a range (int8 only)."""
         return list(tensors_to_observe(self.prepared_body, self.deployment.quantize))
 
-    def observer(self) -> Observer:
+    def observer(self) -> ActivationReader:
         """The prepared body, open for calibration and for the correction of biases; opened once."""
         if self.opened is None:
             tensors: Sequence[str] = self.observed
             if "bias" in self.deployment.quantize.corrections:
                 tensors = list(dict.fromkeys([*tensors, *bias_inputs(self.prepared_body)]))
-            self.opened = Observer(self.prepared_body, tensors)
+            self.opened = ActivationReader(self.prepared_body, tensors)
         return self.opened
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from zooc.accuracy.dequantized_reference import strip_rounding
+from zooc.accuracy.dequantized_reference import dequantized_reference
 from zooc.accuracy.integer_graph import IntegerGraph
 from zooc.accuracy.layer_statistics import compare_layers
 from zooc.accuracy.sensitivity import quantize_alone
@@ -112,7 +112,7 @@ def test_a_package_is_held_against_its_own_integer_weights(package: Path, digits
 
 
 def test_without_rounding_the_reference_is_float(quantized: Any) -> None:
-    stripped = strip_rounding(IntegerGraph(quantized.body))
+    stripped = dequantized_reference(IntegerGraph(quantized.body))
     operators = {node.op_type for node in stripped.graph.node}
     assert not operators & {"QuantizeLinear", "DequantizeLinear"}
     image = batches(quantized, 1)[0]

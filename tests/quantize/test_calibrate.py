@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from zooc.calibration.histogram import Sketches
+from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.ranges import choose_ranges
 from zooc.calibration.run import calibrate
 from zooc.deployment import CalibrationMethod, Quantize
@@ -61,7 +61,7 @@ def test_a_float_input_can_be_observed_itself() -> None:
 def test_an_interrupted_run_continues_where_it_stopped(body, net) -> None:
     images = net().images(5)
     whole = calibrate(body, ([i] for i in images[:, None][:, 0]), ["act_out"], threads=1)
-    kept = Sketches(["act_out"])
+    kept = ActivationHistograms(["act_out"])
 
     def interrupted():
         yield from ([i] for i in images[:3])
@@ -81,7 +81,7 @@ def test_any_split_and_order_on_any_number_of_threads_gives_the_same_bits(
 ) -> None:
     images, tensors = net().images(7), ["act_out", "pool_out"]
     whole = calibrate(body, [images[i : i + 1] for i in range(7)], tensors, threads=1)
-    merged = Sketches(tensors)
+    merged = ActivationHistograms(tensors)
     for shard in set(shard_of):
         mine = [images[i : i + 1] for i in order if shard_of[i] == shard]
         merged.merge(calibrate(body, mine, tensors, threads=threads))
@@ -116,8 +116,8 @@ def test_activations_so_large_that_few_fit_are_observed_by_fewer_threads(body, n
 
 
 def test_a_failure_in_the_midst_of_a_batch_leaves_whole_batches_only(body, net, monkeypatch) -> None:
-    images, kept = net().images(4), Sketches(["act_out", "pool_out"])
-    update = Sketches.update
+    images, kept = net().images(4), ActivationHistograms(["act_out", "pool_out"])
+    update = ActivationHistograms.update
     calls = []
 
     def failing(self, tensor, values):
@@ -126,7 +126,7 @@ def test_a_failure_in_the_midst_of_a_batch_leaves_whole_batches_only(body, net, 
             raise MemoryError
         update(self, tensor, values)
 
-    monkeypatch.setattr(Sketches, "update", failing)
+    monkeypatch.setattr(ActivationHistograms, "update", failing)
     with pytest.raises(MemoryError):
         calibrate(body, [i[None] for i in images], list(kept), into=kept, threads=1)
     assert kept["act_out"].seen == kept.images * 4 * 16 * 16
@@ -140,7 +140,7 @@ def test_no_images_is_an_error(body) -> None:
 
 def test_sketches_of_other_tensors_cannot_be_continued(body, net) -> None:
     with pytest.raises(ZoocError, match="Z0415"):
-        calibrate(body, [net().images(1)], ["act_out"], into=Sketches(["other"]))
+        calibrate(body, [net().images(1)], ["act_out"], into=ActivationHistograms(["other"]))
 
 
 def test_nan_activations_are_named_and_no_thread_stays_behind(net) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zooc.passes.legalize.legalize import prepare_body
+from zooc.passes.legalize.legalize import legalize
 from zooc.quantization.layers import Quantized
 
 
@@ -31,7 +31,7 @@ def matrix(n, name: str) -> str:
 def transformer(net, quantized) -> Quantized:
     n = net()
     attention(n)
-    return quantized(prepare_body(n.model()), n.images())
+    return quantized(legalize(n.model()), n.images())
 
 
 def test_products_with_weights_are_integer_and_products_of_activations_are_not(transformer) -> None:
@@ -60,4 +60,4 @@ def test_what_only_stands_between_comes_last(transformer) -> None:
 def test_an_integer_network_has_no_float_kinds(net, quantized) -> None:
     n = net()
     n.head(n.add("Relu", n.conv(n.begin(), 3, 8, name="stem"), name="act"), 8)
-    assert quantized(prepare_body(n.model()), n.images()).float_kinds() == []
+    assert quantized(legalize(n.model()), n.images()).float_kinds() == []

@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 from onnx import helper
 
-from zooc.calibration.activations import Observer
+from zooc.calibration.activations import ActivationReader
 
 TENSORS = ["pixels", "act_out", "flat_out", "logits"]
 
@@ -37,7 +37,7 @@ def plain_values(body: onnx.ModelProto, batch: np.ndarray) -> dict[str, np.ndarr
 
 
 def test_values_are_those_of_a_session_of_its_own_for_every_batch(body, net) -> None:
-    observe = Observer(body, TENSORS)
+    observe = ActivationReader(body, TENSORS)
     images = net().images(12)
     for batch in (*images[:4, None], images[4:6], images[6:7], images[7:9], images[9:]):
         with observe(batch) as values:
@@ -47,7 +47,7 @@ def test_values_are_those_of_a_session_of_its_own_for_every_batch(body, net) -> 
 
 
 def test_memory_serves_again_once_it_is_free_and_not_before(body, net) -> None:
-    observe, images = Observer(body, TENSORS), net().images(3)
+    observe, images = ActivationReader(body, TENSORS), net().images(3)
     with observe(images[:1]) as first:
         place, kept = first["act_out"].ctypes.data, first["act_out"].copy()
         with observe(images[1:2]) as second:
@@ -61,7 +61,7 @@ def test_memory_serves_again_once_it_is_free_and_not_before(body, net) -> None:
 
 
 def test_several_threads_do_not_disturb_each_other(body, net) -> None:
-    observe, images = Observer(body, TENSORS), net().images(16)
+    observe, images = ActivationReader(body, TENSORS), net().images(16)
     expected = [plain_values(body, images[i : i + 1])["act_out"] for i in range(16)]
 
     def equal(turn: int) -> bool:

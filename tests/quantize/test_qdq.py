@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 from zooc.deployment import CalibrationMethod, Quantize
 from zooc.diagnostics.diagnostic import SourceFile, Span, ZoocError
-from zooc.passes.legalize.legalize import prepare_body
+from zooc.passes.legalize.legalize import legalize
 from zooc.quantization.placement import tensors_to_observe
 from zooc.quantization.qdq import quantize_body
 from zooc.verification.agreement import sqnr_db
@@ -150,7 +150,7 @@ def test_int8_is_close_to_float_and_prepared_convolutions_are_integer(
     built, run, quantized, prepared: bool
 ) -> None:
     body, images = built.model(), built.images(16)
-    result = quantized(prepare_body(body) if prepared else body, images)
+    result = quantized(legalize(body) if prepared else body, images)
     fresh = built.images(16, seed=7)
     reference = run(body, fresh)
     assert sqnr_db(reference, run(result.model, fresh)) > 25
@@ -162,7 +162,7 @@ def test_int8_is_close_to_float_and_prepared_convolutions_are_integer(
 def test_prepared_networks_have_no_float_islands(net, quantized, build) -> None:
     n = net()
     build(n)
-    result = quantized(prepare_body(n.model()), n.images())
+    result = quantized(legalize(n.model()), n.images())
     found = inspect_optimized(result.model.SerializeToString())
     assert found.floating == 0
     assert found.conversions == 0
@@ -175,7 +175,7 @@ def test_rewrites_keep_the_function(net, run, build) -> None:
     build(n)
     body, images = n.model(), n.images(4)
     before = body.SerializeToString()
-    prepared = prepare_body(body)
+    prepared = legalize(body)
     onnx.checker.check_model(prepared, full_check=True)
     np.testing.assert_allclose(run(prepared, images), run(body, images), atol=2e-4, rtol=1e-4)
     assert body.SerializeToString() == before
@@ -184,7 +184,7 @@ def test_rewrites_keep_the_function(net, run, build) -> None:
 def test_split_attention_becomes_a_sigmoid_and_an_addition(net) -> None:
     n = net()
     split_attention(n)
-    after = [node.op_type for node in prepare_body(n.model()).graph.node]
+    after = [node.op_type for node in legalize(n.model()).graph.node]
     assert not {"Softmax", "ReduceSum", "ReduceMean", "Transpose", "Reshape"} & set(after)
     assert after.count("Add") == after.count("Sigmoid") == 1
     assert after.count("Split") == after.count("Mul") == 2  # a Mul of everything would draw the sigmoid in
@@ -194,7 +194,7 @@ def test_split_attention_becomes_a_sigmoid_and_an_addition(net) -> None:
 def test_groups_that_slices_do_not_cut_become_a_convolution_a_slice(net, groups: int, of_each) -> None:
     n = net()
     split_attention(n, groups)  # of four groups, the two narrow ones of a slice are joined
-    nodes = [node for node in prepare_body(n.model()).graph.node if node.name.startswith("conv/Conv")]
+    nodes = [node for node in legalize(n.model()).graph.node if node.name.startswith("conv/Conv")]
     convolutions = [node for node in nodes if node.op_type == "Conv"]
     assert [next(a.i for a in node.attribute if a.name == "group") for node in convolutions] == of_each
     names = ["conv/Conv"] if groups == 1 else ["conv/Conv#0", "conv/Conv#1"]
@@ -220,7 +220,7 @@ def test_slices_of_unlike_width_stay_in_groups(net, run) -> None:
 
 def assert_groups_stay(n, run) -> None:
     body, images = n.model(), n.images(4)
-    prepared, expected = prepare_body(body), run(body, images)
+    prepared, expected = legalize(body), run(body, images)
     assert "conv/Conv" in {node.name for node in prepared.graph.node}
     np.testing.assert_allclose(run(prepared, images), expected, atol=1e-5 * np.abs(expected).max())
 
@@ -237,7 +237,7 @@ def assert_groups_stay(n, run) -> None:
 def test_a_convolution_that_became_several_is_kept_by_its_name(net, quantized, pattern, kept) -> None:
     n = net()
     radix_in_groups(n)
-    result = quantized(prepare_body(n.model()), n.images(), replace(INT8, keep=(pattern,)))
+    result = quantized(legalize(n.model()), n.images(), replace(INT8, keep=(pattern,)))
     assert {r.name for r in result.layers if r.dtype == "float" and "/Conv" in r.name} == kept
 
 
@@ -254,7 +254,7 @@ def test_average_pools_with_a_varying_divisor_stay(net, ceil_mode: int) -> None:
         ceil_mode=ceil_mode,
     )
     n.head(x, 4)
-    assert "AveragePool" in [node.op_type for node in prepare_body(n.model()).graph.node]
+    assert "AveragePool" in [node.op_type for node in legalize(n.model()).graph.node]
 
 
 def test_the_first_convolution_eats_uint8(net, quantized) -> None:
@@ -282,7 +282,7 @@ def test_only_fused_outputs_are_observed_each_once(net) -> None:
     n = net()
     residual(n)
     acts = ["stem_act_out", "block.act_out", "block.conv2_out", "block.out_out"]
-    assert tensors_to_observe(prepare_body(n.model()), INT8) == [*acts, "pool_out/pooled"]
+    assert tensors_to_observe(legalize(n.model()), INT8) == [*acts, "pool_out/pooled"]
     assert tensors_to_observe(n.model(), replace(INT8, dtype="fp32")) == []
 
 
@@ -322,7 +322,7 @@ def test_the_same_input_gives_the_same_bytes_and_leaves_the_body_alone(net, quan
     split_attention(n)
     body = n.model()
     before = body.SerializeToString()
-    results = [quantized(prepare_body(body), n.images()).model.SerializeToString() for _ in range(2)]
+    results = [quantized(legalize(body), n.images()).model.SerializeToString() for _ in range(2)]
     assert results[0] == results[1]
     assert body.SerializeToString() == before
 

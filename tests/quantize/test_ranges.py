@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zooc.calibration.histogram import Sketches
+from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.ranges import choose_ranges, percentile_range, symmetric
 from zooc.deployment import CalibrationMethod
 
@@ -17,13 +17,13 @@ METHODS = [
 
 
 def range_of(values: np.ndarray, method: CalibrationMethod) -> tuple[float, float]:
-    sketches = Sketches(["x"])
+    sketches = ActivationHistograms(["x"])
     sketches.update("x", values.astype(np.float32))
     return choose_ranges(sketches, method)["x"]
 
 
 def percentiles_of(values: np.ndarray, percentile: float) -> tuple[float, float]:
-    sketches = Sketches(["x"])
+    sketches = ActivationHistograms(["x"])
     sketches.update("x", values.astype(np.float32))
     return percentile_range(sketches["x"], percentile)
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from zooc.passes.legalize.legalize import prepare_body
+from zooc.passes.legalize.legalize import legalize
 from zooc.verification.agreement import sqnr_db
 from zooc.verification.engine_view import inspect_optimized
 
@@ -68,7 +68,7 @@ def test_rewritten_networks_compute_the_same_and_are_integer_throughout(net, run
     n = net()
     build(n)
     body, images = n.model(), n.images(8)
-    prepared = prepare_body(body)
+    prepared = legalize(body)
     np.testing.assert_allclose(run(prepared, images), run(body, images), atol=2e-4, rtol=1e-4)
     result = quantized(prepared, images)
     assert sqnr_db(run(body, images), run(result.model, images)) > 28
@@ -84,7 +84,7 @@ def operators(model: onnx.ModelProto) -> Counter[str]:
 def test_a_gate_behind_a_convolution_costs_one_clip(net) -> None:
     n = net()
     hard_excite(n)
-    before, after = operators(n.model()), operators(prepare_body(n.model()))
+    before, after = operators(n.model()), operators(legalize(n.model()))
     assert after - before == {"Clip": 1, "GlobalAveragePool": 1, "Flatten": 1}
     assert before - after == {"HardSigmoid": 1, "ReduceMean": 1}
 
@@ -92,7 +92,7 @@ def test_a_gate_behind_a_convolution_costs_one_clip(net) -> None:
 def test_a_convolution_takes_in_the_factor_of_a_hard_swish(net) -> None:
     n = net()
     hard_swish(n)
-    assert operators(prepare_body(n.model()))["Mul"] == 2
+    assert operators(legalize(n.model()))["Mul"] == 2
 
 
 def test_gates_of_tokens_stay(net) -> None:
@@ -100,7 +100,7 @@ def test_gates_of_tokens_stay(net) -> None:
     x = n.add("Reshape", stem(n), n.store("tokens", [-1, 16, 256], np.int64), name="flat")
     x = n.add("HardSwish", x, name="act")
     n.finish(n.add("ReduceMean", x, n.store("axes", [2], np.int64), name="mean", keepdims=0))
-    assert operators(prepare_body(n.model()))["HardSwish"] == 1
+    assert operators(legalize(n.model()))["HardSwish"] == 1
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_groups_are_joined_up_to_sixteen_channels(net, run, channels, groups, ex
     n = net()
     x = n.conv(n.conv(n.begin(), 3, channels, name="stem"), channels, channels, name="conv", groups=groups)
     n.head(x, channels)
-    prepared = prepare_body(n.model())
+    prepared = legalize(n.model())
     conv = next(node for node in prepared.graph.node if node.name == "conv/Conv")
     assert next(a.i for a in conv.attribute if a.name == "group") == expected
     np.testing.assert_allclose(run(prepared, n.images(2)), run(n.model(), n.images(2)), rtol=1e-4, atol=1e-3)
@@ -122,7 +122,7 @@ def test_joined_groups_give_the_same_integers(net, run, quantized) -> None:
     x = n.conv(stem(n), 16, 32, name="conv", groups=8)
     n.head(n.add("Relu", x, name="act"), 32)
     body = n.model()
-    plain, joined = (quantized(m, n.images()).model for m in (body, prepare_body(body)))
+    plain, joined = (quantized(m, n.images()).model for m in (body, legalize(body)))
     levels = []
     for model in (plain, joined):
         stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
@@ -141,5 +141,5 @@ def test_what_follows_from_sizes_alone_is_not_counted_as_float(net, quantized) -
     token = n.add("Expand", n.store("token", n.random.normal(0, 1, (1, 16, 1))), size, name="repeat")
     x = n.add("Concat", token, x, name="join", axis=2)
     n.finish(n.add("ReduceMean", x, n.store("axes", [2], np.int64), name="mean", keepdims=0))
-    found = inspect_optimized(quantized(prepare_body(n.model()), n.images()).model.SerializeToString())
+    found = inspect_optimized(quantized(legalize(n.model()), n.images()).model.SerializeToString())
     assert set(found.float_operators) <= {"Concat", "ReduceMean", "Conv", "Reshape", "FusedConv"}

@@ -10,7 +10,7 @@ import pytest
 from zooc.deployment import CalibrationMethod, Quantize
 from zooc.quantization.saturation import (
     LARGEST_PAIR,
-    fit_pairs,
+    limit_adjacent_pairs,
     packed_layers,
     saturation_json,
     walk,
@@ -53,7 +53,7 @@ def test_scales_grow_only_where_needed_and_only_as_far(alone: bool) -> None:
     rows[5, 1:] = 0  # one weight alone cannot overflow
     largest = np.abs(rows).max(axis=1)
     scale = largest / 127 if alone else largest.max(keepdims=True) / 127
-    fitted = fit_pairs(rows, scale)
+    fitted = limit_adjacent_pairs(rows, scale)
     assert worst_pairs(np.rint(rows / fitted[:, None])).max() <= LARGEST_PAIR
     assert (fitted <= 1.99 * scale).all()
     if alone:
@@ -100,7 +100,7 @@ def test_the_proof_holds_for_the_worst_pixels_and_the_usual_weights_fail_on_them
     pixels = np.where(weights > 0, 255, 0)
     exact = pixels @ weights.T
     assert not np.array_equal(added_in_16_bits(pixels, weights), exact)
-    scale = fit_pairs(weights.astype(np.float64), np.ones(32))
+    scale = limit_adjacent_pairs(weights.astype(np.float64), np.ones(32))
     safe = np.rint(weights / scale[:, None]).astype(np.int64)
     for extreme in (np.where(safe > 0, 255, 0), np.where(safe < 0, 255, 0), np.full_like(safe, 255)):
         assert np.array_equal(added_in_16_bits(extreme, safe), extreme @ safe.T)

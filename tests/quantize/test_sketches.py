@@ -8,21 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from zooc.calibration.histogram import BINS, Sketch, Sketches
+from zooc.calibration.histogram import BINS, ActivationHistograms, Histogram
 from zooc.diagnostics.diagnostic import ZoocError
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 values = arrays.arrays(np.float32, st.integers(0, 60), elements=finite)
 
 
-def sketch_of(*parts: np.ndarray) -> Sketch:
-    sketch = Sketch()
+def sketch_of(*parts: np.ndarray) -> Histogram:
+    sketch = Histogram()
     for part in parts:
         assert sketch.update(part)
     return sketch
 
 
-def state(sketch: Sketch) -> tuple[bytes, int, str, str]:
+def state(sketch: Histogram) -> tuple[bytes, int, str, str]:
     return sketch.counts.tobytes(), sketch.exponent, sketch.low.hex(), sketch.high.hex()
 
 
@@ -33,7 +33,7 @@ def test_order_and_sharding_change_no_bit(parts, random, shards) -> None:
     shuffled = list(parts)
     random.shuffle(shuffled)
     assert state(sketch_of(*shuffled)) == state(whole)
-    merged = Sketch()
+    merged = Histogram()
     for shard in range(shards):
         merged.merge(sketch_of(*shuffled[shard::shards]))
     assert state(merged) == state(whole)
@@ -72,7 +72,7 @@ def test_all_zeros_and_nothing_at_all_are_sketches_too() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_not_finite_is_refused_by_name_and_not_counted(bad: float) -> None:
-    sketches = Sketches(["layer1/Relu"])
+    sketches = ActivationHistograms(["layer1/Relu"])
     sketches.update("layer1/Relu", np.ones(3, np.float32))
     before = state(sketches["layer1/Relu"])
     with pytest.raises(
@@ -82,8 +82,8 @@ def test_a_value_that_is_not_finite_is_refused_by_name_and_not_counted(bad: floa
     assert state(sketches["layer1/Relu"]) == before
 
 
-def filled(names: list[str], seed: int) -> Sketches:
-    sketches = Sketches(names)
+def filled(names: list[str], seed: int) -> ActivationHistograms:
+    sketches = ActivationHistograms(names)
     random = np.random.default_rng(seed)
     for name in names:
         sketches.update(name, random.normal(0, 10**seed, 50).astype(np.float32))
@@ -95,7 +95,7 @@ def test_saving_and_loading_keeps_everything_and_is_reproducible(tmp_path: Path)
     sketches = filled(["a", "b/ü"], 2)
     sketches.save(tmp_path / "one.npz")
     sketches.save(tmp_path / "two.npz")
-    assert Sketches.load(tmp_path / "one.npz") == sketches
+    assert ActivationHistograms.load(tmp_path / "one.npz") == sketches
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one.npz", "two.npz"]
 
@@ -125,4 +125,4 @@ def test_a_file_that_is_no_calibration_is_refused(tmp_path: Path, damage: str) -
     if damage == "version":
         np.savez(path, format=np.asarray(99))
     with pytest.raises(ZoocError, match=r"Z0412: .*calibration\.npz"):
-        Sketches.load(path)
+        ActivationHistograms.load(path)

@@ -7,12 +7,12 @@ from onnx import helper, numpy_helper
 
 from zooc.accuracy.integer_graph import IntegerGraph
 
-__all__ = ["strip_rounding"]
+__all__ = ["dequantized_reference"]
 
 _FLOAT = int(onnx.TensorProto.FLOAT)
 
 
-def strip_rounding(graph: IntegerGraph) -> onnx.ModelProto:
+def dequantized_reference(graph: IntegerGraph) -> onnx.ModelProto:
     """The body with float32 activations and with the weights and biases that its integers stand for.
 
     Against it the activations' rounding shows, and the weights' does not.

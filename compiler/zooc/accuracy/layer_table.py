@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from zooc.accuracy.integer_graph import COMPUTE, Layer, StoredWeight
 from zooc.accuracy.layer_statistics import LayerStatistics, decibels
-from zooc.accuracy.sensitivity import SoloHarm
+from zooc.accuracy.sensitivity import LayerSensitivity
 
 __all__ = ["SORT_KEYS", "LayerRow", "analysis_rows", "sort_rows"]
 
@@ -67,7 +67,7 @@ class LayerRow:
 def analysis_rows(
     layers: Sequence[Layer],
     statistics: Sequence[LayerStatistics],
-    solo: Sequence[SoloHarm],
+    solo: Sequence[LayerSensitivity],
     macs: Mapping[str, int],
     reference: onnx.ModelProto | None,
 ) -> list[LayerRow]:

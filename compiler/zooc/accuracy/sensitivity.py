@@ -16,13 +16,13 @@ from zooc.ir.large_weights import without_large_weights
 from zooc.ir.session import open_session, weight_values
 from zooc.verification.agreement import Agreement, compare_logits
 
-__all__ = ["SoloHarm", "measure_solo", "quantize_alone"]
+__all__ = ["LayerSensitivity", "measure_sensitivity", "quantize_alone"]
 
 Batch = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class SoloHarm:
+class LayerSensitivity:
     """The logits' agreement with float when one layer alone is quantized, on `images` images."""
 
     layer: Layer
@@ -81,13 +81,13 @@ def quantize_alone(reference: onnx.ModelProto, graph: IntegerGraph, layer: Layer
     return model
 
 
-def measure_solo(
+def measure_sensitivity(
     reference: onnx.ModelProto,
     graph: IntegerGraph,
     layers: Sequence[Layer],
     batches: Sequence[Batch],
     on_layer: Callable[[int], None] = lambda _count: None,
-) -> list[SoloHarm]:
+) -> list[LayerSensitivity]:
     """What each layer alone costs, in the order given.
 
     Args:
@@ -102,7 +102,7 @@ def measure_solo(
     found = []
     for layer in layers:
         got = _logits(quantize_alone(light, graph, layer), weights, batches)
-        found.append(SoloHarm(layer, compare_logits(expected, got), len(expected)))
+        found.append(LayerSensitivity(layer, compare_logits(expected, got), len(expected)))
         on_layer(1)
     return found
 

@@ -14,13 +14,13 @@ import onnx
 from zooc.calibration.histogram import NotFiniteError
 from zooc.ir.session import open_session
 
-__all__ = ["Observer"]
+__all__ = ["ActivationReader"]
 
 Batch = npt.NDArray[Any]
 Values = dict[str, Batch]
 
 
-class Observer:
+class ActivationReader:
     """Runs a network for the values of its tensors, on any number of threads at once.
 
     A call computes on the thread that makes it: a result does not depend on what else runs. The memory of the

@@ -19,7 +19,7 @@ import onnx
 import onnxruntime
 
 from zooc import __version__
-from zooc.calibration.histogram import Sketches
+from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.ranges import Ranges
 from zooc.calibration.shards import WHOLE, Shard, joined, missing, overlap
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
@@ -66,7 +66,7 @@ class Calibration:
 
     identity: Identity
     shards: tuple[Shard, ...] = (WHOLE,)
-    sketches: Sketches | None = None
+    sketches: ActivationHistograms | None = None
     ranges: Ranges | None = None
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -131,7 +131,7 @@ class Calibration:
             skipped=about["skipped"],
         )
         if "ranges" not in arrays:
-            return replace(result, sketches=Sketches.from_arrays(arrays))
+            return replace(result, sketches=ActivationHistograms.from_arrays(arrays))
         limits = arrays["ranges"]
         if limits.shape != (len(arrays["tensors"]), 2) or not np.isfinite(limits).all():
             raise ValueError("its ranges are no pairs of finite numbers")
@@ -140,7 +140,7 @@ class Calibration:
             result, ranges={n: (float(a), float(b)) for n, (a, b) in zip(names, limits, strict=True)}
         )
 
-    def measured(self, path: Path) -> Sketches:
+    def measured(self, path: Path) -> ActivationHistograms:
         """The sketches.
 
         Raises:
@@ -189,7 +189,7 @@ def merge(
     shards = [shard for shard, _ in placed]
     if (lacking := missing(shards)) and not partial:
         raise ZoocError(shards_missing(lacking, ", ".join(str(path) for path, _ in parts[:4])))
-    total = Sketches(first.measured(first_path))
+    total = ActivationHistograms(first.measured(first_path))
     skipped: dict[str, str] = {}
     for path, part in parts:
         total.merge(part.measured(path))

@@ -32,7 +32,7 @@ import onnx
 
 from zooc.diagnostics.diagnostic import ZoocError, error
 
-__all__ = ["BINS", "NotFiniteError", "Sketch", "Sketches"]
+__all__ = ["BINS", "ActivationHistograms", "Histogram", "NotFiniteError"]
 
 BINS = 4095
 """Bins of a histogram: indices -2047 to 2047, stored from 0."""
@@ -74,7 +74,7 @@ class NotFiniteError(ZoocError):
 
 
 @dataclass(slots=True)
-class Sketch:
+class Histogram:
     """What was seen of one tensor.
 
     Attributes:
@@ -127,7 +127,7 @@ class Sketch:
         self.counts += lanes.reshape(_LANES, _STRIDE).sum(axis=0)[:BINS]
         return True
 
-    def merge(self, other: Sketch) -> None:
+    def merge(self, other: Histogram) -> None:
         """Adds everything that `other` saw; `other` stays as it is."""
         if not other.seen:
             return
@@ -169,15 +169,15 @@ def _coarsen(counts: Counts, doublings: int) -> Counts:
     return result
 
 
-class Sketches:
+class ActivationHistograms:
     """The sketches of a network's observed tensors, and how many images they have seen."""
 
     def __init__(self, tensors: Iterable[str]) -> None:
         """Empty sketches of the named tensors, each name once."""
-        self._sketches = {name: Sketch() for name in tensors}
+        self._sketches = {name: Histogram() for name in tensors}
         self.images = 0
 
-    def __getitem__(self, tensor: str) -> Sketch:
+    def __getitem__(self, tensor: str) -> Histogram:
         return self._sketches[tensor]
 
     def __contains__(self, tensor: object) -> bool:
@@ -190,7 +190,7 @@ class Sketches:
         return len(self._sketches)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sketches):
+        if not isinstance(other, ActivationHistograms):
             return NotImplemented
         return self.images == other.images and _bytes(self.arrays()) == _bytes(other.arrays())
 
@@ -205,7 +205,7 @@ class Sketches:
         if not self._sketches[tensor].update(values):
             raise NotFiniteError(tensor, values)
 
-    def merge(self, other: Sketches) -> None:
+    def merge(self, other: ActivationHistograms) -> None:
         """Adds everything that `other` saw.
 
         Raises:
@@ -225,20 +225,20 @@ class Sketches:
             self[name].merge(other[name])
         self.images += other.images
 
-    def copy(self) -> Sketches:
+    def copy(self) -> ActivationHistograms:
         """The same, sharing nothing."""
-        result = Sketches(self)
+        result = ActivationHistograms(self)
         result.merge(self)
         return result
 
-    def only(self, tensors: Iterable[str]) -> Sketches:
+    def only(self, tensors: Iterable[str]) -> ActivationHistograms:
         """The sketches of some tensors, shared, in the order given."""
-        result = Sketches(())
+        result = ActivationHistograms(())
         result._sketches = {name: self._sketches[name] for name in tensors}
         result.images = self.images
         return result
 
-    def become(self, other: Sketches) -> None:
+    def become(self, other: ActivationHistograms) -> None:
         """Takes over what `other` saw in place of its own; the two share it from then on."""
         self._sketches, self.images = other._sketches, other.images
 
@@ -250,7 +250,7 @@ class Sketches:
         os.replace(temporary, path)  # noqa: PTH105 - one atomic call, same on every platform
 
     @classmethod
-    def load(cls, path: Path) -> Sketches:
+    def load(cls, path: Path) -> ActivationHistograms:
         """Reads what `save` wrote.
 
         Raises:
@@ -292,7 +292,7 @@ class Sketches:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Sketches:
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> ActivationHistograms:
         """What `arrays` gave.
 
         Raises:
@@ -305,7 +305,7 @@ class Sketches:
             raise ValueError(f"its histograms are not int64 {expected}")
         columns = zip(arrays["counts"], arrays["exponents"], arrays["lows"], arrays["highs"], strict=True)
         for name, (counts, exponent, low, high) in zip(result, columns, strict=True):
-            result._sketches[name] = Sketch(counts.copy(), int(exponent), float(low), float(high))
+            result._sketches[name] = Histogram(counts.copy(), int(exponent), float(low), float(high))
         return result
 
 

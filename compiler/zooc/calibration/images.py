@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx
 
 from zooc.calibration.shards import WHOLE, Shard
-from zooc.calibration.workers import Item
+from zooc.calibration.workers import BatchTask
 from zooc.deployment import ImageSet
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.session import open_session
@@ -184,7 +184,7 @@ def pixel_batches(
 
 def pixel_items(
     prelude: onnx.ModelProto, images: CalibrationImages, size: int, done: Container[int] = ()
-) -> Iterator[Item]:
+) -> Iterator[BatchTask]:
     """The images not yet `done`, in batches of `size` that are decoded and preprocessed when loaded."""
     session = open_session(prelude, threads=1)
 
@@ -203,7 +203,7 @@ def pixel_items(
 
     todo = (place for place in range(len(images.paths)) if place not in done)
     while places := tuple(islice(todo, size)):
-        yield Item(places, partial(load, places))
+        yield BatchTask(places, partial(load, places))
 
 
 def _single(image_set: ImageSet) -> Diagnostic:

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 
 from zooc.calibration.file import Calibration, Identity, shards_missing
-from zooc.calibration.histogram import Sketches
+from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.ranges import Ranges
 from zooc.calibration.shards import missing
 from zooc.calibration.table import parse_table, table_places
@@ -22,7 +22,7 @@ __all__ = ["fit_ranges", "load_ranges", "read_table", "refuse_ranges", "require_
 
 def load_ranges(
     path: Path, body: onnx.ModelProto, expected: Identity, tensors: Sequence[str]
-) -> Sketches | Ranges:
+) -> ActivationHistograms | Ranges:
     """What a file says of `tensors`: sketches of a `.calib` file, or the ranges of a table.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zooc.calibration.histogram import BINS, Sketch
+from zooc.calibration.histogram import BINS, Histogram
 
 __all__ = ["kl_divergence_range"]
 
@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 
 
-def kl_divergence_range(sketch: Sketch) -> tuple[float, float]:
+def kl_divergence_range(sketch: Histogram) -> tuple[float, float]:
     """Searches the threshold whose quantized histogram diverges least from the full one.
 
     The algorithm of Szymon Migacz, "8-bit Inference with TensorRT" (GTC 2017), for 256 levels of uint8: for

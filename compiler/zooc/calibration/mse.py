@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from zooc.calibration.histogram import BINS, Sketch
+from zooc.calibration.histogram import BINS, Histogram
 
 __all__ = ["CLIPPING_WEIGHT", "least_error_range", "mse_range"]
 
@@ -19,7 +19,7 @@ _ZERO = BINS // 2
 Floats = npt.NDArray[np.float64]
 
 
-def mse_range(sketch: Sketch) -> tuple[float, float]:
+def mse_range(sketch: Histogram) -> tuple[float, float]:
     """Searches both limits at once for the least mean squared quantization error.
 
     The error of the range `[a, b]` splits into the clipped tails, `sum (x - b)^2` above and `sum (x - a)^2`
@@ -34,7 +34,7 @@ def mse_range(sketch: Sketch) -> tuple[float, float]:
     return _search(sketch, 1.0)
 
 
-def least_error_range(sketch: Sketch) -> tuple[float, float]:
+def least_error_range(sketch: Histogram) -> tuple[float, float]:
     """The range with the least estimated error in what the next layers make of the tensor.
 
     They sum it up: a convolution over taps and channels, a pool over space. Rounding errors of different
@@ -47,7 +47,7 @@ def least_error_range(sketch: Sketch) -> tuple[float, float]:
     return _search(sketch, CLIPPING_WEIGHT)
 
 
-def _search(sketch: Sketch, clipping_weight: float) -> tuple[float, float]:
+def _search(sketch: Histogram, clipping_weight: float) -> tuple[float, float]:
     """The pair of limits with the least `clipping_weight * clipping error + rounding error`."""
     if sketch.low == sketch.high:
         return sketch.low, sketch.high

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from zooc.calibration.histogram import Sketch, Sketches
+from zooc.calibration.histogram import ActivationHistograms, Histogram
 from zooc.calibration.kl_divergence import kl_divergence_range
 from zooc.calibration.mse import least_error_range, mse_range
 from zooc.deployment import CalibrationMethod
@@ -28,7 +28,7 @@ Ranges = dict[str, Range]
 """Tensor name to its range."""
 
 
-def choose_ranges(sketches: Sketches, method: CalibrationMethod) -> Ranges:
+def choose_ranges(sketches: ActivationHistograms, method: CalibrationMethod) -> Ranges:
     """Ranges of all sketched tensors by one method.
 
     An all-zero tensor has the range `(0, 0)`, a constant one `(0, c)` or `(c, 0)`.
@@ -37,7 +37,7 @@ def choose_ranges(sketches: Sketches, method: CalibrationMethod) -> Ranges:
     return {name: _with_zero(choose(sketches[name])) for name in sketches}
 
 
-def _chooser(method: CalibrationMethod) -> Callable[[Sketch], Range]:
+def _chooser(method: CalibrationMethod) -> Callable[[Histogram], Range]:
     if method.name == "max":
         return max_range
     if method.name == "kl_divergence":
@@ -50,12 +50,12 @@ def _chooser(method: CalibrationMethod) -> Callable[[Sketch], Range]:
     return lambda sketch: harmless_percentile_range(sketch, percentile)
 
 
-def max_range(sketch: Sketch) -> Range:
+def max_range(sketch: Histogram) -> Range:
     """Exact extremes."""
     return sketch.low, sketch.high
 
 
-def harmless_percentile_range(sketch: Sketch, percentile: float) -> Range:
+def harmless_percentile_range(sketch: Histogram, percentile: float) -> Range:
     """The percentiles, unless a wider range has less error.
 
     A percentile alone says nothing about the values beyond it. In trained networks they are often the peaks
@@ -68,7 +68,7 @@ def harmless_percentile_range(sketch: Sketch, percentile: float) -> Range:
     return min(low, wider[0]), max(high, wider[1])
 
 
-def percentile_range(sketch: Sketch, percentile: float) -> Range:
+def percentile_range(sketch: Histogram, percentile: float) -> Range:
     """The interval that keeps `percentile` % of the values.
 
     A tensor without negative values (a ReLU's output) is clipped at the top only: its upper limit is the
@@ -88,11 +88,11 @@ def percentile_range(sketch: Sketch, percentile: float) -> Range:
     return -_upper(_mirrored(sketch), clipped / 2), _upper(sketch, clipped / 2)
 
 
-def _mirrored(sketch: Sketch) -> Sketch:
-    return Sketch(sketch.counts[::-1].copy(), sketch.exponent, -sketch.high, -sketch.low)
+def _mirrored(sketch: Histogram) -> Histogram:
+    return Histogram(sketch.counts[::-1].copy(), sketch.exponent, -sketch.high, -sketch.low)
 
 
-def _upper(sketch: Sketch, clipped: float) -> float:
+def _upper(sketch: Histogram, clipped: float) -> float:
     """The smallest limit above which at most `clipped` values lie."""
     if clipped <= 0:
         return sketch.high

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from zooc.calibration.activations import Observer
+from zooc.calibration.activations import ActivationReader
 from zooc.calibration.file import Identity, model_sha256
-from zooc.calibration.histogram import NotFiniteError, Sketches
+from zooc.calibration.histogram import ActivationHistograms, NotFiniteError
 from zooc.calibration.images import CalibrationImages, pixel_items
 from zooc.calibration.shards import WHOLE
-from zooc.calibration.workers import Item, Run, Tally, stream
+from zooc.calibration.workers import BatchTask, CalibrationState, Run, stream
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.support.cache import Cache, key
 from zooc.support.memory import release
@@ -56,8 +56,8 @@ def run_calibration(
     open_network: Callable[[], Run],
     cache: Cache,
     progress: Progress,
-) -> Sketches:
-    """Sketches of `tensors` over all images, the same to the bit however often it was interrupted.
+) -> ActivationHistograms:
+    """Histograms of `tensors` over all images, the same to the bit however often it was interrupted.
 
     The cache keeps finished sketches, and every five seconds what a run under way has done so far. Only if
     images are left to be run is `open_network` called: it gives at least the values of `tensors`.
@@ -76,7 +76,7 @@ def run_calibration(
     if known and skipped:
         progress.note("calibration from the cache")
         images.skipped = json.loads(skipped.read_text("utf-8"))
-        return Sketches.load(known)
+        return ActivationHistograms.load(known)
     partial = _Partial(cache, cache_key, images)
     tally = partial.load(tensors)
     if tally.done:
@@ -98,7 +98,7 @@ def _run(
     body: onnx.ModelProto,
     prelude: onnx.ModelProto,
     images: CalibrationImages,
-    tally: Tally,
+    tally: CalibrationState,
     open_network: Callable[[], Run],
     partial: _Partial,
     progress: Progress,
@@ -136,7 +136,7 @@ class _Partial:
     images: CalibrationImages
     saved: int = 0
 
-    def save(self, tally: Tally) -> None:
+    def save(self, tally: CalibrationState) -> None:
         """Keeps `tally`."""
         if not tally.done:
             return
@@ -154,9 +154,9 @@ class _Partial:
         if self.cache.put("partial", self._place(self.saved), write):
             self.saved += 1
 
-    def load(self, tensors: Sequence[str]) -> Tally:
+    def load(self, tensors: Sequence[str]) -> CalibrationState:
         """The furthest state kept, or an empty one."""
-        best = Tally(Sketches(tensors))
+        best = CalibrationState(ActivationHistograms(tensors))
         for place in (0, 1):
             path = self.cache.get("partial", self._place(place))
             if path is None:
@@ -164,7 +164,7 @@ class _Partial:
             try:
                 with np.load(path, allow_pickle=False) as file:
                     arrays = {name: file[name] for name in file.files}
-                found = Tally(Sketches.from_arrays(arrays), arrays["done"].tolist())
+                found = CalibrationState(ActivationHistograms.from_arrays(arrays), arrays["done"].tolist())
                 skipped = json.loads(arrays["skipped"].tobytes())
             except (OSError, ValueError, KeyError, ZoocError):
                 continue
@@ -191,9 +191,9 @@ def calibrate(
     *,
     threads: int | None = None,
     on_batch: Callable[[int], None] | None = None,
-    into: Sketches | None = None,
-) -> Sketches:
-    """Sketches the named tensors over all batches in one pass.
+    into: ActivationHistograms | None = None,
+) -> ActivationHistograms:
+    """ActivationHistograms the named tensors over all batches in one pass.
 
     Memory depends on the batch's size and not on the number of images. Batches of one image give the same
     bits whatever their order and the number of threads.
@@ -214,12 +214,18 @@ def calibrate(
         ZoocError: Z0411, an activation is NaN or infinite; Z0413, there was not a single image;
             Z0415, `into` observed other tensors.
     """
-    sketches = Sketches(tensors) if into is None else into
+    sketches = ActivationHistograms(tensors) if into is None else into
     if set(sketches) != set(tensors):
         raise ZoocError(error("Z0415", "the calibration to be continued observed other tensors"))
-    tally = Tally(sketches)
+    tally = CalibrationState(sketches)
     try:
-        stream(_items(batches), Observer(body, list(sketches)), tally, workers=threads, on_images=on_batch)
+        stream(
+            _items(batches),
+            ActivationReader(body, list(sketches)),
+            tally,
+            workers=threads,
+            on_images=on_batch,
+        )
     finally:
         sketches.become(tally.sketches)
     if not sketches.images:
@@ -238,8 +244,8 @@ def no_images() -> ZoocError:
     )
 
 
-def _items(batches: Iterable[Batch]) -> Iterator[Item]:
+def _items(batches: Iterable[Batch]) -> Iterator[BatchTask]:
     first = 0
     for batch in batches:
-        yield Item(range(first, first + len(batch)), lambda batch=batch: (batch, len(batch)))  # type: ignore[misc]
+        yield BatchTask(range(first, first + len(batch)), lambda batch=batch: (batch, len(batch)))  # type: ignore[misc]
         first += len(batch)

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from zooc.calibration.histogram import Sketches
+from zooc.calibration.histogram import ActivationHistograms
 from zooc_runtime.inference.cpu import available_cores
 
-__all__ = ["MOST_WORKERS", "Item", "Tally", "stream"]
+__all__ = ["MOST_WORKERS", "BatchTask", "CalibrationState", "stream"]
 
 MOST_WORKERS = 4
 """More would finish sooner on large machines, but each holds one image's activations."""
@@ -40,7 +40,7 @@ on several threads at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class BatchTask:
     """A batch that is still to be made.
 
     Attributes:
@@ -53,30 +53,30 @@ class Item:
     load: Callable[[], tuple[Batch | None, int]]
 
 
-class Tally:
-    """Sketches, and the places of the images that are in them."""
+class CalibrationState:
+    """ActivationHistograms, and the places of the images that are in them."""
 
-    def __init__(self, sketches: Sketches, done: Iterable[int] = ()) -> None:
+    def __init__(self, sketches: ActivationHistograms, done: Iterable[int] = ()) -> None:
         self.sketches = sketches
         self.done = array.array("q", done)
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: CalibrationState) -> None:
         """Adds what `other` holds, which stays as it is."""
         self.sketches.merge(other.sketches)
         self.done.extend(other.done)
 
 
 def stream(
-    items: Iterable[Item],
+    items: Iterable[BatchTask],
     run: Run,
-    into: Tally,
+    into: CalibrationState,
     *,
     workers: int | None = None,
     on_images: Callable[[int], None] | None = None,
-    checkpoint: Callable[[Tally], None] | None = None,
+    checkpoint: Callable[[CalibrationState], None] | None = None,
     every: float = 2.0,
 ) -> None:
-    """Sketch every item into `into`.
+    """Histogram every item into `into`.
 
     Args:
         items: taken one at a time, when a worker is free.
@@ -119,11 +119,11 @@ class _Worker:
     """One thread's share of the work."""
 
     def __init__(self, tensors: Iterable[str]) -> None:
-        self.tally = Tally(Sketches(tensors))
+        self.tally = CalibrationState(ActivationHistograms(tensors))
         self.lock = threading.Lock()
         self.half_counted = False
 
-    def count(self, item: Item, values: Mapping[str, Batch], size: int, rows: int) -> None:
+    def count(self, item: BatchTask, values: Mapping[str, Batch], size: int, rows: int) -> None:
         """Adds the first `rows` of a batch of `size` images; all of it or, on failure, none."""
         with self.lock:
             self.half_counted = True
@@ -139,7 +139,7 @@ class _Worker:
 class _Crew:
     """The workers, and what they tell the calling thread."""
 
-    def __init__(self, items: Iterator[Item], run: Run, tensors: Iterable[str], size: int) -> None:
+    def __init__(self, items: Iterator[BatchTask], run: Run, tensors: Iterable[str], size: int) -> None:
         self._items = items
         self._items_lock = threading.Lock()
         self._run = run
@@ -177,9 +177,9 @@ class _Crew:
         for thread in self._threads:
             thread.join()
 
-    def snapshot(self, base: Tally) -> Tally:
+    def snapshot(self, base: CalibrationState) -> CalibrationState:
         """A copy of `base` with every worker's whole batches added."""
-        total = Tally(base.sketches.copy(), base.done)
+        total = CalibrationState(base.sketches.copy(), base.done)
         for worker in self._workers:
             with worker.lock:
                 if not worker.half_counted:
@@ -212,6 +212,6 @@ class _Crew:
         finally:
             self._events.put(None)
 
-    def _next_item(self) -> Item | None:
+    def _next_item(self) -> BatchTask | None:
         with self._items_lock:
             return None if self._stopping.is_set() else next(self._items, None)

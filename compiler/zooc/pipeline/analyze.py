@@ -9,11 +9,11 @@ from typing import Any
 
 import onnx
 
-from zooc.accuracy.dequantized_reference import strip_rounding
+from zooc.accuracy.dequantized_reference import dequantized_reference
 from zooc.accuracy.integer_graph import IntegerGraph
 from zooc.accuracy.layer_statistics import compare_layers
 from zooc.accuracy.layer_table import LayerRow, analysis_rows, sort_rows
-from zooc.accuracy.sensitivity import measure_solo
+from zooc.accuracy.sensitivity import measure_sensitivity
 from zooc.calibration.images import CalibrationImages, pixel_batches
 from zooc.compilation import Compilation, Request
 from zooc.deployment import ImageSet
@@ -114,7 +114,7 @@ def analyze_path(request: AnalysisRequest, cache: Cache, progress: Progress) -> 
     layers = [layer for layer in graph.layers if layer.int8] if request.alone else []
     few = list(pixel_batches(subject.prelude, images.sample(request.alone), size)) if layers else []
     with progress.track("each layer alone", len(layers)) as advance:
-        solo = measure_solo(subject.reference, graph, layers, few, advance) if layers else []
+        solo = measure_sensitivity(subject.reference, graph, layers, few, advance) if layers else []
     macs = macs_of_nodes(subject.reference)
     known = subject.reference if subject.float_weights else None
     rows = analysis_rows(graph.layers, statistics, solo, macs, known)
@@ -173,7 +173,7 @@ def _of_package(request: AnalysisRequest) -> _Subject:
         raise ZoocError(error("Z0497", str(problem), hint=hint)) from None
     graph = IntegerGraph(parts["body"])
     images = _find(request.images, request.count, steps)
-    return _Subject(name, strip_rounding(graph), graph, parts["prelude"], images, float_weights=False)
+    return _Subject(name, dequantized_reference(graph), graph, parts["prelude"], images, float_weights=False)
 
 
 def _find(folder: Path, count: int, steps: Sequence[dict[str, Any]]) -> CalibrationImages:

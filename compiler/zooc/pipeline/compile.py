@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 import PIL
 
-from zooc.calibration.histogram import Sketches
+from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.images import CalibrationImages, pixel_batches
 from zooc.calibration.imported import load_ranges, read_table, refuse_ranges
 from zooc.calibration.ranges import choose_ranges
@@ -29,7 +29,7 @@ from zooc.package.contents import PackageContents, golden_bytes
 from zooc.package.emit import check_output, emit_package
 from zooc.package.manifest import build_manifest, stage_boundaries
 from zooc.package.report import render_report
-from zooc.passes.legalize.legalize import prepare_body
+from zooc.passes.legalize.legalize import legalize
 from zooc.passes.simplify.pads_of_all_axes import names_of_axes_left
 from zooc.passes.simplify.simplify import simplify
 from zooc.pipeline.contract import check_contract_of, hold_contract_of
@@ -121,7 +121,7 @@ def fuse_preprocessing(c: Compilation) -> None:
 def prepare_for_int8(c: Compilation) -> None:
     """Exact rewrites of the float body into operators that engines have in integers (int8 only)."""
     if c.deployment.quantize.dtype == "int8":
-        c.prepared_body = prepare_body(c.float_body)
+        c.prepared_body = legalize(c.float_body)
         if "equalization" in c.deployment.quantize.corrections:
             c.prepared_body, c.equalized = equalize(c.prepared_body)
         if c.request.stop_before is None:
@@ -138,8 +138,10 @@ def calibrate_ranges(c: Compilation) -> None:
     if c.request.ranges is not None:
         expected = calibration_identity(c.prepared_body, c.prelude, c.deployment.preprocess.to_json())
         found = load_ranges(c.request.ranges, c.prepared_body, expected, c.observed)
-        c.imported_ranges = not isinstance(found, Sketches)
-        c.ranges = choose_ranges(found, quantize.calibrate) if isinstance(found, Sketches) else found
+        c.imported_ranges = not isinstance(found, ActivationHistograms)
+        c.ranges = (
+            choose_ranges(found, quantize.calibrate) if isinstance(found, ActivationHistograms) else found
+        )
         with suppress(ZoocError):  # the images only serve to compare with float; they may be elsewhere
             c.images = CalibrationImages.find(quantize.data, c.deployment.preprocess.to_json()["steps"])
         return

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from zooc.accuracy.contract.images import ContractImages
 from zooc.accuracy.contract.ranges import complete_ranges
 from zooc.accuracy.contract.requirement import effective_requirement
-from zooc.accuracy.contract.revert_layers import ContractResult, hold
+from zooc.accuracy.contract.revert_layers import ContractResult, enforce
 from zooc.calibration.images import pixel_batches
 from zooc.deployment import Requirement
 from zooc_runtime.evaluation.ground_truth import Classes
@@ -55,7 +55,7 @@ def hold_contract_of(c: Compilation, requantize: Callable[[tuple[str, ...]], Qua
     images = _images(c, requirement)
     c.warnings += images.warnings
     c.ranges = complete_ranges(c.prepared_body, c.ranges, quantize)
-    c.quantized, c.contract = hold(
+    c.quantized, c.contract = enforce(
         requirement,
         images,
         c.prepared_body,

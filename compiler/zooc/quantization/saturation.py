@@ -23,7 +23,7 @@ from zooc.ir.graph import BodyGraph, attribute
 __all__ = [
     "LARGEST_PAIR",
     "PackedLayer",
-    "fit_pairs",
+    "limit_adjacent_pairs",
     "packed_layers",
     "saturation_json",
     "walk",
@@ -110,7 +110,9 @@ def within_pairs(levels: Integers, others: Integers, op: str, transposed: int = 
     return np.where(fixed.reshape(levels.shape), levels, others)
 
 
-def fit_pairs(rows: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def limit_adjacent_pairs(
+    rows: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """Larger scales for the channels that have a pair beyond `LARGEST_PAIR`, just large enough.
 
     At worst the largest weight gets the level 64: seven bits.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zooc.calibration.ranges import Range
-from zooc.quantization.saturation import fit_pairs
+from zooc.quantization.saturation import limit_adjacent_pairs
 
 __all__ = ["ActivationScale", "QuantizedWeight", "activation_scale", "bias_scale", "quantize_weight"]
 
@@ -104,7 +104,7 @@ def quantize_weight(
         scale = np.maximum(scale, np.abs(bias) / (float(input_scale) * _LARGEST_BIAS))
     scale = scale if per_channel else scale.max(keepdims=True)
     if pairs is not None:
-        scale = fit_pairs(pairs(weight).astype(np.float64), scale)
+        scale = limit_adjacent_pairs(pairs(weight).astype(np.float64), scale)
     stored = (scale if per_channel else scale[0]).astype(np.float32)
     exact = np.broadcast_to(stored.astype(np.float64), largest.shape)
     levels = np.rint(weight / _along(exact, weight.ndim, axis))

@@ -12,13 +12,13 @@ from ..evaluation.ground_truth import Classes, read_synsets
 from ..package.manifest import Manifest, find_package
 from ..support.files import read_lines
 
-__all__ = ["BUILT_IN", "Home", "Known", "find_out"]
+__all__ = ["BUILT_IN", "ClassInfo", "DefaultLists", "resolve_classes"]
 
 BUILT_IN = "imagenet1k"
 
 
 @dataclass(frozen=True)
-class Home:
+class DefaultLists:
     """Where a command belongs: to a package, or (`package is None`) to zooc, which has ImageNet's lists.
 
     Attributes:
@@ -33,7 +33,7 @@ class Home:
 
 
 @dataclass(frozen=True)
-class Known:
+class ClassInfo:
     """The classes, and whether the outputs are logits; `None` where nobody tells.
 
     `package` is the package in question, if there is one.
@@ -44,7 +44,7 @@ class Known:
     package: Path | None
 
 
-def find_out(home: Home, options: argparse.Namespace) -> Known:
+def resolve_classes(home: DefaultLists, options: argparse.Namespace) -> ClassInfo:
     """Puts together what the options `model_path`, `label` and `synsets` and the command's home tell.
 
     Raises:
@@ -72,10 +72,10 @@ def find_out(home: Home, options: argparse.Namespace) -> Known:
         count = count or len(synsets)
     elif home.synsets is not None and not synsets and count in (None, 1000):
         synsets = read_synsets(home.synsets, 1000)
-    return Known(Classes(count, labels, synsets), logits, package)
+    return ClassInfo(Classes(count, labels, synsets), logits, package)
 
 
-def _labels(home: Home, given: str, count: int | None) -> tuple[str, ...]:
+def _labels(home: DefaultLists, given: str, count: int | None) -> tuple[str, ...]:
     names = tuple(line.strip() for line in read_lines(_built_in(home.labels, given)))
     if not names or (count is not None and len(names) != count):
         wanted = "at least one is wanted" if count is None else f"the package has {count} classes"

@@ -16,12 +16,12 @@ from ..evaluation.npz import read_datalist, refuse_repeats
 from ..evaluation.output_folder import read_outputs
 from ..evaluation.result_file import read_results
 from ..support.error_boundary import DONE, note, progress, say
-from .class_info import Home, Known, find_out
+from .class_info import ClassInfo, DefaultLists, resolve_classes
 
 __all__ = ["run"]
 
 
-def run(options: argparse.Namespace, home: Home) -> int:
+def run(options: argparse.Namespace, home: DefaultLists) -> int:
     """Evaluates what the options of `eval` name, and prints the result; returns the exit code.
 
     Raises:
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace, home: Home) -> int:
         options.wrong_usage("give WHAT to evaluate, once: a folder of images, a result file, or outputs")
     if not what.exists():
         raise PackageError(f"{what}: no such folder or file; check the path")
-    known = find_out(home, options)
+    known = resolve_classes(home, options)
     if options.datalist is not None:
         result = _eval_outputs(what, known, options)
     elif what.is_dir():
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, home: Home) -> int:
     return DONE
 
 
-def _eval_outputs(folder: Path, known: Known, options: argparse.Namespace) -> Evaluation:
+def _eval_outputs(folder: Path, known: ClassInfo, options: argparse.Namespace) -> Evaluation:
     files = read_datalist(options.datalist, must_exist=False)
     refuse_repeats(files, options.datalist)
     truth = _truth(files, known, options)
@@ -65,7 +65,7 @@ def _eval_outputs(folder: Path, known: Known, options: argparse.Namespace) -> Ev
     return result
 
 
-def _eval_results(file: Path, known: Known, options: argparse.Namespace) -> Evaluation:
+def _eval_results(file: Path, known: ClassInfo, options: argparse.Namespace) -> Evaluation:
     found = read_results(file)
     truth = _truth([path for path, _ in found], known, options)
     answers = [Answer(path, class_id, ids) for class_id, (path, ids) in zip(truth, found, strict=True)]
@@ -79,7 +79,7 @@ def _eval_results(file: Path, known: Known, options: argparse.Namespace) -> Eval
     return Evaluation(known.classes, answers)
 
 
-def _eval_images(folder: Path, known: Known, options: argparse.Namespace) -> Evaluation:
+def _eval_images(folder: Path, known: ClassInfo, options: argparse.Namespace) -> Evaluation:
     from ..inference.model import open_package
 
     if known.package is None:
@@ -108,7 +108,7 @@ def _eval_images(folder: Path, known: Known, options: argparse.Namespace) -> Eva
 
 
 def _truth(
-    paths: Sequence[str], known: Known, options: argparse.Namespace, root: Path | None = None
+    paths: Sequence[str], known: ClassInfo, options: argparse.Namespace, root: Path | None = None
 ) -> list[int]:
     """The true class ids. A class's folder is the first below `root`, or without one the image's parent."""
     if options.truth is not None:

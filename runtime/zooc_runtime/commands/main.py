@@ -92,9 +92,9 @@ def _classify(directory: Path, options: argparse.Namespace) -> int:
 
 
 def _tool(directory: Path, options: argparse.Namespace) -> int:
-    from .class_info import Home
+    from .class_info import DefaultLists
 
-    return tools.run_tool(options.command, options, Home(package=directory))
+    return tools.run_tool(options.command, options, DefaultLists(package=directory))
 
 
 def _verify(directory: Path, options: argparse.Namespace) -> int:

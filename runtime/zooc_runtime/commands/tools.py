@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..support.error_boundary import DONE, guarded, note, progress, say
 
 if TYPE_CHECKING:
-    from .class_info import Home
+    from .class_info import DefaultLists
 
 __all__ = ["TOOLS", "add_tool", "main", "run_tool"]
 
@@ -53,7 +53,7 @@ examples:
 }
 
 
-def main(tool: str, argv: Sequence[str], prog: str, home: Home) -> int:
+def main(tool: str, argv: Sequence[str], prog: str, home: DefaultLists) -> int:
     """Runs one tool as a program of its own; returns its exit code.
 
     Args:
@@ -78,7 +78,7 @@ def add_tool(parser: argparse.ArgumentParser, tool: str, *, of_package: bool) ->
     parser.set_defaults(wrong_usage=parser.error)
 
 
-def run_tool(tool: str, options: argparse.Namespace, home: Home) -> int:
+def run_tool(tool: str, options: argparse.Namespace, home: DefaultLists) -> int:
     """Runs a tool; returns its exit code.
 
     Raises:
@@ -148,7 +148,7 @@ def _add_knowledge(parser: argparse.ArgumentParser, of_package: bool) -> None:
     add("--label", "--labels", metavar="FILE", help=f"class names, one a line{word}")
 
 
-def _npz(options: argparse.Namespace, _: Home) -> int:
+def _npz(options: argparse.Namespace, _: DefaultLists) -> int:
     from ..evaluation.images_to_npz import Conversion, convert
     from ..inference.cpu import available_cores
 
@@ -181,15 +181,15 @@ def _npz(options: argparse.Namespace, _: Home) -> int:
     return DONE
 
 
-def _decode(options: argparse.Namespace, home: Home) -> int:
+def _decode(options: argparse.Namespace, home: DefaultLists) -> int:
     from ..evaluation.outputs_to_results import decode_outputs
-    from .class_info import find_out
+    from .class_info import resolve_classes
 
     if options.label_file is not None:
         if options.label is not None:
             options.wrong_usage("LABELS and --label name two lists; give one")
         options.label = options.label_file
-    known = find_out(home, options)
+    known = resolve_classes(home, options)
     if not known.classes.labels and known.package is None:
         options.wrong_usage(
             "no class names are known: give a labels file (or the word imagenet1k) as the fourth argument, "
@@ -212,7 +212,7 @@ def _decode(options: argparse.Namespace, home: Home) -> int:
     return DONE
 
 
-def _eval(options: argparse.Namespace, home: Home) -> int:
+def _eval(options: argparse.Namespace, home: DefaultLists) -> int:
     from .evaluate import run
 
     return run(options, home)
@@ -233,7 +233,7 @@ _ADD: dict[str, Callable[[argparse.ArgumentParser, bool], None]] = {
     "decode": _add_decode,
     "eval": _add_eval,
 }
-_RUN: dict[str, Callable[[argparse.Namespace, Home], int]] = {
+_RUN: dict[str, Callable[[argparse.Namespace, DefaultLists], int]] = {
     "npz": _npz,
     "decode": _decode,
     "eval": _eval,

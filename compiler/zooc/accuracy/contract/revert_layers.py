@@ -15,14 +15,14 @@ from zooc.accuracy.contract.images import ContractImages
 from zooc.accuracy.contract.trial import FloatAnswers, Trial, run_trial
 from zooc.accuracy.integer_graph import IntegerGraph
 from zooc.accuracy.layer_statistics import compare_layers
-from zooc.accuracy.sensitivity import SoloHarm, measure_solo
+from zooc.accuracy.sensitivity import LayerSensitivity, measure_sensitivity
 from zooc.deployment import Requirement
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error
 from zooc.ir.count import macs_of_nodes
 from zooc.quantization.layers import Quantized
 from zooc.support.progress import Progress
 
-__all__ = ["ContractResult", "ReturnedLayer", "hold"]
+__all__ = ["ContractResult", "RevertedLayer", "enforce"]
 
 ALPHA = 0.01
 """Over all trials of a compile together: the probability, at most, that an early answer is a wrong one."""
@@ -36,7 +36,7 @@ _WORTH_TRYING = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class ReturnedLayer:
+class RevertedLayer:
     """A layer that went back to float.
 
     Attributes:
@@ -82,7 +82,7 @@ class ContractResult:
     requirement: Requirement
     labels: str
     trials: tuple[Trial, ...]
-    returned: tuple[ReturnedLayer, ...] = ()
+    returned: tuple[RevertedLayer, ...] = ()
     float_share: float = 0.0
     harm_images: int = 0
 
@@ -113,7 +113,7 @@ class ContractResult:
         }
 
 
-def hold(
+def enforce(
     requirement: Requirement,
     images: ContractImages,
     reference: onnx.ModelProto,
@@ -158,7 +158,7 @@ def hold(
         return quantized, ContractResult(requirement, images.labels, tuple(trials))
     batches = harm_batches()
     order, total = _by_harm_over_cost(reference, quantized.model, batches, progress)
-    returned: list[ReturnedLayer] = []
+    returned: list[RevertedLayer] = []
 
     def result() -> tuple[Quantized, ContractResult]:
         share = sum(one.macs for one in returned) / max(total, 1)
@@ -188,7 +188,7 @@ def hold(
     raise ZoocError(_broken(requirement, images, trials, returned))
 
 
-def _explained(quantized: Quantized, returned: Sequence[ReturnedLayer]) -> Quantized:
+def _explained(quantized: Quantized, returned: Sequence[RevertedLayer]) -> Quantized:
     """The records of the returned layers say why they are float."""
     names = {one.name for one in returned}
     layers = tuple(
@@ -203,7 +203,7 @@ def _by_harm_over_cost(
     quantized: onnx.ModelProto,
     batches: Sequence[npt.NDArray[Any]],
     progress: Progress,
-) -> tuple[list[ReturnedLayer], int]:
+) -> tuple[list[RevertedLayer], int]:
     """The integer layers in the order in which they go back, and the network's multiply-accumulates."""
     graph = IntegerGraph(quantized)
     layers = [layer for layer in graph.layers if layer.int8]
@@ -211,22 +211,22 @@ def _by_harm_over_cost(
     statistics, _, count = compare_layers(reference, graph, layers, batches[:1])
     sizes = {layer.name: one.seen // max(count, 1) for layer, one in zip(layers, statistics, strict=True)}
     with progress.track("harm of each layer alone", len(layers)) as advance:
-        found = measure_solo(reference, graph, layers, batches, advance)
+        found = measure_sensitivity(reference, graph, layers, batches, advance)
     candidates = [_candidate(harm, macs, sizes) for harm in found]
     everything = float(np.sum([one.harm for one in candidates]))
     place = {one.name: index for index, one in enumerate(candidates)}
 
-    def order(one: ReturnedLayer) -> tuple[bool, float, int]:
+    def order(one: RevertedLayer) -> tuple[bool, float, int]:
         return one.harm < _WORTH_TRYING * everything, -one.harm / one.cost, place[one.name]
 
     return sorted((one for one in candidates if one.harm > 0), key=order), sum(macs.values())
 
 
-def _candidate(harm: SoloHarm, macs: dict[str, int], sizes: dict[str, int]) -> ReturnedLayer:
+def _candidate(harm: LayerSensitivity, macs: dict[str, int], sizes: dict[str, int]) -> RevertedLayer:
     layer = harm.layer
     own = macs.get(layer.name, 0)
     cost = max(own or sizes[layer.name], 1)
-    return ReturnedLayer(layer.name, layer.op, harm.noise, harm.agreement.sqnr_db, own, cost)
+    return RevertedLayer(layer.name, layer.op, harm.noise, harm.agreement.sqnr_db, own, cost)
 
 
 def _describe(trial: Trial) -> str:
@@ -236,7 +236,7 @@ def _describe(trial: Trial) -> str:
 
 
 def _broken(
-    requirement: Requirement, images: ContractImages, trials: list[Trial], returned: list[ReturnedLayer]
+    requirement: Requirement, images: ContractImages, trials: list[Trial], returned: list[RevertedLayer]
 ) -> Diagnostic:
     reached = trials[-1]
     what = "disagreement with float" if images.truth is None else "top-1 lost against float"

@@ -31,8 +31,10 @@ def register(app: typer.Typer) -> None:
 
 
 def _run(context: typer.Context) -> None:
-    from zooc_runtime.commands.class_info import Home
+    from zooc_runtime.commands.class_info import DefaultLists
     from zooc_runtime.commands.tools import main
 
-    lists = Home(labels=resource("data/imagenet1k.txt"), synsets=resource("data/imagenet1k_synsets.txt"))
+    lists = DefaultLists(
+        labels=resource("data/imagenet1k.txt"), synsets=resource("data/imagenet1k_synsets.txt")
+    )
     raise typer.Exit(main(str(context.info_name), context.args, f"zooc {context.info_name}", lists))

@@ -12,7 +12,7 @@ from zooc.networks.torch.checkpoint import read_checkpoint
 from zooc.networks.torch.state_dict import fill_randomly, fit_weights
 from zooc.support.cache import file_sha256
 
-__all__ = ["Created", "give_weights", "unchanged"]
+__all__ = ["Created", "load_weights", "unchanged"]
 
 State = Mapping[str, Any]
 
@@ -41,7 +41,7 @@ class Created:
     as_published: Callable[[Any], Any] = unchanged
 
 
-def give_weights(
+def load_weights(
     model: Model,
     classes: int,
     new: Callable[[State | None], Any],

@@ -13,7 +13,7 @@ from zooc.passes.legalize.pools import convolve_instead_of_average, pool_instead
 from zooc.passes.legalize.slices import convolve_slices
 from zooc.passes.legalize.split_attention import attend_by_sigmoid, pool_before_sum, sum_slices_by_addition
 
-__all__ = ["REWRITES", "prepare_body"]
+__all__ = ["REWRITES", "legalize"]
 
 REWRITES: tuple[Rewrite, ...] = (
     pool_instead_of_mean,
@@ -32,7 +32,7 @@ REWRITES: tuple[Rewrite, ...] = (
 """In order; each is applied until it finds nothing more."""
 
 
-def prepare_body(body: onnx.ModelProto) -> onnx.ModelProto:
+def legalize(body: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of the body, rewritten for integer engines.
 
     Calibrate and quantize the result: `quantize_body` takes any body, but from this one it makes a faster

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from zooc.calibration.activations import Observer
+from zooc.calibration.activations import ActivationReader
 from zooc.ir.graph import BodyGraph
 from zooc.quantization.corrections.input_moments import InputMoments
 from zooc.quantization.corrections.layer_inputs import sampled_inputs
@@ -80,7 +80,7 @@ def _observe(
     random: np.random.Generator,
 ) -> list[InputMoments]:
     """The moments of the layers' inputs in the float network."""
-    observe = Observer(body, list(dict.fromkeys(layer.source for layer in layers)))
+    observe = ActivationReader(body, list(dict.fromkeys(layer.source for layer in layers)))
     release()
     moments = [InputMoments() for _ in layers]
     for batch in batches:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 import onnx
 
-from zooc.calibration.activations import Observer
+from zooc.calibration.activations import ActivationReader
 from zooc.calibration.images import CalibrationImages, pixel_batches
 from zooc.deployment import Quantize
 from zooc.diagnostics.diagnostic import Diagnostic, warning
@@ -52,7 +52,7 @@ def correct(
     quantized: Quantized,
     body: onnx.ModelProto,
     batches: Batches,
-    observer: Callable[[], Observer],
+    observer: Callable[[], ActivationReader],
     progress: Progress,
 ) -> None:
     """Apply the corrections that need images to an int8 body, in place.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from zooc.calibration.activations import Observer
+from zooc.calibration.activations import ActivationReader
 from zooc.calibration.workers import MOST_WORKERS, Run
 from zooc.ir.graph import BodyGraph
 from zooc.quantization.corrections.layer_inputs import mean_inputs
@@ -68,7 +68,7 @@ def correct_biases(
     if not layers or not batches:
         return
     stored = {t.name: t for t in quantized.graph.initializer}
-    observe = observe or Observer(body, bias_inputs(body))
+    observe = observe or ActivationReader(body, bias_inputs(body))
 
     def measure(batch: npt.NDArray[Any]) -> list[_Inputs]:
         with observe(batch) as values:

@@ -9,7 +9,7 @@ from torch import nn
 from zooc.deployment import Model
 from zooc.networks.torch.download import fetch_state
 from zooc.networks.torch.errors import check_published_classes, no_download, uncreatable, unknown_official
-from zooc.networks.torch.load_weights import Created, State, give_weights
+from zooc.networks.torch.load_weights import Created, State, load_weights
 from zooc.networks.torch.models.iresnet import DEPTHS, IResNet
 from zooc.networks.torch.official_names import OFFICIAL, RESNEST
 from zooc.networks.torch.state_dict import fit_weights
@@ -35,7 +35,7 @@ def create(model: Model) -> Created:
     if model.input is not None and model.input.channels != 3:
         raise uncreatable(model, f"it takes 3 channels, not {model.input.channels}")
     if name in RESNEST:
-        return give_weights(
+        return load_weights(
             model,
             classes,
             lambda _state: _resnest(model, classes),
@@ -50,7 +50,7 @@ def create(model: Model) -> Created:
         hint = f'download {name} by the link on https://github.com/iduta/iresnet and write weights "FILE"'
         raise no_download(model, "they lie on a file hoster, behind a page made for people", hint)
 
-    return give_weights(model, classes, new, published)
+    return load_weights(model, classes, new, published)
 
 
 def _resnest(model: Model, classes: int) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from zooc.deployment import Model, ModelSource
 from zooc.networks.torch.download import impatient_with_hub
 from zooc.networks.torch.errors import check_published_classes, no_download, uncreatable, unknown_tag
-from zooc.networks.torch.load_weights import Created, State, give_weights
+from zooc.networks.torch.load_weights import Created, State, load_weights
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -30,7 +30,7 @@ def create(model: Model) -> Created:
     def new(_state: State | None) -> Any:
         return new_module(model, model.source.name, classes)
 
-    return give_weights(model, classes, new, lambda: _pretrained(model, classes))
+    return load_weights(model, classes, new, lambda: _pretrained(model, classes))
 
 
 def check_name(source: ModelSource) -> None:

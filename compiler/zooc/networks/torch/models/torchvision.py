@@ -13,7 +13,7 @@ from typing import Any
 from zooc.deployment import Model, ModelSource
 from zooc.networks.torch.download import impatient
 from zooc.networks.torch.errors import check_published_classes, no_download, uncreatable, unknown_tag
-from zooc.networks.torch.load_weights import Created, State, give_weights
+from zooc.networks.torch.load_weights import Created, State, load_weights
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -87,7 +87,7 @@ def create(model: Model) -> Created:
             hint = f'download {entry.url} on a machine with a network and write weights "{file}"'
             raise no_download(model, problem, hint) from problem
 
-    created = give_weights(model, classes, new, pretrained, translate=_today)
+    created = load_weights(model, classes, new, pretrained, translate=_today)
     _drop_auxiliary(created.module)
     return created
 
