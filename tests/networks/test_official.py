@@ -61,7 +61,9 @@ def create_on_meta(source: str, size: int):
     """The source's torch module as its publisher counts it: layers and shapes, no numbers."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("timm")
-    from zooc.networks.torch.models import official_model, timm_model, torchvision_model
+    from zooc.networks.torch.models import official as official_model
+    from zooc.networks.torch.models import timm as timm_model
+    from zooc.networks.torch.models import torchvision as torchvision_model
 
     kind, name = source.split(".")
     library = {"official": official_model, "timm": timm_model, "torchvision": torchvision_model}[kind]

@@ -82,7 +82,7 @@ def cache(tmp_path_factory):
 def state():
     """A state dict that fits the model, with weights unlike `random(seed=0)`."""
     pytest.importorskip("timm")
-    from zooc.networks.torch.models import timm_model
+    from zooc.networks.torch.models import timm as timm_model
 
     return timm_model.create(describe(RandomWeights(5))).module.state_dict()
 
@@ -121,7 +121,7 @@ import sys
 from pathlib import Path
 from zooc.support.cache import Cache
 from zooc.deployment import *
-from zooc.networks import load_network
+from zooc.networks.load import load_network
 model = Model(ModelSource("timm", "{NAME}"), RandomWeights(0), InputShape(None, 3, 64, 64), 10)
 network = load_network(model, Cache(Path({str(cache.root)!r})))
 assert "torch" not in sys.modules and "timm" not in sys.modules

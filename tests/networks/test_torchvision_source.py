@@ -26,7 +26,7 @@ def describe(name, weights=None, *, size=64, classes=1000, channels=3):
 
 
 def create(model):
-    from zooc.networks.torch.models import torchvision_model
+    from zooc.networks.torch.models import torchvision as torchvision_model
 
     return torchvision_model.create(model)
 
