@@ -45,7 +45,7 @@ from zooc.support.memory import keep_freed, release
 from zooc.vastai.export_vdsp import NotExpressible, vdsp_document
 from zooc.verification.agreement import compare_bodies
 from zooc.verification.engine_view import float_convolutions
-from zooc.verification.goldens import check_against_pillow, logits_tolerance, make_goldens
+from zooc.verification.goldens import check_against_pillow, logits_tolerance, make_goldens, record
 from zooc.verification.whole_graph import check_whole
 
 __all__ = ["STAGES", "run", "stage_names"]
@@ -205,12 +205,7 @@ def check_result(c: Compilation) -> None:
         c.images_compared = check_against_pillow(c.prelude, c.deployment.preprocess)
     c.goldens = make_goldens(c.prelude, c.body, c.postlude)
     check_whole(c.model, stage_boundaries(c), c.network.batch, whole_inputs(c))
-    for consumer in c.request.consumers:
-        c.progress.note(f"trying the graph in {CONSUMERS[consumer]}")
-        tolerance = logits_tolerance(c.deployment.quantize.dtype)
-        goldens = [golden.values for golden in c.goldens]
-        base = c.request.node_modules or Path.cwd()
-        c.consumptions.append(check_consumer(consumer, c.model, goldens, tolerance, c.network.batch, base))
+    c.consumptions = [try_in(c, consumer) for consumer in c.request.consumers]
     if c.images is not None and c.prelude is not None:
         with c.progress.track("comparing with float", len(c.images.paths)) as advance:
             batches = pixel_batches(c.prelude, c.images, c.network.batch or 1)
@@ -221,6 +216,17 @@ def check_result(c: Compilation) -> None:
         from zooc.verification.speed import measure_speed
 
         c.speed = measure_speed(c.deployment.preprocess, c.float_body, c.body, c.prelude)
+
+
+def try_in(c: Compilation, consumer: str) -> Consumption:
+    """The goldens and some calibration images in another runtime."""
+    c.progress.note(f"trying the graph in {CONSUMERS[consumer]}")
+    answers = record(c.prelude, c.body, c.postlude, whole_inputs(c))
+    tolerance = logits_tolerance(c.deployment.quantize.dtype)
+    base = c.request.node_modules or Path.cwd()
+    return check_consumer(
+        consumer, c.model, [answer.values for answer in answers], tolerance, c.network.batch, base
+    )
 
 
 def whole_inputs(c: Compilation) -> Iterator[npt.NDArray[Any]]:

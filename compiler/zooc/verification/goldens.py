@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = [
     "check_against_pillow",
     "logits_tolerance",
     "make_goldens",
+    "record",
     "synthetic_image",
 ]
 
@@ -74,14 +75,27 @@ def make_goldens(
     Raises:
         ZoocError: Z0411, the network answers with values that are NaN or infinite.
     """
+    if prelude is None:
+        return record(None, body, postlude, (_input(body, index) for index in range(len(GOLDEN_SIZES))))
+    images = (synthetic_image(height, width, index) for index, (height, width) in enumerate(GOLDEN_SIZES))
+    return record(prelude, body, postlude, (as_image_input(prelude, image) for image in images))
+
+
+def record(
+    prelude: onnx.ModelProto | None,
+    body: onnx.ModelProto,
+    postlude: onnx.ModelProto | None,
+    inputs: Iterable[Array],
+) -> list[Golden]:
+    """What every stage answers on these inputs of the first one.
+
+    Raises:
+        ZoocError: Z0411, the network answers with values that are NaN or infinite.
+    """
     stages = [stage for stage in (prelude, body, postlude) if stage is not None]
     sessions = [open_session(stage, threads=1) for stage in stages]
     goldens = []
-    for index, (height, width) in enumerate(GOLDEN_SIZES):
-        if prelude is None:
-            first: Array = _input(body, index)
-        else:
-            first = as_image_input(prelude, synthetic_image(height, width, index))
+    for index, first in enumerate(inputs):
         values: dict[str, Array] = {stages[0].graph.input[0].name: first}
         for stage, session in zip(stages, sessions, strict=True):
             given = values[stage.graph.input[0].name]
