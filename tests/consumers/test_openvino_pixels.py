@@ -40,7 +40,8 @@ STEPS: dict[str, tuple[Step, ...]] = {
     "opencv": (ResizeCv(SIDE, SIDE),),
     "Letterbox": (Letterbox(SIDE, SIDE, "bilinear", (114, 114, 114)),),
 }
-SIZES = ((480, 640), (97, 131), (240, 320), (131, 97), (66, 66), (700, 80))
+SIZES = ((480, 640), (97, 131), (240, 320), (131, 97), (66, 66), (700, 80), (183, 216), (150, 213), (99, 250))
+"""Of some the crop of `ECenterCrop` ends on a tie."""
 
 
 def pictures() -> list[np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 import PIL
 import PIL.Image
@@ -16,8 +17,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from zooc.deployment import CenterCrop, ECenterCrop, Normalize, Pad, Preprocess, Resize, Step, SwapChannels
-from zooc.preprocessing.prelude import ResampleOrder, build_prelude, resample_order_of_pillow
+from zooc.ir.builder import Builder
+from zooc.preprocessing.prelude import (
+    ResampleOrder,
+    build_prelude,
+    ecenter_box,
+    resample_order_of_pillow,
+)
 from zooc_runtime.preprocessing.pillow_steps import reference_pixels
+from zooc_runtime.preprocessing.sizes import ecenter_crop_box
 
 ORDER = resample_order_of_pillow(PIL.__version__)
 INTERPOLATIONS = ["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
@@ -212,3 +220,23 @@ def test_the_prelude_equals_torchvision_itself(
     wanted = np.asarray(pipeline(PIL.Image.fromarray(image))).transpose(2, 0, 1)
     steps: tuple[Step, ...] = (Resize(size, interpolation), CenterCrop(crop, crop))  # type: ignore[arg-type]
     np.testing.assert_array_equal(run(steps, crop, crop, image), wanted)
+
+
+@pytest.mark.parametrize("size", [17, 48, 64, 96, 224, 256, 288, 299, 1000])
+def test_the_box_of_ecenter_crop_is_pythons(size: int) -> None:
+    """In integers, for all sizes but those whose quotient float64 rounds too coarsely (1000)."""
+    g = Builder()
+    g.op("Concat", *ecenter_box(g, "size", size), out="box", axis=0)
+    describe = onnx.helper.make_tensor_value_info
+    model = g.model(
+        [describe("size", onnx.TensorProto.INT64, [2])], [describe("box", onnx.TensorProto.INT64, [4])]
+    )
+    assert ("Round" in {node.op_type for node in model.graph.node}) == (size == 1000)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    random = np.random.default_rng(0)
+    sizes = [(h, w) for h in range(1, 100, 3) for w in range(1, 100, 7)] + random.integers(
+        1, 9000, (300, 2)
+    ).tolist()
+    for height, width in sizes:
+        top, left, bottom, right = session.run(None, {"size": np.array([height, width])})[0]
+        assert (left, top, right, bottom) == ecenter_crop_box(height, width, size), (height, width)

@@ -18,7 +18,7 @@ from zooc.calibration.imported import load_ranges, read_table, refuse_ranges
 from zooc.calibration.ranges import choose_ranges
 from zooc.calibration.run import calibration_identity, run_calibration
 from zooc.compilation import Compilation
-from zooc.consumers.check import CONSUMERS, check_consumer
+from zooc.consumers.check import CONSUMERS, Consumption, check_consumer
 from zooc.deployment import Deployment, Quantize
 from zooc.diagnostics.diagnostic import ZoocError, warning
 from zooc.frontend.semantics.analyze import load_deployment

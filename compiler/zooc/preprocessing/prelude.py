@@ -8,6 +8,7 @@ follow from the image's shape.
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import onnx
 from onnx import TensorProto, helper
@@ -37,7 +38,7 @@ from zooc.preprocessing.pillow_resize import (
 )
 from zooc.preprocessing.resample import Axes
 
-__all__ = ["ResampleOrder", "build_prelude", "resample_order_of_pillow"]
+__all__ = ["ResampleOrder", "build_prelude", "ecenter_box", "resample_order_of_pillow"]
 
 _RESNEST_MARGIN = 32
 
@@ -183,14 +184,40 @@ def _ecenter_crop(g: Builder, image: Picture, step: ECenterCrop) -> Picture:
 
     The crop is square to within one pixel of rounding, where both orders of passes agree: it needs no choice.
     """
-    exact = g.cast(image.size, TensorProto.DOUBLE)
-    share = step.size / (step.size + _RESNEST_MARGIN)
-    side = g.op("Mul", g.op("ReduceMin", exact, keepdims=1), g.f64(share))
+    start, stop = ecenter_box(g, image.size, step.size)
+    # Where Pillow would be left without a pixel, and refuse, one is kept.
+    length = g.op("Max", g.op("Sub", stop, start), g.i64(1))
+    target = g.i64([step.size, step.size])
+    axes = Axes(origin=start, source=length, target=target, start=g.i64([0, 0]), count=target)
+    return resize_as_pillow(g, image, axes, "bicubic", "horizontal-first")
+
+
+def ecenter_box(g: Builder, size: Value, wanted: int) -> tuple[Value, Value]:
+    """Start and stop: `round((size - side) / 2)` and `round(start + side)`.
+
+    `side` is `short * wanted / (wanted + 32)`, in Python a float64. Only where it is a multiple of 1/2 may a
+    rounding be a tie, and there float64 is exact if it rounds the quotient of `wanted` by at most `2**-54` of
+    itself, as for nearly every size. Then integers give the same, in engines without float64, too.
+    """
+    whole = wanted + _RESNEST_MARGIN
+    short = g.op("ReduceMin", size, keepdims=1)
+    share = wanted / whole
+    if abs(Fraction(share) / Fraction(wanted, whole) - 1) <= Fraction(1, 1 << 54):
+        side = g.op("Mul", short, g.i64(wanted))  # in units of 1 / whole
+        spare = g.op("Sub", g.op("Mul", size, g.i64(whole)), side)
+        start = _rounded_quotient(g, spare, 2 * whole)
+        return start, _rounded_quotient(g, g.op("Add", g.op("Mul", start, g.i64(whole)), side), whole)
+    exact = g.cast(size, TensorProto.DOUBLE)
+    side = g.op("Mul", g.cast(short, TensorProto.DOUBLE), g.f64(share))
     start = g.op("Round", g.op("Mul", g.op("Sub", exact, side), g.f64(0.5)))
     stop = g.op("Round", g.op("Add", start, side))
-    # Where Pillow would be left without a pixel, and refuse, one is kept.
-    length = g.op("Max", g.op("Sub", stop, start), g.f64(1.0))
-    target = g.i64([step.size, step.size])
-    origin, source = (g.cast(v, TensorProto.INT64) for v in (start, length))
-    axes = Axes(origin=origin, source=source, target=target, start=g.i64([0, 0]), count=target)
-    return resize_as_pillow(g, image, axes, "bicubic", "horizontal-first")
+    return g.cast(start, TensorProto.INT64), g.cast(stop, TensorProto.INT64)
+
+
+def _rounded_quotient(g: Builder, value: Value, divisor: int) -> Value:
+    """int64 `value / divisor` of what is not negative, rounded half to even, as Python's `round` does."""
+    quotient = g.op("Div", value, g.i64(divisor))
+    twice = g.op("Mul", g.op("Sub", value, g.op("Mul", quotient, g.i64(divisor))), g.i64(2))
+    odd = g.op("Mod", quotient, g.i64(2))
+    up = g.op("Greater", g.op("Add", twice, odd), g.i64(divisor))
+    return g.op("Add", quotient, g.cast(up, TensorProto.INT64))
