@@ -93,23 +93,25 @@ def _float(job: Job) -> dict[str, Any]:
 
 def _import(job: Job) -> dict[str, Any]:
     """Fills the cache with the network as zooc reads it from the file; not measured."""
-    from zooc.pipeline import compile as driver
+    from zooc.compilation import Compilation, Request
+    from zooc.pipeline.compile import run
     from zooc.support.cache import Cache
     from zooc.support.progress import Progress
 
     job = {**job, "options": {"method": "max", "lines": []}}
     file = Path(job["work"]) / "subject.zoo"
     file.write_text(_description(job), encoding="utf-8")
-    request = driver.Request(file, stop_before="simplify_graph")
-    driver.run(driver.Compilation(request, Cache(Path(job["cache"])), Progress()))
+    request = Request(file, stop_before="simplify_graph")
+    run(Compilation(request, Cache(Path(job["cache"])), Progress()))
     return {}
 
 
 def _zooc(job: Job) -> dict[str, Any]:
     from zooc.calibration.ranges import choose_ranges
+    from zooc.compilation import Compilation, Request
     from zooc.deployment import CalibrationMethod
     from zooc.diagnostics.diagnostic import ZoocError
-    from zooc.pipeline import compile as driver
+    from zooc.pipeline.compile import run
     from zooc.support.cache import Cache
     from zooc.support.progress import Progress
 
@@ -121,10 +123,10 @@ def _zooc(job: Job) -> dict[str, Any]:
     clock = Clock()
     stages = _StageTimes()
     progress = stages.over(Progress())
-    request = driver.Request(file, stop_before="assemble_graph")
-    compilation = driver.Compilation(request, Cache(cache), progress)
+    request = Request(file, stop_before="assemble_graph")
+    compilation = Compilation(request, Cache(cache), progress)
     try:
-        driver.run(compilation)
+        run(compilation)
     except ZoocError as problem:
         raise Skip("refused", problem.diagnostics[0].message) from None
     if job["options"].get("all"):

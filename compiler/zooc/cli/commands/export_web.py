@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -68,7 +69,7 @@ def export_web(
             typer.echo(str(folder))
         else:
             typer.echo(f"{folder}  ({size / 1e6:.1f} MB)")
-            typer.echo(f"  try it:  python -m http.server --directory {folder}")
+            typer.echo(f"  try it:  python -m http.server --directory {shlex.quote(str(folder))}")
             typer.echo(
                 "  A browser loads such pages from a server only, be it this one; then no network is needed."
             )
