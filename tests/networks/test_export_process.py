@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from zooc.deployment import InputShape, Model, ModelSource, RandomWeights
@@ -21,7 +23,7 @@ MODEL = Model(
     ],
 )
 def test_a_process_that_dies_is_reported_with_its_last_words(monkeypatch, code, how, note):
-    monkeypatch.setattr(export_process, "_START", f"_ = {{path!r}}; {code}")
+    monkeypatch.setattr(export_process, "worker_command", lambda _: [sys.executable, "-c", code])
     with pytest.raises(ZoocError) as caught:
         export_apart(MODEL, lambda _: None)
     (diagnostic,) = caught.value.diagnostics
@@ -34,7 +36,8 @@ def test_a_process_that_dies_is_reported_with_its_last_words(monkeypatch, code, 
 def test_an_interruption_leaves_neither_process_nor_file(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     code = "import pickle, sys, time; pickle.dump(('progress', 'x'), sys.stdout.buffer); sys.stdout.flush()"
-    monkeypatch.setattr(export_process, "_START", f"_ = {{path!r}}; {code}; time.sleep(600)")
+    command = [sys.executable, "-c", f"{code}; time.sleep(600)"]
+    monkeypatch.setattr(export_process, "worker_command", lambda _: command)
 
     def interrupt(_text):
         raise KeyboardInterrupt

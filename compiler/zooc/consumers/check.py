@@ -14,7 +14,7 @@ from zooc.consumers.in_openvino import run_in_openvino
 from zooc.consumers.refusal import Refused
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc_runtime.package.stages import Graph
-from zooc_runtime.support.arrays import AnyArray
+from zooc_runtime.support.arrays import AnyArray, fill_batch
 
 __all__ = ["CONSUMERS", "Consumption", "check_consumer"]
 
@@ -101,18 +101,19 @@ def check_consumer(
             otherwise.
     """
     inputs = [next(iter(golden.values())) for golden in goldens]
-    if "image" not in goldens[0] and batch is not None:
-        inputs = [np.repeat(value, batch, axis=0) for value in inputs]
+    if "image" not in goldens[0]:
+        inputs = [fill_batch(value, batch) for value in inputs]
     inner = [name for name in list(goldens[0])[1:] if name in ("pixels", "logits")]
+    exposed = Graph(model).exposing(inner)
     try:
         answers = _run(consumer, model, inputs, base)[1]  # the file as it is; then its inner tensors, too
-        version, runs = _run(consumer, Graph(model).exposing(inner), inputs, base)
+        version, runs = _run(consumer, exposed, inputs, base)
     except Refused as refusal:
         raise _refused(consumer, refusal) from None
     merged = [{**run, **answer} for run, answer in zip(runs, answers, strict=True)]
     found = _compare(consumer, version, goldens, merged)
     if consumer == "openvino":
-        runs = run_in_openvino(Graph(model).exposing(inner), inputs, precision=None)[1]
+        runs = run_in_openvino(exposed, inputs, precision=None)[1]
         default = _compare(consumer, version, goldens, runs)
         levels = max(found.grey_levels, default.grey_levels)
         found = replace(found, grey_levels=levels, default_logits=default.logits)

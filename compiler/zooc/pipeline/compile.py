@@ -205,7 +205,7 @@ def check_result(c: Compilation) -> None:
         c.images_compared = check_against_pillow(c.prelude, c.deployment.preprocess)
     c.goldens = make_goldens(c.prelude, c.body, c.postlude)
     check_whole(c.model, stage_boundaries(c), c.network.batch, whole_inputs(c))
-    c.consumptions = [try_in(c, consumer) for consumer in c.request.consumers]
+    c.consumptions = try_in_consumers(c)
     if c.images is not None and c.prelude is not None:
         with c.progress.track("comparing with float", len(c.images.paths)) as advance:
             batches = pixel_batches(c.prelude, c.images, c.network.batch or 1)
@@ -218,20 +218,29 @@ def check_result(c: Compilation) -> None:
         c.speed = measure_speed(c.deployment.preprocess, c.float_body, c.body, c.prelude)
 
 
-def try_in(c: Compilation, consumer: str) -> Consumption:
-    """The goldens and some calibration images in another runtime."""
-    c.progress.note(f"trying the graph in {CONSUMERS[consumer]}")
-    answers = record(c.prelude, c.body, c.postlude, whole_inputs(c))
+def try_in_consumers(c: Compilation) -> list[Consumption]:
+    """The goldens and some calibration images in the other runtimes that were asked for."""
+    if not c.request.consumers:
+        return []
+    answers = [*c.goldens, *record(c.prelude, c.body, c.postlude, calibration_inputs(c))]
+    wanted = [answer.values for answer in answers]
     tolerance = logits_tolerance(c.deployment.quantize.dtype)
     base = c.request.node_modules or Path.cwd()
-    return check_consumer(
-        consumer, c.model, [answer.values for answer in answers], tolerance, c.network.batch, base
-    )
+    found = []
+    for consumer in c.request.consumers:
+        c.progress.note(f"trying the graph in {CONSUMERS[consumer]}")
+        found.append(check_consumer(consumer, c.model, wanted, tolerance, c.network.batch, base))
+    return found
 
 
 def whole_inputs(c: Compilation) -> Iterator[npt.NDArray[Any]]:
     """What the whole graph is tried on: the goldens' inputs, and some of the calibration images."""
     yield from (next(iter(golden.values.values())) for golden in c.goldens)
+    yield from calibration_inputs(c)
+
+
+def calibration_inputs(c: Compilation) -> Iterator[npt.NDArray[Any]]:
+    """A few calibration images as the prelude takes them; none where they are not at hand."""
     if c.images is not None and c.prelude is not None:
         some = c.images.sample(_WHOLE_IMAGES)
         decoded = (some.usable(path) for path in some.paths)

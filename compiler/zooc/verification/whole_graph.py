@@ -12,18 +12,17 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 import onnxruntime
 
 from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.support.worker import worker_command
 from zooc_runtime.support.arrays import AnyArray
 
 __all__ = ["check_whole"]
 
-_START = "import sys; sys.path[:] = {path!r}; from zooc.verification.whole_worker import work; work()"
 _OVERWRITE_FREED = {"MALLOC_PERTURB_": "165"}
 """glibc's setting (mallopt(3), M_PERTURB); other C libraries ignore it."""
 
@@ -68,7 +67,7 @@ def _ask(
     """What the worker finds different, or how it died."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        [sys.executable, "-c", _START.format(path=sys.path)],
+        worker_command("zooc.verification.whole_worker"),
         stdin=pipe,
         stdout=pipe,
         stderr=pipe,

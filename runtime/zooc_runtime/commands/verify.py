@@ -16,7 +16,7 @@ from ..inference.settings import default_settings
 from ..inference.whole import Whole
 from ..package.manifest import Manifest
 from ..package.stages import STAGE_NAMES, Graph
-from ..support.arrays import AnyArray
+from ..support.arrays import AnyArray, fill_batch
 
 __all__ = ["verify"]
 
@@ -47,6 +47,7 @@ def _replay(manifest: Manifest, engine: str) -> Iterator[str]:
     graph = Graph(model)
     tolerances = {"prelude": 0.0, "body": float(manifest["goldens"]["logits_tolerance"])}
     count = sum(key.startswith("logits_") for key in goldens)
+    batch = manifest["model"]["input"]["shape"][0]
     for name in STAGE_NAMES:
         boundary = manifest["stages"][name]
         if boundary is None:
@@ -55,7 +56,7 @@ def _replay(manifest: Manifest, engine: str) -> Iterator[str]:
         tolerance = tolerances.get(name, _POSTLUDE_TOLERANCE)
         for index in range(count):
             given, wanted = (goldens[f"{boundary[side]}_{index}"] for side in ("input", "output"))
-            got = stage.run(_filled(given, manifest, name))
+            got = stage.run(given if name == "prelude" else fill_batch(given, batch))
             difference = _distance(got[: len(wanted)], wanted, relative=name == "body")
             if difference > tolerance:
                 yield f"golden {index}: the {name} differs by {difference:.3g}, {tolerance:.3g} is allowed"
@@ -86,14 +87,6 @@ def _open(graph: Graph, name: Any, boundary: dict[str, str], engine: str) -> Sta
     if name == "body":
         return open_body(model, default_settings(engine, available_cores()))
     return OnnxRuntimeStage(model, 1)
-
-
-def _filled(tensor: AnyArray, manifest: Manifest, name: str) -> AnyArray:
-    """A batch of one repeated to the network's fixed batch, if it has one."""
-    batch = manifest["model"]["input"]["shape"][0]
-    if name == "prelude" or not isinstance(batch, int) or len(tensor) == batch:
-        return tensor
-    return np.repeat(tensor[:1], batch, axis=0)
 
 
 def _distance(got: AnyArray, wanted: AnyArray, *, relative: bool) -> float:

@@ -1,4 +1,4 @@
-"""What this CPU can do for integer layers: whether it computes them exactly, or may saturate; AMX."""
+"""The machine: its cores and memory, and what its CPU does with integers (exact or saturating, AMX)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from ..errors import PackageError
 from ..package.manifest import Manifest
 from ..preprocessing.decode import ImageLike, decode, describe
 from ..preprocessing.nv12 import is_nv12
-from ..support.arrays import AnyArray, F32Array, U8Array
+from ..support.arrays import AnyArray, F32Array, U8Array, fill_batch
 from .engines import Stage
 from .prelude import Prelude
 from .results import Prediction, Result
@@ -126,8 +126,7 @@ class Network:
 
     def _padded(self, part: AnyArray, stage: Stage | None = None) -> F32Array:
         """Runs a chunk of at most `fixed_batch` rows, filled up with copies of its last row."""
-        missing = (self.fixed_batch or len(part)) - len(part)
-        full = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+        full = fill_batch(part, self.fixed_batch)
         return np.asarray((stage or self.stages.body).run(full), np.float32)[: len(part)]
 
     def result(self, scores: F32Array, count: int) -> Result:

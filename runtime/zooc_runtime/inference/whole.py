@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import PackageError
 from ..package.stages import STAGE_NAMES, Graph
-from ..support.arrays import AnyArray
+from ..support.arrays import AnyArray, fill_batch
 from .engines import import_engine, one_line
 
 __all__ = ["Whole"]
@@ -52,7 +52,7 @@ class Whole:
         """
         for given in inputs:
             wanted = self._staged(given)
-            first = self._filled(given) if self._stages[0][0] == "body" else given
+            first = fill_batch(given, self._batch) if self._stages[0][0] == "body" else given
             try:
                 got = _run(self._whole, first)
             except Exception as error:  # ONNX Runtime's errors share no public base
@@ -67,14 +67,8 @@ class Whole:
 
     def _staged(self, value: AnyArray) -> AnyArray:
         for name, session in self._stages:
-            value = _run(session, value if name == "prelude" else self._filled(value))
+            value = _run(session, value if name == "prelude" else fill_batch(value, self._batch))
         return value
-
-    def _filled(self, value: AnyArray) -> AnyArray:
-        """A batch of one repeated to the network's fixed batch, if it has one."""
-        if self._batch is None or len(value) == self._batch:
-            return value
-        return np.repeat(value[:1], self._batch, axis=0)
 
 
 def _open(model: bytes, what: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,9 @@ from zooc.deployment import Model
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.networks.network import Network, read_network
 from zooc.networks.source import Progress
+from zooc.support.worker import worker_command
 
 __all__ = ["export_apart"]
-
-_START = "import sys; sys.path[:] = {path!r}; from zooc.networks.torch.export_worker import work; work()"
 
 
 def export_apart(model: Model, on_progress: Progress, *, count: bool = False) -> tuple[Network, int | None]:
@@ -41,7 +39,7 @@ def export_apart(model: Model, on_progress: Progress, *, count: bool = False) ->
 
 
 def _run(model: Model, file: Path, count: bool, on_progress: Progress, messages: Path) -> int | None:
-    command = [sys.executable, "-c", _START.format(path=sys.path)]
+    command = worker_command("zooc.networks.torch.export_worker")
     with (
         messages.open("wb") as log,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log) as process,

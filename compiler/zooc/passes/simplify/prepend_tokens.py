@@ -66,32 +66,25 @@ def _write(
     pads: npt.NDArray[np.int64],
     added: npt.NDArray[np.float32],
 ) -> None:
-    """Puts Pad and Add in the Concat's place; the Add joins a following one of a constant."""
+    """Puts Pad and Add in the Concat's place; the Add takes over a following addition of a constant."""
     result = node.outputs[0]
-    padded = gs.Variable(f"{node.name or result.name}/padded", np.float32, result.shape)
-    pad = gs.Node(
-        "Pad",
-        f"{node.name or result.name}/Pad",
-        {},
-        [data, gs.Constant(f"{padded.name}/pads", pads)],
-        [padded],
-    )
+    name = node.name or result.name
+    padded = gs.Variable(f"{name}/padded", np.float32, result.shape)
+    pads_of = gs.Constant(f"{padded.name}/pads", pads)
     follower = _addition_of_constant(result)
-    if follower is None:
-        constant = gs.Constant(f"{padded.name}/tokens", added)
-        following = gs.Node("Add", f"{node.name or result.name}/Add", {}, [padded, constant], [result])
-    else:
+    if follower is not None:
         position = next(i for i in follower.inputs if isinstance(i, gs.Constant))
         constant = gs.Constant(f"{position.name}/tokens", added + position.values)
-        follower.inputs = [padded, constant]
-        following = None
+        add, replaced = follower.name, follower
+    else:
+        constant, add, replaced = gs.Constant(f"{padded.name}/tokens", added), f"{name}/Add", node
+    (output,) = replaced.outputs
     index = graph.nodes.index(node)
-    node.inputs.clear()
-    node.outputs.clear()
-    graph.nodes.insert(index, pad)
-    if following is not None:
-        graph.nodes.insert(index + 1, following)
-        following.outputs = [result]
+    for old in {id(n): n for n in (node, replaced)}.values():
+        old.inputs.clear()
+        old.outputs.clear()
+    graph.nodes.insert(index, gs.Node("Add", add, {}, [padded, constant], [output]))
+    graph.nodes.insert(index, gs.Node("Pad", f"{name}/Pad", {}, [data, pads_of], [padded]))
 
 
 def _token(tensor: gs.Tensor) -> npt.NDArray[np.float32] | None:
