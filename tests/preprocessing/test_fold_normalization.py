@@ -12,7 +12,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from zooc.deployment import Normalize
-from zooc.passes.simplify.pads_of_all_axes import names_of_axes_left
 from zooc.preprocessing.fold_normalization import fold_normalization
 
 IMAGENET = Normalize(255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -51,7 +50,8 @@ def assert_same_answers(model: onnx.ModelProto, normalize: Normalize) -> Any:
     before, after = answers(model, normalized), answers(folded.model, pixels)
     np.testing.assert_allclose(after, before, rtol=1e-4, atol=2e-5 * np.abs(before).max())
     assert folded.model.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8
-    assert not list(names_of_axes_left(folded.model.graph)), "engines pad other axes than those named"
+    pads = [node for node in folded.model.graph.node if node.op_type == "Pad"]
+    assert all(len(node.input) < 4 for node in pads), "engines pad other axes than those named"
     return folded
 
 

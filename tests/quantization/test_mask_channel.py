@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from zooc.ir.graph import BodyGraph
+from zooc.ir.body_graph import BodyGraph
 from zooc.quantization.mask_channel import compensate_mask_channel, mask_channel
 from zooc.quantization.scales import quantize_weight
 

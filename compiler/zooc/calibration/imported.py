@@ -15,7 +15,7 @@ from zooc.calibration.shards import missing
 from zooc.calibration.table import parse_table, table_places
 from zooc.deployment import Quantize
 from zooc.diagnostics.diagnostic import Diagnostic, SourceFile, Span, ZoocError, error
-from zooc.ir.graph import BodyGraph, is_clamp_from_zero
+from zooc.ir.body_graph import BodyGraph, is_clamp_from_zero
 
 __all__ = ["fit_ranges", "load_ranges", "read_table", "refuse_ranges", "require_tensors"]
 

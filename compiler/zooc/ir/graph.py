@@ -1,107 +1,226 @@
-"""A read-only index over a body: who produces a tensor, who consumes it, which tensors are constants."""
+"""A network's graph: nodes and tensors that know each other, read from an ONNX model and written to one.
+
+The classes are onnx-graphsurgeon's. A `Node` has `op`, `name`, `attrs`, `inputs` and `outputs`; a `Tensor`
+has `inputs` (the node that makes it) and `outputs` (those that read it), and is a `Constant` with values or
+a `Variable`. Tensors compare by name, so ask `is` for sameness.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from functools import cached_property
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
+from onnx_graphsurgeon import Constant, Graph, Node, Tensor, Variable, import_onnx
+from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter, dtype_to_onnx
+from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter
+from onnx_graphsurgeon.ir.tensor import LazyValues
+from onnx_graphsurgeon.logger import G_LOGGER
 
+from zooc.ir.large_weights import is_large, large_weights, placeholder, without_large_weights
 from zooc.ir.shapes import inferred_graph
 
-__all__ = ["BodyGraph", "attribute", "is_clamp_from_zero"]
+__all__ = [
+    "DEFAULT_DOMAIN",
+    "Constant",
+    "Graph",
+    "Node",
+    "Tensor",
+    "Variable",
+    "bypass",
+    "element_type",
+    "infer_shapes",
+    "is_output",
+    "maker",
+    "only_maker",
+    "only_reader",
+    "quiet_graphsurgeon",
+    "read_graph",
+    "readers",
+    "remove_dead_nodes",
+    "shape_of",
+    "values_of",
+    "write_graph",
+]
+
+DEFAULT_DOMAIN = ("", "ai.onnx", None)
 
 
-class BodyGraph:
-    """The nodes of a model's graph in order, addressed by their index.
+def read_graph(model: onnx.ModelProto) -> Graph:
+    """Return a model's graph, with the shapes and types that inference finds in place of its `value_info`.
 
-    `model` must not change while the index is in use.
+    Constant nodes have become constants, and every node has a name. Large weights stay where they are: the
+    graph reads the model's own when it is asked for their values, so `model` must outlive it unchanged.
     """
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        """Indexes `model`; node order must be topological, as ONNX demands."""
-        self.model = model
-        self.nodes: list[onnx.NodeProto] = list(model.graph.node)
-        self._constants: dict[str, onnx.TensorProto] = {t.name: t for t in model.graph.initializer}
-        for node in self.nodes:
-            if node.op_type == "Constant" and isinstance(value := attribute(node, "value"), onnx.TensorProto):
-                self._constants[node.output[0]] = value
-        self.producer: dict[str, int] = {}
-        self.consumers: dict[str, list[int]] = defaultdict(list)
-        for index, node in enumerate(self.nodes):
-            for name in dict.fromkeys(node.input):
-                self.consumers[name].append(index)
-            for name in node.output:
-                self.producer[name] = index
-        self.outputs = {v.name for v in model.graph.output}
-        self.inputs = {v.name: v for v in model.graph.input if v.name not in self._constants}
-
-    def is_constant(self, name: str) -> bool:
-        """Whether the tensor is stored in the file."""
-        return name in self._constants
-
-    def constant(self, name: str) -> npt.NDArray[Any] | None:
-        """The stored tensor's values, `None` if it is computed."""
-        stored = self._constants.get(name)
-        return None if stored is None else numpy_helper.to_array(stored)
-
-    def activations(self, index: int) -> list[str]:
-        """The computed inputs of a node, each once."""
-        names = dict.fromkeys(n for n in self.nodes[index].input if n)
-        return [n for n in names if n not in self._constants]
-
-    def name(self, index: int) -> str:
-        """The node's name, or one made of its operator and place."""
-        node = self.nodes[index]
-        return node.name or f"{node.op_type}_{index}"
-
-    def rank(self, tensor: str) -> int | None:
-        """Number of axes, `None` if unknown."""
-        shape = self.shape(tensor)
-        return None if shape is None else len(shape)
-
-    def shape(self, tensor: str) -> tuple[int | None, ...] | None:
-        """The shape, with `None` for free sizes; `None` if nothing is known."""
-        info = self._infos.get(tensor)
-        if info is None or not info.type.tensor_type.HasField("shape"):
-            stored = self._constants.get(tensor)
-            return None if stored is None else tuple(stored.dims)
-        return tuple(
-            d.dim_value if d.HasField("dim_value") else None for d in info.type.tensor_type.shape.dim
-        )
-
-    def element_type(self, tensor: str) -> int:
-        """ONNX's number of the element type, 0 if unknown."""
-        info = self._infos.get(tensor)
-        return 0 if info is None else int(info.type.tensor_type.elem_type)
-
-    @cached_property
-    def _infos(self) -> dict[str, onnx.ValueInfoProto]:
-        graph = inferred_graph(self.model)
-        return {v.name: v for v in [*graph.value_info, *graph.input, *graph.output]}
+    light = without_large_weights(model)
+    for node in light.graph.node:
+        if node.op_type == "Constant" and node.domain in DEFAULT_DOMAIN:
+            _use_tensor_form(node)
+    del light.graph.value_info[:]
+    inferred = inferred_graph(light)
+    del light.graph.output[:]
+    light.graph.value_info.extend(inferred.value_info)
+    light.graph.output.extend(inferred.output)
+    with quiet_graphsurgeon():
+        graph = import_onnx(light)
+        tensors = graph.tensors()
+    for weight in large_weights(model):
+        if weight.name in tensors:
+            tensors[weight.name].values, tensors[weight.name].data_location = LazyValues(weight), None
+    for index, node in enumerate(graph.nodes):
+        node.name = node.name or f"{node.op}_{index}"
+        if node.op == "Constant" and node.domain in DEFAULT_DOMAIN:
+            _store(node)
+    graph.nodes = [node for node in graph.nodes if node.outputs]
+    return graph
 
 
-def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
-    """An attribute's value, or the default."""
-    for item in node.attribute:
-        if item.name == name:
-            return onnx.helper.get_attribute_value(item)
-    return default
+def write_graph(graph: Graph) -> onnx.ModelProto:
+    """Return the graph as a model of its opset, IR version and producer, with no `value_info`.
 
-
-def is_clamp_from_zero(graph: BodyGraph, index: int) -> bool:
-    """Whether a node is `Relu` or `Clip(0, c)`, which a uint8 zero point of 0 performs by itself.
-
-    A Clip's `c` bounds the observed range, so the largest level does not exceed it.
+    Initializers stand in the order in which nodes first read them.
     """
-    node = graph.nodes[index]
-    if node.op_type == "Relu":
-        return True
-    if node.op_type != "Clip" or len(node.input) < 2 or not node.input[1]:
-        return False
-    low = graph.constant(node.input[1])
-    constant_top = len(node.input) < 3 or not node.input[2] or graph.is_constant(node.input[2])
-    return low is not None and constant_top and low.size == 1 and float(low.reshape(-1)[0]) == 0.0
+    model = _without_initializers(graph)
+    with quiet_graphsurgeon():
+        for tensor in _constants(graph):
+            model.graph.initializer.append(OnnxExporter.export_tensor_proto(tensor))
+    return model
+
+
+def infer_shapes(graph: Graph) -> None:
+    """Give the variables of a changed graph the shapes and types that follow from its inputs, in place."""
+    model = _without_initializers(graph)
+    with quiet_graphsurgeon():
+        for tensor in _constants(graph):
+            model.graph.initializer.append(
+                placeholder(tensor.name, tensor.shape, dtype_to_onnx(tensor.dtype))
+                if is_large(tensor.shape)
+                else OnnxExporter.export_tensor_proto(tensor)
+            )
+        inferred = inferred_graph(model)
+        tensors = graph.tensors()
+        for info in (*inferred.value_info, *inferred.output):
+            known = OnnxImporter.import_tensor(info)
+            if isinstance(tensor := tensors.get(info.name), Variable):
+                tensor.dtype, tensor.shape = known.dtype, known.shape
+
+
+def values_of(tensor: Tensor) -> npt.NDArray[Any] | None:
+    """Return a stored tensor's values, `None` if it is computed.
+
+    They are read anew each time, where `tensor.values` would hold them beside the model's own to the end.
+    """
+    if not isinstance(tensor, Constant):
+        return None
+    stored = tensor._values
+    return onnx.numpy_helper.to_array(stored.tensor) if isinstance(stored, LazyValues) else stored
+
+
+def shape_of(tensor: Tensor) -> tuple[int | None, ...] | None:
+    """Return a tensor's shape, with `None` for free sizes; `None` if nothing is known."""
+    if tensor.shape is None:
+        return None
+    return tuple(size if isinstance(size, int) else None for size in tensor.shape)
+
+
+def element_type(tensor: Tensor) -> int:
+    """Return ONNX's number of a tensor's element type, 0 if it is not known."""
+    return 0 if tensor.dtype is None else int(dtype_to_onnx(tensor.dtype))
+
+
+def is_output(graph: Graph, tensor: Tensor) -> bool:
+    """Tell whether a tensor is one of the graph's results."""
+    return any(tensor is output for output in graph.outputs)
+
+
+def maker(tensor: Tensor, op: str | None = None) -> Node | None:
+    """Return the node that makes `tensor`; `None` if there is none, or its operator is not `op`."""
+    node = tensor.inputs[0] if tensor.inputs else None
+    return node if node is not None and op in (None, node.op) else None
+
+
+def readers(tensor: Tensor) -> list[Node]:
+    """Return the nodes that read `tensor`, each once."""
+    return list({id(node): node for node in tensor.outputs}.values())
+
+
+def only_reader(graph: Graph, tensor: Tensor) -> Node | None:
+    """Return the one node that reads `tensor`; `None` if several do, or the graph gives it as a result."""
+    found = readers(tensor)
+    return found[0] if len(found) == 1 and not is_output(graph, tensor) else None
+
+
+def only_maker(graph: Graph, tensor: Tensor, op: str) -> Node | None:
+    """Return the node of operator `op` that makes `tensor`, if a single node reads the tensor."""
+    return maker(tensor, op) if only_reader(graph, tensor) is not None else None
+
+
+def bypass(tensor: Tensor, source: Tensor) -> None:
+    """Let all readers of `tensor` read `source` instead."""
+    for reader in readers(tensor):
+        reader.inputs = [source if i is tensor else i for i in reader.inputs]
+
+
+def remove_dead_nodes(graph: Graph) -> None:
+    """Remove the nodes whose results nothing reads, in place."""
+    live = []
+    for node in reversed(graph.nodes):
+        if any(tensor.outputs or is_output(graph, tensor) for tensor in node.outputs):
+            live.append(node)
+        else:
+            node.inputs.clear()
+            node.outputs.clear()
+    graph.nodes = live[::-1]
+
+
+@contextlib.contextmanager
+def quiet_graphsurgeon() -> Iterator[None]:
+    """Keep onnx-graphsurgeon from printing warnings, within."""
+    severity, G_LOGGER.severity = G_LOGGER.severity, G_LOGGER.CRITICAL
+    try:
+        yield
+    finally:
+        G_LOGGER.severity = severity
+
+
+def _constants(graph: Graph) -> list[Constant]:
+    return [tensor for tensor in graph.tensors().values() if isinstance(tensor, Constant)]
+
+
+def _without_initializers(graph: Graph) -> onnx.ModelProto:
+    model = onnx.ModelProto(
+        ir_version=graph.ir_version,
+        producer_name=graph.producer_name,
+        producer_version=graph.producer_version,
+        opset_import=graph.import_domains,
+    )
+    with quiet_graphsurgeon():
+        model.functions.extend(OnnxExporter.export_function(function) for function in graph.functions)
+        model.graph.name = graph.name
+        model.graph.node.extend(OnnxExporter.export_node(node) for node in graph.nodes)
+        for values, tensors in ((model.graph.input, graph.inputs), (model.graph.output, graph.outputs)):
+            values.extend(
+                OnnxExporter.export_value_info_proto(tensor, do_type_check=False) for tensor in tensors
+            )
+    return model
+
+
+def _use_tensor_form(node: onnx.NodeProto) -> None:
+    """Write a Constant node's value as a tensor: graphsurgeon takes a plain `value_float` for a double."""
+    (attribute,) = node.attribute
+    dtype = {"value_float": np.float32, "value_floats": np.float32}.get(attribute.name, np.int64)
+    if attribute.name in ("value_float", "value_floats", "value_int", "value_ints"):
+        values = np.array(onnx.helper.get_attribute_value(attribute), dtype=dtype)
+        node.attribute[0].CopyFrom(onnx.helper.make_attribute("value", onnx.numpy_helper.from_array(values)))
+
+
+def _store(node: Node) -> None:
+    """Turn a Constant node's output into a constant, where numpy has its type."""
+    value = node.attrs.get("value")
+    if isinstance(value, Constant):
+        (result,) = node.outputs
+        node.outputs.clear()
+        result.to_constant(value.values)

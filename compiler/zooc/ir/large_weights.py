@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-__all__ = ["large_weights", "without_large_weights"]
+__all__ = ["is_large", "large_weights", "placeholder", "without_large_weights"]
 
 _LARGE = 1024
 """Values; sizes, axes and other small constants on which shapes depend have fewer."""
@@ -32,15 +32,25 @@ def without_large_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         if not _is_large(tensor):
             light.graph.initializer.append(tensor)
         else:
-            elsewhere = light.graph.initializer.add(name=tensor.name, data_type=tensor.data_type)
-            elsewhere.dims.extend(tensor.dims)
-            elsewhere.data_location = onnx.TensorProto.EXTERNAL
-            elsewhere.external_data.add(key="location", value="elsewhere")
+            light.graph.initializer.append(placeholder(tensor.name, tensor.dims, tensor.data_type))
     return light
 
 
+def is_large(shape: Iterable[int]) -> bool:
+    """Tell whether a stored tensor of this shape counts as a large weight."""
+    return math.prod(shape) >= _LARGE
+
+
+def placeholder(name: str, shape: Iterable[int], data_type: int) -> onnx.TensorProto:
+    """Return a stored tensor without content: marked as stored elsewhere."""
+    tensor = onnx.TensorProto(name=name, data_type=data_type, dims=shape)
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="elsewhere")
+    return tensor
+
+
 def _is_large(tensor: onnx.TensorProto) -> bool:
-    return bool(math.prod(tensor.dims) >= _LARGE) and tensor.data_location != onnx.TensorProto.EXTERNAL
+    return is_large(tensor.dims) and tensor.data_location != onnx.TensorProto.EXTERNAL
 
 
 def _copy_fields(source: Any, target: Any, all_but: str) -> None:

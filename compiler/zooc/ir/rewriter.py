@@ -1,117 +1,128 @@
-"""How a body is rewritten: a pattern that ends in one node gives the nodes that replace it."""
+"""How a graph is rewritten: a rule looks at one node, and rewrites what ends in it, or says why it does not.
+
+A rule has three parts, in this order: the pattern (it returns False where that does not end in the node), the
+checks (it returns `Refused` with the reason where the pattern is there but must stay), and the rewrite in
+place (it returns True). It changes nothing before its last check.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import helper, numpy_helper
 
-from zooc.ir.graph import BodyGraph
+from zooc.ir.graph import Constant, Graph, Node, Tensor, Variable, remove_dead_nodes
 
-__all__ = ["SLICE", "Replacement", "Rewrite", "maker_for", "reduced_axes", "rewrite_once"]
-
+__all__ = [
+    "SLICE",
+    "Outcome",
+    "Refusals",
+    "Refused",
+    "Replacement",
+    "Rule",
+    "apply_rule",
+]
 
 SLICE = "#"
 """Between a node's name and a number where the node has become several, alike."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a pattern that was found stays as it is."""
+
+    reason: str
+
+
+Outcome = bool | Refused
+Rule = Callable[[Graph, Node], Outcome]
+Refusals = dict[str, dict[str, str]]
+"""What rules refused when last applied: by a rule's name and a node's, the reason."""
+
+
+def apply_rule(
+    graph: Graph, rule: Rule, refusals: Refusals | None = None, *, in_subgraphs: bool = False
+) -> bool:
+    """Apply a rule to every node once, in order; return whether anything changed.
+
+    Args:
+        graph: changed in place; dead nodes are removed.
+        rule: see the module's docstring.
+        refusals: takes what is refused, in place of what this rule refused before.
+        in_subgraphs: whether to apply it to the nodes of nested graphs too.
+    """
+    modified, refused = False, {}
+    for part in (graph, *(graph.subgraphs(recursive=True) if in_subgraphs else ())):
+        for node in list(part.nodes):
+            if not node.outputs:  # an earlier rewrite of this sweep took its place
+                continue
+            name, outcome = node.name, rule(part, node)
+            if isinstance(outcome, Refused):
+                refused[name] = outcome.reason
+            modified |= outcome is True
+        remove_dead_nodes(part)
+    if refusals is not None:
+        refusals[rule.__name__] = refused
+    return modified
+
+
 class Replacement:
-    """New nodes for an old one (at its place), and the initializers they need."""
+    """New nodes in the place of an old one, named after it, and the constants they need."""
 
-    def __init__(self, graph: BodyGraph, index: int) -> None:
-        """Empty; new nodes are named after the old one."""
-        self.prefix = graph.name(index)
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
-        self.removed: set[int] = set()
+    def __init__(self, graph: Graph, old: Node, name: str | None = None) -> None:
+        """Begin at the place of `old`; `name` counts instead of its own."""
+        self._graph = graph
+        self._place = next(i for i, node in enumerate(graph.nodes) if node is old)
+        self._name = old.name if name is None else name
+        self._names: list[str] = []
 
-    def replaces(self, *indices: int) -> None:
-        """Takes the place of these later nodes too; the new ones give their outputs."""
-        self.removed.update(indices)
+    def node(
+        self, op: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor | str], **attributes: Any
+    ) -> Tensor:
+        """Add a node (the first new one keeps the old name) and return its first output.
 
-    def node(self, op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> str:
-        """Adds a node (the first new one keeps the old name) and returns its first output."""
-        taken = any(n.name == self.prefix for n in self.nodes)
-        name = f"{self.prefix}_{op}{len(self.nodes)}" if taken else self.prefix
-        self.nodes.append(helper.make_node(op, inputs, outputs, name=name, **attributes))
-        return outputs[0]
+        An output is the name of a new tensor, or a tensor that its maker has to hand over.
+        """
+        taken = self._name in self._names
+        name = f"{self._name}_{op}{len(self._names)}" if taken else self._name
+        return self._add(name, op, inputs, outputs, attributes)
 
     def copy(
         self,
-        node: onnx.NodeProto,
-        inputs: list[str],
-        output: str,
+        node: Node,
+        inputs: Sequence[Tensor],
+        output: Tensor | str,
         *,
         part: int | None = None,
         **attributes: Any,
-    ) -> str:
-        """Adds a node like another, under its name, with these attributes changed; returns its output.
+    ) -> Tensor:
+        """Add a node like another, under its name, with these attributes changed; return its output.
 
         With `part` it is one of several like it.
         """
-        same = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        options = {**same, **attributes}
         name = node.name if part is None else f"{node.name}{SLICE}{part}"
-        self.nodes.append(helper.make_node(node.op_type, inputs, [output], name=name, **options))
-        return output
+        return self._add(name, node.op, inputs, [output], {**node.attrs, **attributes})
 
-    def constant(self, name: str, values: npt.NDArray[np.generic]) -> str:
-        """Adds an initializer and returns its name."""
-        full = f"{self.prefix}/{name}"
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), full))
-        return full
+    def constant(self, name: str, values: npt.NDArray[np.generic]) -> Constant:
+        """Return a new constant."""
+        return Constant(f"{self._name}/{name}", np.ascontiguousarray(values).reshape(np.shape(values)))
 
-
-Rewrite = Callable[[BodyGraph, int], "Replacement | None"]
-"""Looks at one node; `None` if the pattern does not end in it."""
-
-
-def rewrite_once(model: onnx.ModelProto, rewrite: Rewrite) -> bool:
-    """Applies a rewrite everywhere in one sweep; False if nowhere."""
-    graph = BodyGraph(model)
-    found = {i: r for i in range(len(graph.nodes)) if (r := rewrite(graph, i)) is not None}
-    if not found:
-        return False
-    removed = {i for r in found.values() for i in r.removed}
-    nodes = [
-        node
-        for i, old in enumerate(graph.nodes)
-        if i not in removed
-        for node in (found[i].nodes if i in found else [old])
-    ]
-    read = {v.name for v in model.graph.output}
-    live = []
-    for node in reversed(nodes):
-        if any(name in read for name in node.output):
-            live.append(node)
-            read.update(node.input)
-    stored = model.graph.initializer
-    # One by one: taking all out and putting most back would copy every weight, and the message's memory
-    # never shrinks.
-    for place in reversed(range(len(stored))):
-        if stored[place].name not in read:
-            del stored[place]
-    stored.extend(t for r in found.values() for t in r.initializers)
-    del model.graph.node[:], model.graph.value_info[:]
-    model.graph.node.extend(reversed(live))
-    return True
-
-
-def maker_for(graph: BodyGraph, tensor: str, op: str) -> onnx.NodeProto | None:
-    """The node that makes `tensor`, if it is of this operator and the tensor has one reader."""
-    index = graph.producer.get(tensor)
-    alone = len(graph.consumers[tensor]) == 1 and tensor not in graph.outputs
-    return graph.nodes[index] if index is not None and alone and graph.nodes[index].op_type == op else None
-
-
-def reduced_axes(graph: BodyGraph, node: onnx.NodeProto) -> list[int] | None:
-    """Axes of a reduction, non-negative and sorted; `None` if they are not stored or the rank is unknown."""
-    axes = graph.constant(node.input[1]) if len(node.input) > 1 and node.input[1] else None
-    rank = graph.rank(node.input[0])
-    if axes is None or rank is None:
-        return None
-    return sorted(int(a) % rank for a in axes.reshape(-1))
+    def _add(
+        self,
+        name: str,
+        op: str,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor | str],
+        attributes: dict[str, Any],
+    ) -> Tensor:
+        made = [Variable(output) if isinstance(output, str) else output for output in outputs]
+        for tensor in made:
+            tensor.inputs.clear()
+        node = Node(op, name, dict(sorted(attributes.items())), list(inputs), made)
+        self._graph.nodes.insert(self._place, node)
+        self._place += 1
+        self._names.append(name)
+        return made[0]

@@ -22,6 +22,7 @@ from zooc.consumers.check import CONSUMERS, Consumption, check_consumer
 from zooc.deployment import Deployment, Quantize
 from zooc.diagnostics.diagnostic import ZoocError, warning
 from zooc.frontend.semantics.analyze import load_deployment
+from zooc.ir.rewriter import Refusals
 from zooc.ir.stages import assemble, build_postlude
 from zooc.networks.check import network_contradictions
 from zooc.networks.load import load_network
@@ -30,7 +31,6 @@ from zooc.package.emit import check_output, emit_package
 from zooc.package.manifest import build_manifest, stage_boundaries
 from zooc.package.report import render_report
 from zooc.passes.legalize.legalize import legalize
-from zooc.passes.simplify.pads_of_all_axes import names_of_axes_left
 from zooc.passes.simplify.simplify import simplify
 from zooc.pipeline.contract import check_contract_of, hold_contract_of
 from zooc.preprocessing.fold_normalization import fold_normalization
@@ -102,7 +102,17 @@ def load_model(c: Compilation) -> None:
 
 def simplify_graph(c: Compilation) -> None:
     """Fold constants and BatchNorms, drop what has no effect."""
-    c.float_body = simplify(c.network.model)
+    refusals: Refusals = {}
+    c.float_body = simplify(c.network.model, refusals)
+    c.warnings += [
+        warning(
+            "Z0417",
+            f"{name} names the axes that it pads, and {reason}",
+            c.deployment.model.source.span,
+            hint="export the network with fixed shapes; some versions of ONNX Runtime pad other axes",
+        )
+        for name, reason in refusals["pads_of_all_axes"].items()
+    ]
     c.network = replace(c.network, model=onnx.ModelProto())  # its weights would be held twice to the end
 
 
@@ -187,15 +197,6 @@ def hold_contract(c: Compilation) -> None:
 def assemble_graph(c: Compilation) -> None:
     """One graph from image to probabilities, as the bytes that will be written."""
     model = assemble(c.prelude, c.body, c.postlude)
-    c.warnings += [
-        warning(
-            "Z0417",
-            f"{name} names the axes that it pads, and its input's rank is not known",
-            c.deployment.model.source.span,
-            hint="export the network with fixed shapes; some versions of ONNX Runtime pad other axes",
-        )
-        for name in names_of_axes_left(model.graph)
-    ]
     c.model = model.SerializeToString(deterministic=True)
 
 

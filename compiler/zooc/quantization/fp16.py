@@ -7,7 +7,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from zooc.deployment import Quantize
-from zooc.ir.graph import BodyGraph
+from zooc.ir.body_graph import BodyGraph
 from zooc.quantization.float_patterns import kept_nodes
 from zooc.quantization.layers import LayerRecord, Quantized
 

@@ -10,7 +10,7 @@ from typing import Literal
 import onnx
 
 from zooc.calibration.ranges import Range
-from zooc.ir.graph import BodyGraph
+from zooc.ir.body_graph import BodyGraph
 from zooc.quantization.placement import BETWEEN_FLOATS, Placement, results
 from zooc.quantization.scales import ActivationScale, QuantizedWeight
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from zooc.ir.graph import BodyGraph, attribute
+from zooc.ir.body_graph import BodyGraph, attribute
 from zooc.quantization.scales import QuantizedWeight
 
 __all__ = ["MASK_LEVEL", "compensate_mask_channel", "mask_channel"]

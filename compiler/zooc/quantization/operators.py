@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import onnx
 
-from zooc.ir.graph import BodyGraph, attribute
+from zooc.ir.body_graph import BodyGraph, attribute
 
 __all__ = ["Role", "role_of"]
 

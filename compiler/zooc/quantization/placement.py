@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx
 
 from zooc.deployment import Quantize
-from zooc.ir.graph import BodyGraph, attribute, is_clamp_from_zero
+from zooc.ir.body_graph import BodyGraph, attribute, is_clamp_from_zero
 from zooc.quantization.float_patterns import kept_nodes
 from zooc.quantization.operators import Role, role_of
 

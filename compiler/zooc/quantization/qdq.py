@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 from zooc.calibration.ranges import Range, symmetric
 from zooc.deployment import Quantize
 from zooc.diagnostics.diagnostic import ZoocError, error
-from zooc.ir.graph import BodyGraph, attribute
+from zooc.ir.body_graph import BodyGraph, attribute
 from zooc.ir.large_weights import without_large_weights
 from zooc.quantization.layers import LayerDescriber, Quantized
 from zooc.quantization.mask_channel import compensate_mask_channel, mask_channel

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from zooc.ir.graph import BodyGraph, attribute
+from zooc.ir.body_graph import BodyGraph, attribute
 
 __all__ = [
     "LARGEST_PAIR",

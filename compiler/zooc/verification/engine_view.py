@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 import onnxruntime as ort
 
-from zooc.ir.graph import BodyGraph
+from zooc.ir.body_graph import BodyGraph
 from zooc.quantization.layers import LayerRecord
 
 __all__ = ["FloatLayer", "Optimized", "float_convolutions", "inspect_optimized"]

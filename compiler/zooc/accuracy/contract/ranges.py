@@ -6,7 +6,7 @@ import onnx
 
 from zooc.calibration.ranges import Ranges
 from zooc.deployment import Quantize
-from zooc.ir.graph import BodyGraph
+from zooc.ir.body_graph import BodyGraph
 from zooc.quantization.placement import place
 
 __all__ = ["complete_ranges"]

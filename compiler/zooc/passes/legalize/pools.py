@@ -5,66 +5,77 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import onnx
 
-from zooc.ir.graph import BodyGraph, attribute
-from zooc.ir.rewriter import Replacement, reduced_axes
+from zooc.ir.graph import Graph, Node, shape_of, values_of
+from zooc.ir.rewriter import Outcome, Refused, Replacement
 
-__all__ = ["convolve_instead_of_average", "pool_instead_of_mean"]
+__all__ = ["convolve_instead_of_average", "pool_instead_of_mean", "reduced_axes"]
 
 
-def pool_instead_of_mean(graph: BodyGraph, index: int) -> Replacement | None:
+def pool_instead_of_mean(graph: Graph, node: Node) -> Outcome:
     """`ReduceMean` over both spatial axes is `GlobalAveragePool`."""
-    node = graph.nodes[index]
-    if node.op_type != "ReduceMean" or graph.rank(node.input[0]) != 4:
-        return None
-    if reduced_axes(graph, node) != [2, 3]:
-        return None
-    new = Replacement(graph, index)
-    if attribute(node, "keepdims", 1):
-        new.node("GlobalAveragePool", [node.input[0]], [node.output[0]])
+    if node.op != "ReduceMean":
+        return False
+    source = node.inputs[0]
+    if len(source.shape or ()) != 4 or reduced_axes(node) != [2, 3]:
+        return Refused("it does not average over height and width of a feature map")
+    result = node.outputs[0]
+    new = Replacement(graph, node)
+    if node.attrs.get("keepdims", 1):
+        new.node("GlobalAveragePool", [source], [result])
     else:
-        pooled = new.node("GlobalAveragePool", [node.input[0]], [f"{node.output[0]}/pooled"])
-        new.node("Flatten", [pooled], [node.output[0]], axis=1)
-    return new
+        pooled = new.node("GlobalAveragePool", [source], [f"{result.name}/pooled"])
+        new.node("Flatten", [pooled], [result], axis=1)
+    return True
 
 
-def convolve_instead_of_average(graph: BodyGraph, index: int) -> Replacement | None:
+def convolve_instead_of_average(graph: Graph, node: Node) -> Outcome:
     """`AveragePool` over `k` taps is a depthwise convolution whose weights are all `1 / k`.
 
     Equal weights are exact in int8 (level 127), and ONNX Runtime's integer depthwise convolution is two to
-    six times faster than its integer AveragePool. Refused where the divisor varies (padding that is not
-    counted), where windows overhang (`ceil_mode`), or where channels are unknown.
+    six times faster than its integer AveragePool.
     """
-    node = graph.nodes[index]
-    shape = graph.shape(node.input[0])
-    if node.op_type != "AveragePool" or shape is None or len(shape) != 4 or shape[1] is None:
-        return None
-    kernel: Sequence[int] = attribute(node, "kernel_shape")
-    pads: Sequence[int] = attribute(node, "pads", [0, 0, 0, 0])
-    strides: Sequence[int] = attribute(node, "strides", [1, 1])
-    counted = attribute(node, "count_include_pad", 0) or not any(pads)
-    plain = attribute(node, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
-    dilated = any(d != 1 for d in attribute(node, "dilations", [1, 1]))
-    if not counted or not plain or dilated or _overhangs(node, shape, kernel, pads, strides):
-        return None
-    new = Replacement(graph, index)
-    taps = int(np.prod(kernel))
-    weight = new.constant("weight", np.full((shape[1], 1, *kernel), 1.0 / taps, np.float32))
+    if node.op != "AveragePool":
+        return False
+    shape = shape_of(node.inputs[0])
+    if shape is None or len(shape) != 4 or shape[1] is None:
+        return Refused("its channels are not known")
+    kernel: Sequence[int] = node.attrs["kernel_shape"]
+    pads: Sequence[int] = node.attrs.get("pads", [0, 0, 0, 0])
+    strides: Sequence[int] = node.attrs.get("strides", [1, 1])
+    if any(pads) and not node.attrs.get("count_include_pad", 0):
+        return Refused("the divisor varies: its padding is not counted")
+    if node.attrs.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        return Refused("its padding is not written out")
+    if any(d != 1 for d in node.attrs.get("dilations", [1, 1])):
+        return Refused("it is dilated")
+    if _overhangs(node, shape, kernel, pads, strides):
+        return Refused("its last windows hang over the edge (ceil_mode)")
+    new = Replacement(graph, node)
+    weight = new.constant("weight", np.full((shape[1], 1, *kernel), 1.0 / int(np.prod(kernel)), np.float32))
     options = {"group": shape[1], "kernel_shape": kernel, "pads": pads, "strides": strides}
-    new.node("Conv", [node.input[0], weight], [node.output[0]], **options)
-    return new
+    new.node("Conv", [node.inputs[0], weight], [node.outputs[0]], **options)
+    return True
+
+
+def reduced_axes(node: Node) -> list[int] | None:
+    """Return the axes of a reduction, non-negative and sorted; `None` if they are computed or unknown."""
+    axes = values_of(node.inputs[1]) if len(node.inputs) > 1 else None
+    shape = node.inputs[0].shape
+    if axes is None or shape is None:
+        return None
+    return sorted(int(a) % len(shape) for a in axes.reshape(-1))
 
 
 def _overhangs(
-    node: onnx.NodeProto,
+    node: Node,
     shape: tuple[int | None, ...],
     kernel: Sequence[int],
     pads: Sequence[int],
     strides: Sequence[int],
 ) -> bool:
     """Whether rounding up the output size adds a window that leaves the padded input."""
-    if not attribute(node, "ceil_mode", 0):
+    if not node.attrs.get("ceil_mode", 0):
         return False
     for axis, size in enumerate(shape[2:]):
         if size is None or (size + pads[axis] + pads[axis + 2] - kernel[axis]) % strides[axis]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from zooc.ir.graph import BodyGraph, attribute
-from zooc.ir.rewriter import SLICE, Replacement, maker_for
+from zooc.ir.graph import Graph, Node, is_output, only_maker, readers, shape_of, values_of
+from zooc.ir.rewriter import SLICE, Outcome, Refused, Replacement
 
 __all__ = ["convolve_slices"]
 
 
-def convolve_slices(graph: BodyGraph, index: int) -> Replacement | None:
+def convolve_slices(graph: Graph, relu: Node) -> Outcome:
     """`Split(Relu(conv(x)))` with groups that no slice cuts is `Relu(conv_r(x_r))` for each slice.
 
     A grouped convolution is one convolution for each group of channels, so its slices are convolutions of
@@ -20,42 +20,47 @@ def convolve_slices(graph: BodyGraph, index: int) -> Replacement | None:
 
     Anchored at the Relu. What else reads it may be global pools, which become one for each slice.
     """
-    relu = graph.nodes[index]
-    conv = maker_for(graph, relu.input[0], "Conv") if relu.op_type == "Relu" else None
-    result = relu.output[0]
-    readers = graph.consumers[result]
-    splits = [i for i in readers if graph.nodes[i].op_type == "Split"]
-    pools = [i for i in readers if graph.nodes[i].op_type == "GlobalAveragePool"]
-    if conv is None or result in graph.outputs or len(splits) != 1 or len(splits + pools) != len(readers):
-        return None
-    slices = list(graph.nodes[splits[0]].output)
-    stored = [graph.constant(name) for name in conv.input[1:] if name]
-    groups = attribute(conv, "group", 1)
-    if groups % len(slices) or not _cuts_evenly(graph, splits[0]) or any(values is None for values in stored):
-        return None
-    new = Replacement(graph, index)
-    new.replaces(splits[0], *pools)
-    inputs = [f"{result}/input{SLICE}{r}" for r in range(len(slices))]
-    new.node("Split", [conv.input[0]], inputs, axis=1, num_outputs=len(slices))
-    for r, (source, output) in enumerate(zip(inputs, slices, strict=True)):
+    conv = only_maker(graph, relu.inputs[0], "Conv") if relu.op == "Relu" else None
+    if conv is None:
+        return False
+    result = relu.outputs[0]
+    splits = [node for node in readers(result) if node.op == "Split"]
+    pools = [node for node in readers(result) if node.op == "GlobalAveragePool"]
+    if len(splits) != 1:
+        return False
+    slices = list(splits[0].outputs)
+    groups = conv.attrs.get("group", 1)
+    stored = [values_of(tensor) for tensor in conv.inputs[1:] if not tensor.is_empty()]
+    if is_output(graph, result) or len(readers(result)) != len(pools) + 1:
+        return Refused("the whole result is read, too")
+    if not _cuts_evenly(splits[0]):
+        return Refused("the slices are not equally wide")
+    if groups % len(slices):
+        return Refused("a slice cuts a group of the convolution")
+    if any(values is None for values in stored):
+        return Refused("the convolution's weights are computed")
+    new = Replacement(graph, relu)
+    inputs = [f"{result.name}/input{SLICE}{r}" for r in range(len(slices))]
+    first = new.node("Split", [conv.inputs[0]], inputs, axis=1, num_outputs=len(slices))
+    for r, (source, output) in enumerate(zip(first.inputs[0].outputs, slices, strict=True)):
         weights = [
             new.constant(f"{kind}{SLICE}{r}", np.split(values, len(slices))[r])
             for kind, values in zip(("weight", "bias"), stored, strict=False)
             if values is not None
         ]
-        before = f"{conv.output[0]}{SLICE}{r}"
-        new.copy(conv, [source, *weights], before, part=r, group=groups // len(slices))
-        new.copy(relu, [before], output, part=r)
-    for pool in (graph.nodes[i] for i in pools):
-        pooled = [f"{pool.output[0]}{SLICE}{r}" for r in range(len(slices))]
-        for r, (source, output) in enumerate(zip(slices, pooled, strict=True)):
-            new.copy(pool, [source], output, part=r)
-        new.node("Concat", pooled, [pool.output[0]], axis=1)
-    return new
+        before = f"{conv.outputs[0].name}{SLICE}{r}"
+        part = new.copy(conv, [source, *weights], before, part=r, group=groups // len(slices))
+        new.copy(relu, [part], output, part=r)
+    for pool in pools:
+        pooled = [
+            new.copy(pool, [source], f"{pool.outputs[0].name}{SLICE}{r}", part=r)
+            for r, source in enumerate(slices)
+        ]
+        new.node("Concat", pooled, [pool.outputs[0]], axis=1)
+    return True
 
 
-def _cuts_evenly(graph: BodyGraph, split: int) -> bool:
+def _cuts_evenly(split: Node) -> bool:
     """Whether a Split cuts the channels into equal parts."""
-    node = graph.nodes[split]
-    widths = {shape[1] if (shape := graph.shape(name)) else None for name in node.output}
-    return attribute(node, "axis", 0) == 1 and len(widths) == 1 and None not in widths
+    widths = {shape[1] if (shape := shape_of(tensor)) else None for tensor in split.outputs}
+    return split.attrs.get("axis", 0) == 1 and len(widths) == 1 and None not in widths

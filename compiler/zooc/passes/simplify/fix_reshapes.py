@@ -11,30 +11,25 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import onnx_graphsurgeon as gs
+
+from zooc.ir.graph import Constant, Graph, Node
+from zooc.ir.rewriter import Outcome, Refused
 
 __all__ = ["fix_reshapes"]
 
 Shape = Sequence[int | str | None]
 
 
-def fix_reshapes(graph: gs.Graph) -> bool:
-    """Replaces computed Reshape targets by constants, in place; tells whether anything changed.
-
-    Needs the shapes that `onnx.shape_inference` gave (with `data_prop`). A Reshape stays as it is where its
-    result's rank is unknown, or more than one of its dimensions is, or one of them is 0.
-    """
-    modified = False
-    for node in graph.nodes:
-        if node.op != "Reshape" or isinstance(node.inputs[1], gs.Constant):
-            continue
-        target = _target(node.inputs[0].shape, node.outputs[0].shape)
-        if target is None:
-            continue
-        name = f"{node.name or node.outputs[0].name}:shape"
-        node.inputs = [node.inputs[0], gs.Constant(name, np.array(target, dtype=np.int64))]
-        modified = True
-    return modified
+def fix_reshapes(graph: Graph, node: Node) -> Outcome:
+    """A Reshape to a computed target is one to a constant, where inference knows the result's shape."""
+    if node.op != "Reshape" or isinstance(node.inputs[1], Constant):
+        return False
+    target = _target(node.inputs[0].shape, node.outputs[0].shape)
+    if target is None:
+        return Refused("more than one size of its result is not known, or one is 0")
+    name = f"{node.name}:shape"
+    node.inputs = [node.inputs[0], Constant(name, np.array(target, dtype=np.int64))]
+    return True
 
 
 def _target(source: Shape | None, result: Shape | None) -> list[int] | None:

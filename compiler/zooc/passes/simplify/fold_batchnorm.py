@@ -13,39 +13,39 @@ anything but channels.
 
 from __future__ import annotations
 
-import onnx_graphsurgeon as gs
-
 from zooc.ir.channels import affine_map, output_channels, scale_outputs
+from zooc.ir.graph import Graph, Node, is_output, only_reader
+from zooc.ir.rewriter import Outcome, Refused
 
 __all__ = ["fold_batchnorm"]
 
 
-def fold_batchnorm(graph: gs.Graph) -> bool:
-    """Folds every affine successor of a Conv or Gemm in `graph`, in place; tells whether anything changed.
+def fold_batchnorm(graph: Graph, layer: Node) -> Outcome:
+    """A Conv or Gemm takes in every affine map behind it.
 
-    The layer keeps its node name; its output takes the successor's name. The orphaned nodes stay until
-    `graph.cleanup()`.
+    The layer keeps its node name; its output takes the last map's.
     """
     modified = False
-    for layer in graph.nodes:
-        while _fold_into(layer, graph):
-            modified = True
-    return modified
+    while (outcome := _fold_into(layer, graph)) is True:
+        modified = True
+    return modified or outcome
 
 
-def _fold_into(layer: gs.Node, graph: gs.Graph) -> bool:
-    """Folds the one node after `layer` where that is allowed."""
+def _fold_into(layer: Node, graph: Graph) -> Outcome:
+    """Fold the one node after `layer` where that is allowed."""
     channels = output_channels(layer)
     if channels is None:
         return False
     (output,) = layer.outputs
-    if len(output.outputs) != 1 or any(output is o for o in graph.outputs):
+    rank = layer.inputs[1].values.ndim
+    maps = [affine for node in output.outputs if (affine := affine_map(node, output, channels, rank))]
+    if not maps:
         return False
-    follower = output.outputs[0]
-    affine = affine_map(follower, output, channels, layer.inputs[1].values.ndim)
-    if affine is None:
-        return False
-    scale_outputs(layer, *affine)
+    if is_output(graph, output) or len(output.outputs) != 1:
+        return Refused("its result is also read elsewhere")
+    follower = only_reader(graph, output)
+    assert follower is not None
+    scale_outputs(layer, *maps[0])
     (result,) = follower.outputs[:1]
     follower.outputs.clear()
     layer.outputs = [result]

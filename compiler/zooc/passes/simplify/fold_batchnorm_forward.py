@@ -12,40 +12,33 @@ the first. A map without a shift may be folded all the same.
 
 from __future__ import annotations
 
-import onnx_graphsurgeon as gs
-
 from zooc.ir.channels import affine_map, input_channels, is_padded, output_channels, scale_inputs
+from zooc.ir.graph import Constant, Graph, Node, is_output
+from zooc.ir.rewriter import Outcome, Refused
 
 __all__ = ["fold_batchnorm_forward"]
 
 
-def fold_batchnorm_forward(graph: gs.Graph) -> bool:
-    """Folds affine maps into what reads them, in place; tells whether anything changed.
-
-    The orphaned nodes stay until `graph.cleanup()`.
-    """
-    modified = False
-    ends = {id(tensor) for tensor in graph.outputs}
-    for node in graph.nodes:
-        if len(node.outputs) == 1 and id(node.outputs[0]) not in ends:
-            modified |= _fold_out_of(node)
-    return modified
-
-
-def _fold_out_of(node: gs.Node) -> bool:
-    """Folds this node into all of its readers, or into none."""
+def fold_batchnorm_forward(graph: Graph, node: Node) -> Outcome:
+    """An affine map that only convolutions and Gemms read goes into all of them, or into none."""
+    values = [tensor for tensor in node.inputs if not isinstance(tensor, Constant)]
+    if len(node.outputs) != 1 or len(values) != 1:
+        return False
     (mapped,) = node.outputs
-    readers = list(mapped.outputs)
-    values = [i for i in node.inputs if not isinstance(i, gs.Constant)]
-    if len(values) != 1 or not readers or any(output_channels(reader) is None for reader in readers):
+    layers = [reader for reader in mapped.outputs if output_channels(reader) is not None]
+    if not layers:
         return False
-    first = readers[0]
+    first = layers[0]
     affine = affine_map(node, values[0], input_channels(first), first.inputs[1].values.ndim)
-    if affine is None or any(input_channels(reader) != len(affine[0]) for reader in readers):
+    if affine is None:
         return False
-    if affine[1].any() and any(is_padded(reader) for reader in readers):
-        return False
-    for reader in readers:
-        scale_inputs(reader, *affine)
-        reader.inputs[0] = values[0]
+    if is_output(graph, mapped) or len(layers) != len(mapped.outputs):
+        return Refused("its result is also read elsewhere")
+    if any(input_channels(layer) != len(affine[0]) for layer in layers):
+        return Refused("its readers differ in their channels")
+    if affine[1].any() and any(is_padded(layer) for layer in layers):
+        return Refused("a reader pads, and its zeros would have to be other numbers")
+    for layer in layers:
+        scale_inputs(layer, *affine)
+        layer.inputs[0] = values[0]
     return True

@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import onnx_graphsurgeon as gs
 
 from zooc.ir.channels import (
     SCALE_FREE,
@@ -34,6 +33,8 @@ from zooc.ir.channels import (
     scale_inputs,
     scale_outputs,
 )
+from zooc.ir.graph import Constant, Graph, Node, Tensor, is_output, maker
+from zooc.ir.rewriter import Outcome, Refused
 
 __all__ = ["fold_batchnorm_residual"]
 
@@ -46,35 +47,29 @@ _MOST_GROWTH = 2**0.5
 class _Stream:
     """The nodes around the tensors that are scaled together: those that write them, and those that read."""
 
-    writers: dict[int, gs.Node] = field(default_factory=dict)
-    readers: dict[int, gs.Node] = field(default_factory=dict)
+    writers: dict[int, Node] = field(default_factory=dict)
+    readers: dict[int, Node] = field(default_factory=dict)
 
 
-def fold_batchnorm_residual(graph: gs.Graph) -> bool:
-    """Folds every BatchNormalization that ends a residual stream, in place; tells whether anything changed.
-
-    The orphaned nodes stay until `graph.cleanup()`.
-    """
-    modified = False
-    for node in graph.nodes:
-        if node.op == "BatchNormalization" and node.outputs:
-            modified |= _fold(node, graph)
-    return modified
-
-
-def _fold(norm: gs.Node, graph: gs.Graph) -> bool:
+def fold_batchnorm_residual(graph: Graph, norm: Node) -> Outcome:
+    """A BatchNormalization that ends a residual stream goes into the layers that write to it."""
+    if norm.op != "BatchNormalization":
+        return False
     total = norm.inputs[0]
-    affine = batchnorm_affine(norm, total)
-    if affine is None or len(total.outputs) != 1 or not total.inputs or total.inputs[0].op != "Add":
+    addition, affine = maker(total, "Add"), batchnorm_affine(norm, total)
+    if addition is None or affine is None:
         return False
+    if len(total.outputs) != 1:
+        return Refused("the stream's end is also read elsewhere")
     scale, shift = affine
-    addition = total.inputs[0]
     last = next((layer for i in addition.inputs if (layer := _only_for(i, addition)) is not None), None)
-    if last is None or not _stays_even(norm, scale):
-        return False
+    if last is None:
+        return Refused("no layer alone writes to the last addition")
+    if not _stays_even(norm, scale):
+        return Refused("some channels would need much finer steps in int8")
     stream = _stream(total, norm, graph, len(scale))
     if stream is None:
-        return False
+        return Refused("something else touches the stream")
     for writer in stream.writers.values():
         if writer.op == "BatchNormalization":
             _replace(writer, 1, scale)
@@ -94,14 +89,14 @@ def _fold(norm: gs.Node, graph: gs.Graph) -> bool:
     return True
 
 
-def _only_for(tensor: gs.Tensor, reader: gs.Node) -> gs.Node | None:
+def _only_for(tensor: Tensor, reader: Node) -> Node | None:
     """The layer that makes `tensor`, if `reader` alone reads it."""
     if len(tensor.inputs) != 1 or len(tensor.outputs) != 1 or tensor.outputs[0] is not reader:
         return None
     return tensor.inputs[0] if output_channels(tensor.inputs[0]) is not None else None
 
 
-def _stays_even(norm: gs.Node, scale: Array) -> bool:
+def _stays_even(norm: Node, scale: Array) -> bool:
     """Whether no channel needs much finer steps behind the fold than before."""
     if not np.all(scale > 0) or not np.all(np.isfinite(scale)):
         return False
@@ -110,23 +105,22 @@ def _stays_even(norm: gs.Node, scale: Array) -> bool:
     return bool(np.sqrt(np.mean(np.square(growth))) <= _MOST_GROWTH)
 
 
-def _stream(total: gs.Tensor, end: gs.Node, graph: gs.Graph, channels: int) -> _Stream | None:
+def _stream(total: Tensor, end: Node, graph: Graph, channels: int) -> _Stream | None:
     """What is around the tensors that have to be scaled with `total`; `None` if something cannot follow."""
     found, seen, waiting = _Stream(), set[int](), [total]
-    ends = {id(tensor) for tensor in graph.outputs}
     rank = len(total.shape) if total.shape is not None else None
     while waiting:
         tensor = waiting.pop()
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
-        if id(tensor) in ends or len(tensor.inputs) != 1 or not _has_rank(tensor, rank):
+        if is_output(graph, tensor) or len(tensor.inputs) != 1 or not _has_rank(tensor, rank):
             return None
-        maker = tensor.inputs[0]
-        if _lets_through(maker):
-            waiting += maker.inputs
-        elif _is_norm(maker) or output_channels(maker) == channels:
-            found.writers[id(maker)] = maker
+        writer = tensor.inputs[0]
+        if _lets_through(writer):
+            waiting += writer.inputs
+        elif _is_norm(writer) or output_channels(writer) == channels:
+            found.writers[id(writer)] = writer
         else:
             return None
         for reader in tensor.outputs:
@@ -140,21 +134,21 @@ def _stream(total: gs.Tensor, end: gs.Node, graph: gs.Graph, channels: int) -> _
     return found
 
 
-def _has_rank(tensor: gs.Tensor, rank: int | None) -> bool:
+def _has_rank(tensor: Tensor, rank: int | None) -> bool:
     """Whether the channels are the same axis here as in all of the stream: broadcasting could move them."""
     return rank is not None and tensor.shape is not None and len(tensor.shape) == rank
 
 
-def _lets_through(node: gs.Node) -> bool:
+def _lets_through(node: Node) -> bool:
     return node.op == "Add" or (node.op in SCALE_FREE and len(node.outputs) == 1)
 
 
-def _is_norm(node: gs.Node) -> bool:
+def _is_norm(node: Node) -> bool:
     return node.op == "BatchNormalization" and batchnorm_affine(node, node.inputs[0]) is not None
 
 
-def _replace(norm: gs.Node, index: int, factor: Array) -> None:
+def _replace(norm: Node, index: int, factor: Array) -> None:
     """Multiplies one of a BatchNormalization's constants, in a copy of its own."""
     old = norm.inputs[index]
     name = old.name if len(old.outputs) == 1 else f"{norm.name}:{index}"
-    norm.inputs[index] = gs.Constant(name, (old.values.astype(np.float64) * factor).astype(np.float32))
+    norm.inputs[index] = Constant(name, (old.values.astype(np.float64) * factor).astype(np.float32))

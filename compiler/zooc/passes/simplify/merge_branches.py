@@ -11,55 +11,36 @@ smaller kernel does not lie inside the larger one, and where weights are compute
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
-import onnx_graphsurgeon as gs
 
 from zooc.ir.channels import batchnorm_affine
+from zooc.ir.graph import Constant, Graph, Node, maker, only_reader
+from zooc.ir.rewriter import Outcome, Refused
 
 __all__ = ["merge_branches"]
 
 Array = npt.NDArray[np.float64]
 
 
-def merge_branches(graph: gs.Graph) -> bool:
-    """Merges the branches of every Add that can be, in place; tells whether anything changed.
-
-    The first convolution stays, under its name. The orphaned nodes stay until `graph.cleanup()`.
-    """
-    modified = False
-    ends = {id(tensor) for tensor in graph.outputs}
-    for total in graph.nodes:
-        if total.op != "Add" or any(len(i.outputs) != 1 or id(i) in ends for i in total.inputs):
-            continue
-        branches = [i.inputs[0] for i in total.inputs if len(i.inputs) == 1]
-        convolutions = [node for node in branches if _is_plain(node)]
-        if len(branches) == 2 and convolutions and branches[0].inputs[:1] == branches[1].inputs[:1]:
-            modified |= _merge(total, max(convolutions, key=lambda n: n.inputs[1].values.size), branches)
-    return modified
-
-
-def _is_plain(node: gs.Node) -> bool:
-    """Whether this is a two-dimensional convolution with stored float32 weights and written-out padding."""
-    return (
-        node.op == "Conv"
-        and all(isinstance(i, gs.Constant) and i.values.dtype == np.float32 for i in node.inputs[1:])
-        and node.inputs[1].values.ndim == 4
-        and node.attrs.get("auto_pad", "NOTSET") == "NOTSET"
-    )
-
-
-def _merge(total: gs.Node, layer: gs.Node, branches: Sequence[gs.Node]) -> bool:
-    """Adds the other branch to `layer`, which takes over the sum's result."""
+def merge_branches(graph: Graph, total: Node) -> Outcome:
+    """An addition of two convolutions of one tensor is one convolution, under the larger one's name."""
+    if total.op != "Add":
+        return False
+    branches = [branch for tensor in total.inputs if (branch := maker(tensor)) is not None]
+    convolutions = [node for node in branches if _is_plain(node)]
+    if len(branches) != 2 or not convolutions or branches[0].inputs[:1] != branches[1].inputs[:1]:
+        return False
+    if any(only_reader(graph, tensor) is None for tensor in total.inputs):
+        return Refused("a branch is also read elsewhere")
+    layer = max(convolutions, key=lambda node: node.inputs[1].values.size)
     other = branches[1] if branches[0] is layer else branches[0]
     added = _diagonal(other, layer) if other.op == "BatchNormalization" else _within(other, layer)
     if added is None:
-        return False
+        return Refused("one branch's kernel, strides or groups do not fit into the other's")
     weight = (layer.inputs[1].values.astype(np.float64) + added[0]).astype(np.float32)
     bias = (_bias(layer) + added[1]).astype(np.float32)
-    constants = [gs.Constant(f"{total.name}:{kind}", v) for kind, v in (("weight", weight), ("bias", bias))]
+    constants = [Constant(f"{total.name}:{kind}", v) for kind, v in (("weight", weight), ("bias", bias))]
     layer.inputs = [layer.inputs[0], *constants]
     (result,) = total.outputs
     total.outputs.clear()
@@ -67,12 +48,22 @@ def _merge(total: gs.Node, layer: gs.Node, branches: Sequence[gs.Node]) -> bool:
     return True
 
 
-def _bias(layer: gs.Node) -> Array:
+def _is_plain(node: Node) -> bool:
+    """Whether this is a two-dimensional convolution with stored float32 weights and written-out padding."""
+    return (
+        node.op == "Conv"
+        and all(isinstance(i, Constant) and i.values.dtype == np.float32 for i in node.inputs[1:])
+        and node.inputs[1].values.ndim == 4
+        and node.attrs.get("auto_pad", "NOTSET") == "NOTSET"
+    )
+
+
+def _bias(layer: Node) -> Array:
     weight = layer.inputs[1].values
     return layer.inputs[2].values.astype(np.float64) if len(layer.inputs) > 2 else np.zeros(len(weight))
 
 
-def _within(small: gs.Node, large: gs.Node) -> tuple[Array, Array] | None:
+def _within(small: Node, large: Node) -> tuple[Array, Array] | None:
     """Weights and bias of a convolution as those of one with `large`'s kernel and padding."""
     if not _is_plain(small) or any(
         small.attrs.get(name, default) != large.attrs.get(name, default)
@@ -90,18 +81,18 @@ def _within(small: gs.Node, large: gs.Node) -> tuple[Array, Array] | None:
     return np.pad(weight.astype(np.float64), margins), _bias(small)
 
 
-def _margins(small: gs.Node, large: gs.Node) -> list[int]:
+def _margins(small: Node, large: Node) -> list[int]:
     """How much more `large` pads: top, left, bottom, right."""
     pads = (node.attrs.get("pads", [0, 0, 0, 0]) for node in (large, small))
     return [more - less for more, less in zip(*pads, strict=True)]
 
 
-def _dilated(node: gs.Node) -> bool:
+def _dilated(node: Node) -> bool:
     kernel = node.inputs[1].values.shape[2:]
     return any(d != 1 and k != 1 for d, k in zip(node.attrs.get("dilations", [1, 1]), kernel, strict=True))
 
 
-def _diagonal(norm: gs.Node, layer: gs.Node) -> tuple[Array, Array] | None:
+def _diagonal(norm: Node, layer: Node) -> tuple[Array, Array] | None:
     """Weights and bias of `layer`'s shape that do what a BatchNormalization of its input does."""
     affine = batchnorm_affine(norm, norm.inputs[0])
     weight, pads = layer.inputs[1].values, layer.attrs.get("pads", [0, 0, 0, 0])

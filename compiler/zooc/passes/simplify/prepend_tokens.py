@@ -14,33 +14,26 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import onnx_graphsurgeon as gs
+
+from zooc.ir.graph import Constant, Graph, Node, Tensor, is_output, maker, only_reader
+from zooc.ir.rewriter import Outcome, Refused, Replacement
 
 __all__ = ["prepend_tokens"]
 
 
-def prepend_tokens(graph: gs.Graph) -> bool:
-    """Rewrites such Concats in place; tells whether anything changed.
-
-    A Concat stays as it is where it joins more than one tensor that is no expanded constant, joins along the
-    batch, or where sizes other than the batch are unknown.
-    """
-    modified = False
-    ends = {id(tensor) for tensor in graph.outputs}
-    for node in list(graph.nodes):
-        if node.op == "Concat" and id(node.outputs[0]) not in ends:
-            modified |= _rewrite(graph, node)
-    return modified
-
-
-def _rewrite(graph: gs.Graph, node: gs.Node) -> bool:
-    tokens = [_token(tensor) for tensor in node.inputs]
-    if sum(token is None for token in tokens) != 1 or len(tokens) < 2:
+def prepend_tokens(graph: Graph, node: Node) -> Outcome:
+    """A Concat of expanded constants with one other tensor is padding and an addition."""
+    if node.op != "Concat" or len(node.inputs) < 2:
         return False
+    tokens = [_token(tensor) for tensor in node.inputs]
+    if sum(token is None for token in tokens) != 1:
+        return False
+    if is_output(graph, node.outputs[0]):
+        return Refused("its result is the graph's")
     place = next(at for at, token in enumerate(tokens) if token is None)
     data = node.inputs[place]
     if data.dtype != np.float32 or data.shape is None or not all(isinstance(d, int) for d in data.shape[1:]):
-        return False
+        return Refused("sizes other than the batch are not known")
     rank = len(data.shape)
     axis = node.attrs["axis"] % rank
     shape = [1, *data.shape[1:]]
@@ -50,7 +43,7 @@ def _rewrite(graph: gs.Graph, node: gs.Node) -> bool:
         part.ndim != rank or [dim for at, dim in enumerate(part.shape) if at != axis] != others
         for part in parts
     ):
-        return False
+        return Refused("it joins along the batch, or tensors of other ranks")
     added = np.concatenate(parts, axis=axis)
     pads = np.zeros(2 * rank, np.int64)
     pads[axis] = sum(part.shape[axis] for part in parts[:place])
@@ -60,39 +53,33 @@ def _rewrite(graph: gs.Graph, node: gs.Node) -> bool:
 
 
 def _write(
-    graph: gs.Graph,
-    node: gs.Node,
-    data: gs.Tensor,
+    graph: Graph,
+    node: Node,
+    data: Tensor,
     pads: npt.NDArray[np.int64],
     added: npt.NDArray[np.float32],
 ) -> None:
-    """Puts Pad and Add in the Concat's place; the Add takes over a following addition of a constant."""
-    result = node.outputs[0]
-    name = node.name or result.name
-    padded = gs.Variable(f"{name}/padded", np.float32, result.shape)
-    pads_of = gs.Constant(f"{padded.name}/pads", pads)
-    follower = _addition_of_constant(result)
+    """Put Pad and Add in the Concat's place; the Add takes over a following addition of a constant."""
+    result, padded = node.outputs[0], f"{node.name}/padded"
+    follower = _addition_of_constant(graph, result)
     if follower is not None:
-        position = next(i for i in follower.inputs if isinstance(i, gs.Constant))
-        constant = gs.Constant(f"{position.name}/tokens", added + position.values)
-        add, replaced = follower.name, follower
+        position = next(i for i in follower.inputs if isinstance(i, Constant))
+        constant = Constant(f"{position.name}/tokens", added + position.values)
+        add, output = follower.name, follower.outputs[0]
     else:
-        constant, add, replaced = gs.Constant(f"{padded.name}/tokens", added), f"{name}/Add", node
-    (output,) = replaced.outputs
-    index = graph.nodes.index(node)
-    for old in {id(n): n for n in (node, replaced)}.values():
-        old.inputs.clear()
-        old.outputs.clear()
-    graph.nodes.insert(index, gs.Node("Add", add, {}, [padded, constant], [output]))
-    graph.nodes.insert(index, gs.Node("Pad", f"{name}/Pad", {}, [data, pads_of], [padded]))
+        constant, add, output = Constant(f"{padded}/tokens", added), f"{node.name}/Add", result
+    pad = Replacement(graph, node, f"{node.name}/Pad")
+    moved = pad.node("Pad", [data, Constant(f"{padded}/pads", pads)], [padded])
+    moved.dtype, moved.shape = np.float32, result.shape
+    Replacement(graph, node, add).node("Add", [moved, constant], [output])
 
 
-def _token(tensor: gs.Tensor) -> npt.NDArray[np.float32] | None:
+def _token(tensor: Tensor) -> npt.NDArray[np.float32] | None:
     """The constant that an Expand repeats for each image of the batch, `None` for any other tensor."""
-    maker = tensor.inputs[0] if len(tensor.inputs) == 1 else None
-    if maker is None or maker.op != "Expand" or not isinstance(maker.inputs[0], gs.Constant):
+    expand = maker(tensor, "Expand")
+    if expand is None or not isinstance(expand.inputs[0], Constant):
         return None
-    values = maker.inputs[0].values
+    values = expand.inputs[0].values
     shape = tensor.shape
     if values.dtype != np.float32 or values.ndim == 0 or values.shape[0] != 1 or shape is None:
         return None
@@ -101,12 +88,12 @@ def _token(tensor: gs.Tensor) -> npt.NDArray[np.float32] | None:
     return np.asarray(values)
 
 
-def _addition_of_constant(tensor: gs.Tensor) -> gs.Node | None:
+def _addition_of_constant(graph: Graph, tensor: Tensor) -> Node | None:
     """The only reader of `tensor`, if it adds a constant that has one value for every element of an image."""
-    if len(tensor.outputs) != 1 or tensor.outputs[0].op != "Add":
+    reader = only_reader(graph, tensor)
+    if reader is None or reader.op != "Add":
         return None
-    (reader,) = tensor.outputs
-    constants = [i for i in reader.inputs if isinstance(i, gs.Constant)]
+    constants = [i for i in reader.inputs if isinstance(i, Constant)]
     if len(constants) != 1 or tensor.shape is None:
         return None
     fits = constants[0].values.dtype == np.float32 and constants[0].values.shape == (1, *tensor.shape[1:])

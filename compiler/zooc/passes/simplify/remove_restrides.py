@@ -11,39 +11,34 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import onnx_graphsurgeon as gs
+
+from zooc.ir.graph import Constant, Graph, Node, Tensor, bypass, is_output, maker
+from zooc.ir.rewriter import Outcome, Refused
 
 __all__ = ["remove_restrides"]
 
 Indices = npt.NDArray[np.int64]
 
 
-def remove_restrides(graph: gs.Graph) -> bool:
-    """Bypasses every Gather of all elements in their order, in place; tells whether anything changed.
-
-    A result that is the graph's own stays. The orphaned nodes stay until `graph.cleanup()`.
-    """
-    modified = False
-    ends = {id(tensor) for tensor in graph.outputs}
-    for gather in graph.nodes:
-        source = _source(gather)
-        if source is None or id(gather.outputs[0]) in ends:
-            continue
-        result = gather.outputs[0]
-        for reader in list(result.outputs):
-            reader.inputs = [source if i is result else i for i in reader.inputs]
-        modified = True
-    return modified
+def remove_restrides(graph: Graph, gather: Node) -> Outcome:
+    """A Gather of all elements in their order is what it gathers from."""
+    source = _source(gather)
+    if source is None:
+        return False
+    if is_output(graph, gather.outputs[0]):
+        return Refused("its result is the graph's")
+    bypass(gather.outputs[0], source)
+    return True
 
 
-def _source(gather: gs.Node) -> gs.Tensor | None:
+def _source(gather: Node) -> Tensor | None:
     """For `Gather(Reshape(x, [-1]), indices)` that gives x back: x."""
     if gather.op != "Gather" or gather.attrs.get("axis", 0) != 0 or not gather.outputs[0].outputs:
         return None
-    flat = gather.inputs[0].inputs[0] if gather.inputs[0].inputs else None
-    if flat is None or flat.op != "Reshape" or not _holds(flat.inputs[1], -1):
+    flat = maker(gather.inputs[0], "Reshape")
+    if flat is None or not _holds(flat.inputs[1], -1):
         return None
-    source: gs.Tensor = flat.inputs[0]
+    source = flat.inputs[0]
     found = _indices(gather.inputs[1], source.shape[0]) if source.shape else None
     if found is None:
         return None
@@ -53,11 +48,11 @@ def _source(gather: gs.Node) -> gs.Tensor | None:
     return source if in_order and offsets.shape == (images, *source.shape[1:]) else None
 
 
-def _indices(tensor: gs.Tensor, batch: int | str) -> tuple[int, Indices] | None:
+def _indices(tensor: Tensor, batch: int | str) -> tuple[int, Indices] | None:
     """`step` and `offsets` where a tensor is `step * n + offsets` for image n along its first axis."""
-    if isinstance(tensor, gs.Constant):
+    if isinstance(tensor, Constant):
         return 0, tensor.values
-    node = tensor.inputs[0] if tensor.inputs else None
+    node = maker(tensor)
     if node is not None and node.op == "Range":
         start, limit, step = node.inputs
         counts = _holds(start, 0) and _holds(step, 1) and _is_batch(limit, batch)
@@ -76,15 +71,15 @@ _COMBINE: dict[str, Callable[[int, Indices, int, Indices], tuple[int, Indices]]]
 """From the two inputs' steps and offsets; a factor is one number."""
 
 
-def _is_batch(tensor: gs.Tensor, batch: int | str) -> bool:
+def _is_batch(tensor: Tensor, batch: int | str) -> bool:
     """Whether this is `Squeeze(Shape(x)[:1])` with x of that batch size."""
-    squeeze = tensor.inputs[0] if tensor.inputs else None
-    shape = squeeze.inputs[0].inputs[0] if squeeze is not None and squeeze.inputs[0].inputs else None
-    if squeeze is None or squeeze.op != "Squeeze" or shape is None or shape.op != "Shape":
+    squeeze = maker(tensor, "Squeeze")
+    shape = None if squeeze is None else maker(squeeze.inputs[0], "Shape")
+    if shape is None:
         return False
     first = (shape.attrs.get("start", 0), shape.attrs.get("end")) == (0, 1)
     return first and bool(shape.inputs[0].shape) and shape.inputs[0].shape[0] == batch
 
 
-def _holds(tensor: gs.Tensor, value: int) -> bool:
-    return isinstance(tensor, gs.Constant) and tensor.values.size == 1 and tensor.values.item() == value
+def _holds(tensor: Tensor, value: int) -> bool:
+    return isinstance(tensor, Constant) and tensor.values.size == 1 and tensor.values.item() == value

@@ -11,7 +11,7 @@ import onnx
 from onnx import numpy_helper
 
 from zooc.calibration.activations import ActivationReader
-from zooc.ir.graph import BodyGraph
+from zooc.ir.body_graph import BodyGraph
 from zooc.quantization.corrections.input_moments import InputMoments
 from zooc.quantization.corrections.layer_inputs import sampled_inputs
 from zooc.quantization.corrections.quantized_layers import QuantizedLayer, quantized_layers

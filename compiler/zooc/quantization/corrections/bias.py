@@ -14,7 +14,7 @@ from onnx import numpy_helper
 
 from zooc.calibration.activations import ActivationReader
 from zooc.calibration.workers import MOST_WORKERS, Run
-from zooc.ir.graph import BodyGraph
+from zooc.ir.body_graph import BodyGraph
 from zooc.quantization.corrections.layer_inputs import mean_inputs
 from zooc.quantization.corrections.quantized_layers import QuantizedLayer, quantized_layers
 from zooc_runtime.inference.cpu import available_cores

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
+from zooc.ir.body_graph import BodyGraph, attribute
 from zooc.ir.channels import SCALE_FREE
-from zooc.ir.graph import BodyGraph, attribute
 
 __all__ = ["equalize"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from zooc.ir.graph import attribute
+from zooc.ir.body_graph import attribute
 
 __all__ = ["mean_inputs", "sampled_inputs"]
 
