@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from zooc.ir.body_graph import BodyGraph
+from zooc.ir.graph import read_graph
 from zooc.quantization.mask_channel import compensate_mask_channel, mask_channel
 from zooc.quantization.scales import quantize_weight
 
@@ -20,13 +20,13 @@ def masked(net, k: int = 3):
 
 
 def test_the_mask_channel_is_found_only_where_it_is(net) -> None:
-    assert mask_channel(BodyGraph(masked(net).model()), 2) == 3
+    assert mask_channel(read_graph(masked(net).model()).nodes[2]) == 3
     plain = net()
     plain.head(plain.conv(plain.begin(), 3, 8, name="stem"), 8)
-    assert mask_channel(BodyGraph(plain.model()), 1) is None
+    assert mask_channel(read_graph(plain.model()).nodes[1]) is None
     other = masked(net)
     other.weights["mask/value"] = np.asarray(254, np.uint8)
-    assert mask_channel(BodyGraph(other.model()), 2) is None
+    assert mask_channel(read_graph(other.model()).nodes[2]) is None
 
 
 def test_rounding_the_mask_weights_does_not_move_the_interior(net, quantized) -> None:

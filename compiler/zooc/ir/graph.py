@@ -25,6 +25,8 @@ from zooc.ir.shapes import inferred_graph
 
 __all__ = [
     "DEFAULT_DOMAIN",
+    "FLOAT",
+    "UINT8",
     "Constant",
     "Graph",
     "Node",
@@ -33,6 +35,7 @@ __all__ = [
     "bypass",
     "element_type",
     "infer_shapes",
+    "is_clamp_from_zero",
     "is_output",
     "maker",
     "only_maker",
@@ -47,6 +50,8 @@ __all__ = [
 ]
 
 DEFAULT_DOMAIN = ("", "ai.onnx", None)
+FLOAT, UINT8 = int(onnx.TensorProto.FLOAT), int(onnx.TensorProto.UINT8)
+"""Of ONNX's numbers of element types, see `element_type`."""
 
 
 def read_graph(model: onnx.ModelProto) -> Graph:
@@ -156,6 +161,18 @@ def only_reader(graph: Graph, tensor: Tensor) -> Node | None:
 def only_maker(graph: Graph, tensor: Tensor, op: str) -> Node | None:
     """Return the node of operator `op` that makes `tensor`, if a single node reads the tensor."""
     return maker(tensor, op) if only_reader(graph, tensor) is not None else None
+
+
+def is_clamp_from_zero(node: Node) -> bool:
+    """Tell whether a node is `Relu` or `Clip(0, c)`, which a uint8 zero point of 0 performs by itself.
+
+    A Clip's `c` bounds the observed range, so the largest level does not exceed it.
+    """
+    if node.op != "Clip":
+        return bool(node.op == "Relu")
+    low = values_of(node.inputs[1]) if len(node.inputs) > 1 else None
+    stored_top = len(node.inputs) < 3 or node.inputs[2].is_empty() or isinstance(node.inputs[2], Constant)
+    return low is not None and stored_top and low.size == 1 and float(low.reshape(-1)[0]) == 0.0
 
 
 def bypass(tensor: Tensor, source: Tensor) -> None:

@@ -10,11 +10,11 @@ from typing import Literal
 import onnx
 
 from zooc.calibration.ranges import Range
-from zooc.ir.body_graph import BodyGraph
-from zooc.quantization.placement import BETWEEN_FLOATS, Placement, results
+from zooc.ir.graph import FLOAT, UINT8, Graph, Node, element_type
+from zooc.quantization.placement import BETWEEN_FLOATS, Placement
 from zooc.quantization.scales import ActivationScale, QuantizedWeight
 
-__all__ = ["FloatKind", "LayerDescriber", "LayerRecord", "Quantized"]
+__all__ = ["FloatKind", "LayerRecord", "Quantized", "describe_layers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class FloatKind:
 
     @property
     def between(self) -> bool:
-        """Whether they could be integer, but stand between others that are not."""
+        """Tell whether they could be integer, but stand between others that are not."""
         return self.reason == BETWEEN_FLOATS
 
 
@@ -65,35 +65,34 @@ class Quantized:
     layers: tuple[LayerRecord, ...]
 
     def float_kinds(self) -> list[FloatKind]:
-        """What stays in float: first what has no integer form, then what stands between, by frequency."""
+        """Return what stays in float, by frequency; last what could be integer, but for its neighbours."""
         counts = Counter((x.op, x.reason) for x in self.layers if x.dtype == "float" and x.reason)
         kinds = [FloatKind(op, count, reason or "") for (op, reason), count in counts.most_common()]
         return sorted(kinds, key=lambda kind: kind.between)
 
 
-@dataclass(frozen=True, slots=True)
-class LayerDescriber:
-    """Makes a node's record from what placement and writing decided."""
+def describe_layers(
+    graph: Graph,
+    placement: Placement,
+    ranges: Mapping[str, Range],
+    scales: Mapping[str, ActivationScale],
+    weights: Mapping[str, QuantizedWeight],
+) -> tuple[LayerRecord, ...]:
+    """Return a record of every node that computes on pixels or activations, not on shapes."""
 
-    graph: BodyGraph
-    placement: Placement
-    ranges: Mapping[str, Range]
-    scales: Mapping[str, ActivationScale]
-    weights: Mapping[int, QuantizedWeight]
-
-    def __call__(self, index: int) -> LayerRecord:
-        """The record of the node at `index`."""
-        node, plan = self.graph.nodes[index], self.placement.nodes[index]
-        decisive = plan if plan.fused_into is None else self.placement.nodes[plan.fused_into]
-        int8 = decisive.int8 or node.output[0] in self.placement.pixels or plan.role == "integer"
-        name = self.graph.name(index)
-        record = LayerRecord(name, node.op_type, "int8" if int8 else "float", None if int8 else plan.reason)
-        if (weight := self.weights.get(index)) is not None:
+    def describe(node: Node) -> LayerRecord:
+        plan = placement.nodes[node.name]
+        decisive = plan if plan.fused_into is None else placement.nodes[plan.fused_into.name]
+        int8 = decisive.int8 or node.outputs[0].name in placement.pixels or plan.role == "integer"
+        record = LayerRecord(node.name, node.op, "int8" if int8 else "float", None if int8 else plan.reason)
+        if (weight := weights.get(node.name)) is not None:
             record = replace(record, weight_scale=(float(weight.scale.min()), float(weight.scale.max())))
-        result = results(self.graph, self.placement.nodes, index)[0]
-        if (scale := self.scales.get(result)) is None:
+        result = placement.results(node)[0].name
+        if (scale := scales.get(result)) is None:
             return record
-        sources = self.placement.sources.get(self.placement.quantized.get(result, result), ())
-        low = min((self.ranges[s][0] for s in sources), default=0.0)
-        high = max((self.ranges[s][1] for s in sources), default=255.0)
+        sources = placement.sources.get(placement.quantized.get(result, result), ())
+        low = min((ranges[s][0] for s in sources), default=0.0)
+        high = max((ranges[s][1] for s in sources), default=255.0)
         return replace(record, low=low, high=high, scale=float(scale.scale), zero_point=scale.zero_point)
+
+    return tuple(describe(node) for node in graph.nodes if element_type(node.outputs[0]) in (0, FLOAT, UINT8))

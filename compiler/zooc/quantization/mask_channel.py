@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
-from zooc.ir.body_graph import BodyGraph, attribute
+from zooc.ir.graph import Constant, Node, maker, values_of
 from zooc.quantization.scales import QuantizedWeight
 
 __all__ = ["MASK_LEVEL", "compensate_mask_channel", "mask_channel"]
@@ -14,27 +13,24 @@ __all__ = ["MASK_LEVEL", "compensate_mask_channel", "mask_channel"]
 MASK_LEVEL = 255
 
 
-def mask_channel(graph: BodyGraph, index: int) -> int | None:
-    """Index of the input channel that is 255 everywhere, `None` if the convolution has none.
+def mask_channel(node: Node) -> int | None:
+    """Return the index of the input channel that is 255 everywhere, `None` if a convolution has none.
 
     Folding the normalization into a convolution that pads appends it:
     `pixels -> Pad(one channel, 255) -> Cast -> Conv`.
     """
-    node = graph.nodes[index]
-    cast = graph.producer.get(node.input[0])
-    if node.op_type != "Conv" or cast is None or graph.nodes[cast].op_type != "Cast":
+    cast = maker(node.inputs[0], "Cast") if node.op == "Conv" else None
+    pad = None if cast is None else maker(cast.inputs[0], "Pad")
+    if pad is None or not _appends_full_channel(pad) or node.attrs.get("group", 1) != 1:
         return None
-    before = graph.producer.get(graph.nodes[cast].input[0])
-    if before is None or not _appends_full_channel(graph, graph.nodes[before]):
-        return None
-    weight = graph.constant(node.input[1])
-    return None if weight is None or attribute(node, "group", 1) != 1 else weight.shape[1] - 1
+    weight = node.inputs[1]
+    return weight.shape[1] - 1 if isinstance(weight, Constant) else None
 
 
-def _appends_full_channel(graph: BodyGraph, node: onnx.NodeProto) -> bool:
-    if node.op_type != "Pad" or attribute(node, "mode", b"constant") != b"constant" or len(node.input) < 3:
+def _appends_full_channel(pad: Node) -> bool:
+    if pad.attrs.get("mode", "constant") != "constant" or len(pad.inputs) < 3:
         return False
-    pads, value = graph.constant(node.input[1]), graph.constant(node.input[2])
+    pads, value = (values_of(tensor) for tensor in pad.inputs[1:3])
     if pads is None or value is None or int(value.reshape(-1)[0]) != MASK_LEVEL:
         return False
     return bool(pads.tolist() == [0, 0, 0, 0, 0, 1, 0, 0])
@@ -46,7 +42,7 @@ def compensate_mask_channel(
     bias: npt.NDArray[np.float64],
     channel: int,
 ) -> npt.NDArray[np.float64]:
-    """The bias that undoes the mask channel's rounding wherever the window lies inside the image.
+    """Return the bias that undoes the mask channel's rounding wherever the window lies inside the image.
 
     There the channel adds the constant `255 * sum of w_m` over its taps. Rounding `w_m` to `w_m + e` moves
     every interior output by `255 * sum of e`; the new bias is `b - 255 * sum of e`, so that the interior is

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-import onnx
 
-from zooc.ir.body_graph import BodyGraph, attribute
+from zooc.ir.graph import DEFAULT_DOMAIN, FLOAT, Constant, Node, Tensor, element_type
 
 __all__ = ["Role", "role_of"]
 
@@ -33,75 +33,78 @@ _WHY_FLOAT = {
 }
 
 
-def role_of(graph: BodyGraph, index: int) -> tuple[Role, str | None]:
-    """A node's role and, if that is `float`, the reason."""
-    node = graph.nodes[index]
-    op = node.op_type
-    if node.domain not in ("", "ai.onnx"):
-        return "float", f"{node.domain}.{op} is no standard operator"
-    if graph.element_type(node.output[0]) not in (0, onnx.TensorProto.FLOAT):
+def role_of(node: Node) -> tuple[Role, str | None]:
+    """Return a node's role and, if that is `float`, the reason."""
+    if node.domain not in DEFAULT_DOMAIN:
+        return "float", f"{node.domain}.{node.op} is no standard operator"
+    if element_type(node.outputs[0]) not in (0, FLOAT):
         return "integer", None
-    if (special := _SPECIAL.get(op)) is not None:
-        return special(graph, index)
-    if op in _POOL:
+    if (special := _SPECIAL.get(node.op)) is not None:
+        return special(node)
+    if node.op in _POOL:
         return "pool", None
-    return ("pass", None) if op in _PASS else ("float", _WHY_FLOAT.get(op, "engines have no integer form"))
+    if node.op in _PASS:
+        return "pass", None
+    return "float", _WHY_FLOAT.get(node.op, "engines have no integer form")
 
 
-def _convolution(graph: BodyGraph, index: int) -> tuple[Role, str | None]:
-    node = graph.nodes[index]
-    weight = graph.constant(node.input[1])
-    if weight is None:
-        return "float", "its weights are computed"
-    if weight.dtype != np.float32:
-        return "float", f"its weights are {weight.dtype}"
-    if len(node.input) > 2 and node.input[2] and not graph.is_constant(node.input[2]):
+def _convolution(node: Node) -> tuple[Role, str | None]:
+    if (reason := _why_not_stored(node.inputs[1])) is not None:
+        return "float", reason
+    if (bias := _bias(node)) is not None and not isinstance(bias, Constant):
         return "float", "its bias is computed"
     return "compute", None
 
 
-def _gemm(graph: BodyGraph, index: int) -> tuple[Role, str | None]:
-    node = graph.nodes[index]
-    weight = graph.constant(node.input[1])
-    if weight is None or weight.dtype != np.float32:
-        return "float", "its weights are computed" if weight is None else f"its weights are {weight.dtype}"
-    if attribute(node, "transA", 0):
+def _gemm(node: Node) -> tuple[Role, str | None]:
+    weight = node.inputs[1]
+    if (reason := _why_not_stored(weight)) is not None:
+        return "float", reason
+    if node.attrs.get("transA", 0):
         return "float", "its input is transposed"
-    if len(node.input) > 2 and node.input[2]:
-        bias = graph.constant(node.input[2])
-        columns = weight.shape[0] if attribute(node, "transB", 0) else weight.shape[1]
-        if bias is None or bias.size not in (1, columns):
-            return "float", "its third operand is no bias"
+    columns = weight.shape[0 if node.attrs.get("transB", 0) else 1]
+    bias = _bias(node)
+    if bias is not None and not (isinstance(bias, Constant) and math.prod(bias.shape) in (1, columns)):
+        return "float", "its third operand is no bias"
     return "compute", None
 
 
-def _matmul(graph: BodyGraph, index: int) -> tuple[Role, str | None]:
-    weight = graph.constant(graph.nodes[index].input[1])
-    if weight is None:
+def _matmul(node: Node) -> tuple[Role, str | None]:
+    weight = node.inputs[1]
+    if not isinstance(weight, Constant):
         return "float", "multiplies two activations, as attention does, which is left exact"
-    if weight.ndim != 2 or weight.dtype != np.float32:
+    if len(weight.shape) != 2 or weight.dtype != np.float32:
         return "float", "its weights are no float32 matrix"
     return "compute", None
 
 
-def _pointwise(graph: BodyGraph, index: int) -> tuple[Role, str | None]:
-    node = graph.nodes[index]
-    constants = [graph.constant(name) for name in node.input if graph.is_constant(name)]
-    if any(c is not None and (c.size != 1 or c.dtype != np.float32) for c in constants):
+def _pointwise(node: Node) -> tuple[Role, str | None]:
+    constants = [tensor for tensor in node.inputs if isinstance(tensor, Constant)]
+    if any(math.prod(c.shape) != 1 or c.dtype != np.float32 for c in constants):
         return "float", "one operand is a constant tensor, which one scale would represent poorly"
     return "pointwise", None
 
 
-def _concat(graph: BodyGraph, index: int) -> tuple[Role, str | None]:
-    joins_constant = any(graph.is_constant(name) for name in graph.nodes[index].input)
+def _concat(node: Node) -> tuple[Role, str | None]:
+    joins_constant = any(isinstance(tensor, Constant) for tensor in node.inputs)
     return ("float", "joins a constant") if joins_constant else ("concat", None)
 
 
-def _max_pool(graph: BodyGraph, index: int) -> tuple[Role, str | None]:
-    return ("float", "also returns indices") if len(graph.nodes[index].output) > 1 else ("pass", None)
+def _max_pool(node: Node) -> tuple[Role, str | None]:
+    return ("float", "also returns indices") if len(node.outputs) > 1 else ("pass", None)
 
 
-_SPECIAL: dict[str, Callable[[BodyGraph, int], tuple[Role, str | None]]] = {
+def _why_not_stored(weight: Tensor) -> str | None:
+    if not isinstance(weight, Constant):
+        return "its weights are computed"
+    return None if weight.dtype == np.float32 else f"its weights are {weight.dtype}"
+
+
+def _bias(node: Node) -> Tensor | None:
+    return node.inputs[2] if len(node.inputs) > 2 and not node.inputs[2].is_empty() else None
+
+
+_SPECIAL: dict[str, Callable[[Node], tuple[Role, str | None]]] = {
     "Conv": _convolution,
     "Gemm": _gemm,
     "MatMul": _matmul,

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, numpy_helper
 
 from zooc.calibration.ranges import Range, symmetric
 from zooc.deployment import Quantize
 from zooc.diagnostics.diagnostic import ZoocError, error
-from zooc.ir.body_graph import BodyGraph, attribute
-from zooc.ir.large_weights import without_large_weights
-from zooc.quantization.layers import LayerDescriber, Quantized
-from zooc.quantization.mask_channel import compensate_mask_channel, mask_channel
-from zooc.quantization.placement import NodePlan, Placement, operands, place
-from zooc.quantization.saturation import walk
-from zooc.quantization.scales import (
-    ActivationScale,
-    QuantizedWeight,
-    activation_scale,
-    bias_scale,
-    quantize_weight,
+from zooc.ir.graph import (
+    Constant,
+    Graph,
+    Node,
+    Tensor,
+    Variable,
+    is_output,
+    read_graph,
+    values_of,
+    write_graph,
 )
+from zooc.quantization.layers import Quantized, describe_layers
+from zooc.quantization.placement import Placement, operands, place
+from zooc.quantization.scales import ActivationScale, QuantizedWeight, activation_scale, bias_scale
+from zooc.quantization.weights import check_weights, quantize_weights
 
 __all__ = ["quantize_body"]
 
@@ -35,7 +34,7 @@ PIXEL_SCALE = ActivationScale(np.float32(1.0), 0)
 
 
 def quantize_body(body: onnx.ModelProto, ranges: Mapping[str, Range], quantize: Quantize) -> Quantized:
-    """The body as a QDQ model: uint8 activations, int8 weights, int32 biases.
+    """Return the body as a QDQ model: uint8 activations, int8 weights, int32 biases.
 
     Every quantized tensor gets one QuantizeLinear and one DequantizeLinear behind the node that makes it,
     which all its readers share (ONNX Runtime gives each reader its own when it loads the model). Weights and
@@ -51,31 +50,14 @@ def quantize_body(body: onnx.ModelProto, ranges: Mapping[str, Range], quantize: 
         ZoocError: Z0410, a `keep` pattern matches no node; Z0414, a weight is NaN or infinite;
             Z0416, a range is missing.
     """
-    graph = BodyGraph(body)
-    _check_weights(graph)
+    graph = read_graph(body)
+    check_weights(graph)
     placement = place(graph, quantize)
     scales = _scales(placement, ranges, symmetrical=quantize.activations == "symmetric")
-    writer = _Writer(graph, placement, scales, quantize)
-    model = writer.write()
-    describe = LayerDescriber(graph, placement, ranges, scales, writer.weights)
-    return Quantized(model, tuple(describe(index) for index in placement.reported))
-
-
-def _check_weights(graph: BodyGraph) -> None:
-    problems = []
-    for tensor in graph.model.graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT:
-            continue
-        bad = int((~np.isfinite(numpy_helper.to_array(tensor))).sum())
-        if bad:
-            readers = [graph.name(i) for i in graph.consumers[tensor.name]]
-            used = f", used by {readers[0]}," if readers else ""
-            message = f'the weight "{tensor.name}"{used} has {bad} values that are NaN or infinite'
-            problems.append(
-                error("Z0414", message, hint="check the weights file; training may have diverged")
-            )
-    if problems:
-        raise ZoocError(*problems)
+    weights = quantize_weights(graph, placement, scales, quantize)
+    layers = describe_layers(graph, placement, ranges, scales, weights)
+    _Writer(graph, placement, scales, weights).write()
+    return Quantized(write_graph(graph), layers)
 
 
 def _scales(
@@ -101,190 +83,141 @@ def _scales(
 
 
 class _Writer:
+    """Puts the pairs into a graph, in place."""
+
     def __init__(
         self,
-        graph: BodyGraph,
+        graph: Graph,
         placement: Placement,
-        scales: dict[str, ActivationScale],
-        quantize: Quantize,
+        scales: Mapping[str, ActivationScale],
+        weights: Mapping[str, QuantizedWeight],
     ) -> None:
-        self.weights: dict[int, QuantizedWeight] = {}
         self._graph = graph
         self._placement = placement
         self._scales = scales
-        self._quantize_as = quantize
-        self._nodes: list[onnx.NodeProto] = []
-        self._initializers: dict[str, onnx.TensorProto] = {}
+        self._weights = weights
+        self._nodes: list[Node] = []
+        self._constants: dict[str, Constant] = {}
+        self._dequantized: dict[str, Variable] = {}
+        self._in_levels = {
+            name
+            for name, tensor in graph.tensors().items()
+            if name in placement.quantized and placement.ends_in_levels(tensor)
+        }
 
-    def write(self) -> onnx.ModelProto:
-        model = without_large_weights(self._graph.model)
-        for name in self._graph.inputs:
-            if name in self._placement.quantized:
-                self._quantize(name, name)
-        for index, node in enumerate(model.graph.node):
-            plan = self._placement.nodes[index]
-            if node.op_type == "Cast" and node.output[0] in self._placement.pixels:
-                self._dequantize(node.input[0], node.output[0], PIXEL_SCALE, self._graph.name(index))
+    def write(self) -> None:
+        """Replace the graph's nodes by the quantized ones."""
+        for tensor in self._graph.inputs:
+            if tensor.name in self._placement.quantized:
+                self._quantize(tensor, tensor.name)
+        for node in self._graph.nodes:
+            plan = self._placement.nodes[node.name]
+            result = node.outputs[0]
+            if node.op == "Cast" and result.name in self._placement.pixels:
+                (source,) = node.inputs
+                node.inputs.clear()
+                node.outputs.clear()
+                self._dequantize(source, result, PIXEL_SCALE, node.name)
                 continue
-            self._redirect(node, index, plan)
-            if plan.int8 and plan.role == "compute":
-                self._integer_weights(node, index)
+            source = node.inputs[0].name
+            self._redirect(node, integer=plan.int8)
+            if node.name in self._weights:
+                self._integer_weights(node, self._weights[node.name], self._scales[source])
             elif plan.int8:
                 self._integer_scalars(node)
             self._nodes.append(node)
-            for position, name in enumerate(node.output):
-                if name in self._placement.quantized:
-                    self._quantize_output(node, position, name)
-        stored = [*self._graph.model.graph.initializer, *self._initializers.values()]
-        _replace(model.graph, self._nodes, stored)
-        return model
+            for position, tensor in enumerate(list(node.outputs)):
+                if tensor.name in self._placement.quantized:
+                    self._quantize_output(node, position, tensor)
+        self._graph.nodes = self._nodes
 
-    def _reads_levels(self, tensor: str) -> bool:
-        """Whether even float readers take the dequantized tensor, so that its maker can end in integers."""
-        maker = self._graph.producer.get(tensor)
-        if maker is None:
-            return False
-        plan = self._placement.nodes[maker]
-        maker = maker if plan.fused_into is None else plan.fused_into
-        return self._placement.nodes[maker].int8 and not self._placement.nodes[maker].float_output
+    def _redirect(self, node: Node, *, integer: bool) -> None:
+        """Let a node read the dequantized tensors where it has to."""
+        levels = {tensor.name for tensor in operands(node)} if integer else set()
+        for position, tensor in enumerate(node.inputs):
+            wanted = tensor.name in levels or tensor.name in self._in_levels
+            if wanted and tensor.name in self._placement.quantized:
+                node.inputs[position] = self._dequantized_of(tensor.name)
 
-    def _redirect(self, node: onnx.NodeProto, index: int, plan: NodePlan) -> None:
-        levels = operands(self._graph, index) if plan.int8 else []
-        for position, name in enumerate(node.input):
-            if name in self._placement.quantized and (name in levels or self._reads_levels(name)):
-                node.input[position] = f"{name}/dequantized"
-
-    def _quantize_output(self, node: onnx.NodeProto, position: int, name: str) -> None:
-        if name not in self._graph.outputs or not self._reads_levels(name):
-            self._quantize(name, name)
+    def _quantize_output(self, node: Node, position: int, tensor: Tensor) -> None:
+        if not is_output(self._graph, tensor) or tensor.name not in self._in_levels:
+            self._quantize(tensor, tensor.name)
             return
-        node.output[position] = f"{name}/float"
-        self._quantize(f"{name}/float", name)
-        self._nodes[-1].output[0] = name
-        if any(name in n.input for n in self._graph.nodes):
-            self._nodes.append(helper.make_node("Identity", [name], [f"{name}/dequantized"]))
+        # The graph's result is the dequantized tensor under its own name.
+        exact = Variable(f"{tensor.name}/float")
+        node.outputs[position] = exact
+        self._quantize(exact, tensor.name, result=tensor)
+        if tensor.outputs or tensor.name in self._dequantized:
+            self._add("Identity", "", [tensor], self._dequantized_of(tensor.name))
 
-    def _quantize(self, source: str, name: str) -> None:
+    def _quantize(self, source: Tensor, name: str, result: Tensor | None = None) -> None:
         scale = self._scales[name]
-        inputs = [source, *self._scale_names(name, scale)]
-        levels = f"{name}/quantized"
-        node = helper.make_node("QuantizeLinear", inputs, [levels], name=f"{name}/QuantizeLinear")
-        self._nodes.append(node)
-        self._dequantize(levels, f"{name}/dequantized", scale, name)
+        levels = Variable(f"{name}/quantized")
+        self._add("QuantizeLinear", f"{name}/QuantizeLinear", [source, *self._scale_of(name, scale)], levels)
+        self._dequantize(levels, self._dequantized_of(name) if result is None else result, scale, name)
 
-    def _dequantize(self, source: str, result: str, scale: ActivationScale, name: str) -> None:
-        inputs = [source, *self._scale_names(name, scale)]
-        node = helper.make_node("DequantizeLinear", inputs, [result], name=f"{name}/DequantizeLinear")
-        self._nodes.append(node)
+    def _dequantize(self, source: Tensor, result: Tensor, scale: ActivationScale, name: str) -> None:
+        inputs = [source, *self._scale_of(name, scale)]
+        self._add("DequantizeLinear", f"{name}/DequantizeLinear", inputs, result)
 
-    def _scale_names(self, name: str, scale: ActivationScale) -> tuple[str, str]:
+    def _dequantized_of(self, name: str) -> Variable:
+        return self._dequantized.setdefault(name, Variable(f"{name}/dequantized"))
+
+    def _scale_of(self, name: str, scale: ActivationScale) -> tuple[Constant, Constant]:
         root = self._placement.quantized.get(name, name)
         return (
             self._store(f"{root}/scale", np.asarray(scale.scale, np.float32)),
             self._store(f"{root}/zero_point", np.asarray(scale.zero_point, np.uint8)),
         )
 
-    def _store(self, name: str, values: npt.NDArray[np.generic]) -> str:
-        self._initializers.setdefault(name, numpy_helper.from_array(values, name))
-        return name
+    def _store(self, name: str, values: npt.NDArray[np.generic]) -> Constant:
+        if name not in self._constants:
+            self._constants[name] = Constant(name, values)
+        return self._constants[name]
 
-    def _integer_scalars(self, node: onnx.NodeProto) -> None:
+    def _add(self, op: str, name: str, inputs: list[Tensor], result: Tensor, **attributes: Any) -> None:
+        self._nodes.append(Node(op, name, attributes, inputs, [result]))
+
+    def _integer_scalars(self, node: Node) -> None:
         """A scalar constant is one level: exact whatever its value."""
-        for position, name in enumerate(node.input):
-            if node.op_type not in ("Add", "Mul") or not self._graph.is_constant(name):
+        for position, tensor in enumerate(node.inputs):
+            value = values_of(tensor) if node.op in ("Add", "Mul") else None
+            if value is None:
                 continue
-            value = self._graph.constant(name)
-            assert value is not None
             number = float(value.reshape(-1)[0])
             scale = ActivationScale(np.float32(abs(number) or 1.0), 1 if number < 0 else 0)
-            level = np.full(value.shape, 0 if number <= 0 else 1, np.uint8)
-            stored = self._store(f"{name}/quantized", level)
-            if f"{name}/dequantized" not in {n.output[0] for n in self._nodes}:
-                self._dequantize(stored, f"{name}/dequantized", scale, name)
-            node.input[position] = f"{name}/dequantized"
+            if tensor.name not in self._dequantized:
+                level = np.full(value.shape, 0 if number <= 0 else 1, np.uint8)
+                stored = self._store(f"{tensor.name}/quantized", level)
+                self._dequantize(stored, self._dequantized_of(tensor.name), scale, tensor.name)
+            node.inputs[position] = self._dequantized_of(tensor.name)
 
-    def _integer_weights(self, node: onnx.NodeProto, index: int) -> None:
-        graph, name = self._graph, self._graph.name(index)
-        original = graph.nodes[index]
-        weight = graph.constant(original.input[1])
-        assert weight is not None
-        axis = _channel_axis(original)
-        bias = self._bias(original, weight, axis)
-        if original.op_type == "Gemm":
-            alpha = attribute(original, "alpha", 1.0)
-            weight = (weight * np.float32(alpha)).astype(np.float32)
-            kept = [a for a in node.attribute if a.name not in ("alpha", "beta")]
-            del node.attribute[:]
-            node.attribute.extend(kept)
-        input_scale = self._scales[original.input[0]].scale
-        order = partial(walk, op=original.op_type, transposed=attribute(original, "transB", 0))
-        quantized = quantize_weight(
-            weight,
-            bias,
-            axis,
-            input_scale,
-            per_channel=self._quantize_as.weights == "per_channel",
-            clip=self._quantize_as.clip,
-            pairs=None if self._quantize_as.target == "vnni" else order,
-        )
-        if bias is not None and (channel := mask_channel(graph, index)) is not None:
-            bias = compensate_mask_channel(weight, quantized, bias, channel)
-            integer = np.rint(bias / bias_scale(quantized.scale, input_scale).astype(np.float64))
-            quantized = replace(quantized, bias=integer.astype(np.int32))
-        self.weights[index] = quantized
-        node.input[1] = self._stored_integers(
-            f"{name}/weight", quantized.values, quantized.scale, quantized.axis
-        )
-        if quantized.bias is not None:
-            scale = bias_scale(quantized.scale, input_scale)
-            stored = self._stored_integers(f"{name}/bias", quantized.bias, scale, 0 if scale.ndim else None)
-            del node.input[2:]
-            node.input.append(stored)
+    def _integer_weights(self, node: Node, weight: QuantizedWeight, of_input: ActivationScale) -> None:
+        name = node.name
+        inputs = [node.inputs[0], self._integers(f"{name}/weight", weight.values, weight.scale, weight.axis)]
+        if weight.bias is not None:
+            scale = bias_scale(weight.scale, of_input.scale)
+            inputs.append(self._integers(f"{name}/bias", weight.bias, scale, 0 if scale.ndim else None))
+        else:
+            inputs += node.inputs[2:]
+        node.inputs = inputs
+        if node.op == "Gemm":  # they are in the integers now
+            node.attrs.pop("alpha", None)
+            node.attrs.pop("beta", None)
 
-    def _bias(
-        self, node: onnx.NodeProto, weight: npt.NDArray[np.float32], axis: int
-    ) -> npt.NDArray[np.float64] | None:
-        channels = weight.shape[axis]
-        if node.op_type == "MatMul":
-            return None
-        if len(node.input) < 3 or not node.input[2]:
-            return None if node.op_type == "Gemm" else np.zeros(channels)
-        values = self._graph.constant(node.input[2])
-        assert values is not None
-        beta = attribute(node, "beta", 1.0) if node.op_type == "Gemm" else 1.0
-        return np.array(np.broadcast_to(values.reshape(-1).astype(np.float64) * beta, (channels,)))
-
-    def _stored_integers(
+    def _integers(
         self,
         name: str,
         values: npt.NDArray[np.int8] | npt.NDArray[np.int32],
         scale: npt.NDArray[np.float32],
         axis: int | None,
-    ) -> str:
+    ) -> Variable:
         inputs = [
             self._store(f"{name}_quantized", values),
             self._store(f"{name}_scale", scale),
             self._store(f"{name}_zero_point", np.zeros(scale.shape, values.dtype)),
         ]
-        options: dict[str, Any] = {} if axis is None else {"axis": axis}
-        result = f"{name}_dequantized"
-        self._nodes.append(
-            helper.make_node("DequantizeLinear", inputs, [result], name=f"{name}/DequantizeLinear", **options)
-        )
+        options = {} if axis is None else {"axis": axis}
+        result = Variable(f"{name}_dequantized")
+        self._add("DequantizeLinear", f"{name}/DequantizeLinear", inputs, result, **options)
         return result
-
-
-def _channel_axis(node: onnx.NodeProto) -> int:
-    if node.op_type == "Conv":
-        return 0
-    return 0 if node.op_type == "Gemm" and attribute(node, "transB", 0) else 1
-
-
-def _replace(
-    graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto], stored: Iterable[onnx.TensorProto]
-) -> None:
-    """Puts in the new nodes, and of the initializers those that are read; drops stale value infos."""
-    used = {name for node in nodes for name in node.input} | {v.name for v in graph.output}
-    del graph.node[:], graph.initializer[:], graph.value_info[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(tensor for tensor in stored if tensor.name in used)

@@ -6,7 +6,7 @@ import onnx
 
 from zooc.calibration.ranges import Ranges
 from zooc.deployment import Quantize
-from zooc.ir.body_graph import BodyGraph
+from zooc.ir.graph import read_graph
 from zooc.quantization.placement import place
 
 __all__ = ["complete_ranges"]
@@ -18,7 +18,7 @@ def complete_ranges(body: onnx.ModelProto, ranges: Ranges, quantize: Quantize) -
     A pool or reshape hands levels on, so only its operand was observed; if the layer before it goes back to
     float, its result gets a scale of its own, and the operand's range contains that.
     """
-    placement = place(BodyGraph(body), quantize)
+    placement = place(read_graph(body), quantize)
     complete = dict(ranges)
     for name, root in placement.quantized.items():
         known = [ranges[source] for source in placement.sources.get(root, ()) if source in ranges]

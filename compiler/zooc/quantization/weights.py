@@ -1,0 +1,93 @@
+"""The integer weights and biases of a body's layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from zooc.deployment import Quantize
+from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.ir.graph import Constant, Graph, Node, values_of
+from zooc.quantization.mask_channel import compensate_mask_channel, mask_channel
+from zooc.quantization.placement import Placement
+from zooc.quantization.saturation import walk
+from zooc.quantization.scales import ActivationScale, QuantizedWeight, bias_scale, quantize_weight
+
+__all__ = ["check_weights", "quantize_weights"]
+
+
+def check_weights(graph: Graph) -> None:
+    """Check that all stored float32 tensors are finite.
+
+    Raises:
+        ZoocError: Z0414, one for every tensor that is not.
+    """
+    problems = []
+    for tensor in graph.tensors().values():
+        if not isinstance(tensor, Constant) or tensor.dtype != np.float32:
+            continue
+        values = values_of(tensor)
+        bad = 0 if values is None else int((~np.isfinite(values)).sum())
+        if bad:
+            used = f", used by {tensor.outputs[0].name}," if tensor.outputs else ""
+            message = f'the weight "{tensor.name}"{used} has {bad} values that are NaN or infinite'
+            problems.append(
+                error("Z0414", message, hint="check the weights file; training may have diverged")
+            )
+    if problems:
+        raise ZoocError(*problems)
+
+
+def quantize_weights(
+    graph: Graph, placement: Placement, scales: Mapping[str, ActivationScale], quantize: Quantize
+) -> dict[str, QuantizedWeight]:
+    """Return the weights and biases of all layers that compute in int8, by the layer's name."""
+    return {
+        node.name: _quantize(node, scales[node.inputs[0].name], quantize)
+        for node in graph.nodes
+        if placement.nodes[node.name].int8 and placement.nodes[node.name].role == "compute"
+    }
+
+
+def _quantize(node: Node, input_scale: ActivationScale, quantize: Quantize) -> QuantizedWeight:
+    weight = values_of(node.inputs[1])
+    assert weight is not None
+    axis = _channel_axis(node)
+    bias = _bias(node, weight.shape[axis])
+    if node.op == "Gemm":
+        weight = (weight * np.float32(node.attrs.get("alpha", 1.0))).astype(np.float32)
+    order = partial(walk, op=node.op, transposed=node.attrs.get("transB", 0))
+    quantized = quantize_weight(
+        weight,
+        bias,
+        axis,
+        input_scale.scale,
+        per_channel=quantize.weights == "per_channel",
+        clip=quantize.clip,
+        pairs=None if quantize.target == "vnni" else order,
+    )
+    if bias is not None and (channel := mask_channel(node)) is not None:
+        bias = compensate_mask_channel(weight, quantized, bias, channel)
+        levels = np.rint(bias / bias_scale(quantized.scale, input_scale.scale).astype(np.float64))
+        quantized = replace(quantized, bias=levels.astype(np.int32))
+    return quantized
+
+
+def _bias(node: Node, channels: int) -> npt.NDArray[np.float64] | None:
+    if node.op == "MatMul":
+        return None
+    stored = values_of(node.inputs[2]) if len(node.inputs) > 2 else None
+    if stored is None:
+        return None if node.op == "Gemm" else np.zeros(channels)
+    beta = node.attrs.get("beta", 1.0) if node.op == "Gemm" else 1.0
+    return np.array(np.broadcast_to(stored.reshape(-1).astype(np.float64) * beta, (channels,)))
+
+
+def _channel_axis(node: Node) -> int:
+    if node.op == "Conv":
+        return 0
+    return 0 if node.op == "Gemm" and node.attrs.get("transB", 0) else 1
