@@ -4,12 +4,13 @@
 
 NAME is a source of the language (`timm.resnet18`); without one the table of docs/networks.md is made. It
 needs `pip install 'zooc[models,demo]'`: torch for the networks, scikit-learn for two photographs, whose crops
-are the images of calibration and comparison. Seconds are those from the exported network to the int8 body.
+are the images of calibration and comparison. Seconds are those from the exported network to the int8 graph.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import time
 from pathlib import Path
@@ -21,12 +22,13 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from zooc.calibration.images import pixel_batches
-from zooc.compilation import Compilation, Request
+from zooc.compilation import Request
 from zooc.diagnostics.diagnostic import ZoocError
 from zooc.ir.count import macs_of_nodes
 from zooc.ir.session import open_session
-from zooc.pipeline.compile import STAGES, run, stage_names
-from zooc.support.cache import Cache, default_root
+from zooc.pipeline.compile import compile_graph
+from zooc.pipeline.context import Context, Stopped
+from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc.verification.agreement import compare_bodies
 from zooc.verification.engine_view import inspect_optimized
@@ -88,21 +90,21 @@ def measure(folder: Path, name: str, size: int, rounds: int) -> str:
     """Compile one network; the rest of its row."""
     file = folder / "network.zoo"
     file.write_text(ZOO.format(name=name, size=size), "utf-8")
-    request = Request(file, output=folder / "package", stop_before="simplify_graph")
-    c = run(Compilation(request, Cache(default_root()), Progress()))
-    c.cache = Cache(None)
+    request = Request(file, output=folder / "package")
+    with contextlib.suppress(Stopped):  # the network comes into the cache
+        compile_graph(request, Context(Cache(folder / "cache"), Progress(), stop_before="simplify_graph"))
     start = time.perf_counter()
-    for stage in STAGES[stage_names().index("simplify_graph") : stage_names().index("assemble_graph")]:
-        stage(c)
+    compiled = compile_graph(request, Context(Cache(folder / "cache"), Progress()))
     seconds = time.perf_counter() - start
-    assert c.prelude is not None and c.images is not None and c.quantized is not None
-    pixels = list(pixel_batches(c.prelude, c.images, 1))
-    agreement, _ = compare_bodies(c.float_body, c.body, pixels, lambda _: None)
-    optimized = inspect_optimized(c.body.SerializeToString(), c.quantized.layers)
-    macs = macs_of_nodes(c.float_body)
+    assert compiled.program.prelude is not None and compiled.images is not None and compiled.quantized
+    pixels = list(pixel_batches(compiled.program.prelude, compiled.images, 1))
+    float_body, body = compiled.program.body, compiled.body
+    agreement, _ = compare_bodies(float_body, body, pixels, lambda _: None)
+    optimized = inspect_optimized(body.SerializeToString(), compiled.quantized.layers)
+    macs = macs_of_nodes(float_body)
     integer = 1 - sum(macs.get(layer.name, 0) for layer in optimized.float_layers) / sum(macs.values())
     floating = ", ".join(f"{count} {op}" for op, count in optimized.float_operators.items()) or "nothing"
-    ratio = time_ratio(c.float_body, c.body, pixels[0], rounds)
+    ratio = time_ratio(float_body, body, pixels[0], rounds)
     return f"{seconds:.0f} | {integer:.1%} | {agreement.sqnr_db:.1f} dB | {ratio:.2f} | {floating}"
 
 

@@ -93,25 +93,27 @@ def _float(job: Job) -> dict[str, Any]:
 
 def _import(job: Job) -> dict[str, Any]:
     """Fills the cache with the network as zooc reads it from the file; not measured."""
-    from zooc.compilation import Compilation, Request
-    from zooc.pipeline.compile import run
+    from zooc.compilation import Request
+    from zooc.pipeline.compile import compile_graph
+    from zooc.pipeline.context import Context, Stopped
     from zooc.support.cache import Cache
     from zooc.support.progress import Progress
 
     job = {**job, "options": {"method": "max", "lines": []}}
     file = Path(job["work"]) / "subject.zoo"
     file.write_text(_description(job), encoding="utf-8")
-    request = Request(file, stop_before="simplify_graph")
-    run(Compilation(request, Cache(Path(job["cache"])), Progress()))
+    with contextlib.suppress(Stopped):
+        compile_graph(Request(file), Context(Cache(Path(job["cache"])), Progress(), "simplify_graph"))
     return {}
 
 
 def _zooc(job: Job) -> dict[str, Any]:
     from zooc.calibration.ranges import choose_ranges
-    from zooc.compilation import Compilation, Request
+    from zooc.compilation import Request
     from zooc.deployment import CalibrationMethod
     from zooc.diagnostics.diagnostic import ZoocError
-    from zooc.pipeline.compile import run
+    from zooc.pipeline.compile import compile_graph
+    from zooc.pipeline.context import Context
     from zooc.support.cache import Cache
     from zooc.support.progress import Progress
 
@@ -123,23 +125,21 @@ def _zooc(job: Job) -> dict[str, Any]:
     clock = Clock()
     stages = _StageTimes()
     progress = stages.over(Progress())
-    request = Request(file, stop_before="assemble_graph")
-    compilation = Compilation(request, Cache(cache), progress)
     try:
-        run(compilation)
+        compiled = compile_graph(Request(file), Context(Cache(cache), progress))
     except ZoocError as problem:
         raise Skip("refused", problem.diagnostics[0].message) from None
     if job["options"].get("all"):
-        # The other methods' ranges come from the sketches that the one pass left behind.
-        used = compilation.deployment.quantize.calibrate.name
+        # The other methods' ranges come from the histograms that the one pass left behind.
+        used = compiled.deployment.quantize.calibrate.name
         for name in METHODS:
             if name != used:
-                assert compilation.sketches is not None
+                assert compiled.int8 is not None and compiled.int8.calibrated.histograms is not None
                 with progress.stage(name):
-                    choose_ranges(compilation.sketches, CalibrationMethod(name))  # type: ignore[arg-type]
+                    choose_ranges(compiled.int8.calibrated.histograms, CalibrationMethod(name))  # type: ignore[arg-type]
     report = {**clock.report(), "engine": "onnxruntime", "stages": stages.seconds}
     if job.get("evaluate"):
-        report |= _compare(_session_logits(compilation.body.SerializeToString(), job, normalized=False), job)
+        report |= _compare(_session_logits(compiled.body.SerializeToString(), job, normalized=False), job)
     return report
 
 

@@ -1,31 +1,22 @@
-"""What a compile is asked for, and what it has made so far."""
+"""What a compile is asked for, and what its stages make."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
 import onnx
 
 from zooc.accuracy.contract.revert_layers import ContractResult
-from zooc.calibration.activations import ActivationReader
 from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.images import CalibrationImages
 from zooc.calibration.ranges import Ranges
 from zooc.consumers.check import Consumption
 from zooc.deployment import Deployment
-from zooc.diagnostics.diagnostic import Diagnostic
-from zooc.networks.network import Network
+from zooc.networks.network import Facts
 from zooc.preprocessing.fold_normalization import Folded
-from zooc.quantization.corrections.bias import bias_inputs
 from zooc.quantization.layers import Quantized
-from zooc.quantization.placement import tensors_to_observe
-from zooc.support.cache import Cache
-from zooc.support.progress import Progress
 from zooc.verification.agreement import Agreement
 from zooc.verification.engine_view import FloatLayer
 from zooc.verification.goldens import Golden
@@ -33,8 +24,22 @@ from zooc.verification.goldens import Golden
 if TYPE_CHECKING:
     from zooc.verification.speed import Speed
 
+__all__ = ["STAGES", "Calibrated", "Compilation", "Int8", "Legalized", "Program", "Request", "Verified"]
 
-__all__ = ["Compilation", "Request", "agreement_json"]
+STAGES = (
+    "analyze",
+    "load_model",
+    "simplify_graph",
+    "fuse_preprocessing",
+    "prepare_for_int8",
+    "calibrate_ranges",
+    "quantize_network",
+    "hold_contract",
+    "assemble_graph",
+    "check_result",
+    "emit",
+)
+"""A compile's stages in order; it can be stopped before any of them."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,6 @@ class Request:
     Attributes:
         file: the `.zoo` file.
         output: the package's folder; `None` means `build/NAME`.
-        stop_before: a stage's name, or `None` to run them all.
         measure: also time the result on this machine, for the report.
         ranges: a `.calib` file or a table of ranges, in place of calibrating.
         consumers: other runtimes that must take the graph, of `zooc.consumers.CONSUMERS`.
@@ -56,74 +60,138 @@ class Request:
     variant: str | None = None
     overrides: tuple[str, ...] = ()
     force: bool = False
-    stop_before: str | None = None
     measure: bool = False
     ranges: Path | None = None
     consumers: tuple[str, ...] = ()
     node_modules: Path | None = None
 
 
-@dataclass
-class Compilation:
-    """One compile: the request, and what the stages so far have made."""
+@dataclass(frozen=True)
+class Program:
+    """The network in float on pixels, in three stages.
 
-    request: Request
-    cache: Cache
-    progress: Progress
-    warnings: list[Diagnostic] = field(default_factory=list)
-    deployment: Deployment = field(init=False)
-    network: Network = field(init=False)
-    float_body: onnx.ModelProto = field(init=False)
-    folded: Folded | None = None
-    prelude: onnx.ModelProto | None = None
-    postlude: onnx.ModelProto | None = None
-    prepared_body: onnx.ModelProto = field(init=False)
-    equalized: tuple[str, ...] = ()
-    images: CalibrationImages | None = None
-    sketches: ActivationHistograms | None = None
-    correction_batches: Sequence[npt.NDArray[Any]] | None = None
-    opened: ActivationReader | None = None
-    ranges: Ranges | None = None
-    imported_ranges: bool = False
-    quantized: Quantized | None = None
-    contract: ContractResult | None = None
-    body: onnx.ModelProto = field(init=False)
-    agreement: Agreement | None = None
-    images_agreed_on: int = 0
-    float_nodes: Sequence[FloatLayer] = ()
-    images_compared: int = 0
-    model: bytes = b""
-    goldens: list[Golden] = field(default_factory=list)
-    consumptions: list[Consumption] = field(default_factory=list)
-    speed: Speed | None = None
-    package: Path | None = None
+    Attributes:
+        prelude: image to pixels, `None` in the tensor form.
+        body: pixels (or the network's own input) to logits, simplified.
+        postlude: logits to probabilities, `None` where those are asked for or given already.
+        folded: how the normalization went into the body, `None` without a prelude.
+    """
+
+    prelude: onnx.ModelProto | None
+    body: onnx.ModelProto
+    postlude: onnx.ModelProto | None
+    folded: Folded | None
+
+
+@dataclass(frozen=True)
+class Legalized:
+    """The float body in operators that engines have in integers.
+
+    Attributes:
+        body: computes what the program's body does.
+        equalized: the layers whose channels were scaled against each other.
+    """
+
+    body: onnx.ModelProto
+    equalized: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The ranges of activations, and where they are from.
+
+    Attributes:
+        ranges: by tensor.
+        images: the calibration images, `None` where ranges were given and the images are not at hand.
+        histograms: what was measured, `None` for ranges that were given as such.
+    """
+
+    ranges: Ranges
+    images: CalibrationImages | None
+    histograms: ActivationHistograms | None
 
     @property
-    def output(self) -> Path:
-        """Where the package goes."""
-        return self.request.output or Path("build") / self.deployment.package.name
-
-    @cached_property
-    def observed(self) -> list[str]:
-        """The tensors of the prepared body that need a range (int8 only)."""
-        return list(tensors_to_observe(self.prepared_body, self.deployment.quantize))
-
-    def observer(self) -> ActivationReader:
-        """The prepared body, open for calibration and for the correction of biases; opened once."""
-        if self.opened is None:
-            tensors: Sequence[str] = self.observed
-            if "bias" in self.deployment.quantize.corrections:
-                tensors = list(dict.fromkeys([*tensors, *bias_inputs(self.prepared_body)]))
-            self.opened = ActivationReader(self.prepared_body, tensors)
-        return self.opened
+    def imported(self) -> bool:
+        """Whether the ranges were given and not measured."""
+        return self.histograms is None
 
 
-def agreement_json(c: Compilation) -> dict[str, Any]:
-    """How close int8 is to float, rounded so that it does not depend on the order of additions."""
-    assert c.agreement is not None
-    return {
-        "images": c.images_agreed_on,
-        "sqnr_db": round(min(c.agreement.sqnr_db, 999.0), 2),
-        "cosine": round(c.agreement.cosine, 5),
-        "top1_agreement": round(c.agreement.top1, 4),
-    }
+@dataclass(frozen=True)
+class Int8:
+    """How the body became int8.
+
+    Attributes:
+        correction_images: on how many images the corrections were measured.
+        contract: how the accuracy contract ended, `None` without one.
+    """
+
+    legalized: Legalized
+    calibrated: Calibrated
+    correction_images: int
+    contract: ContractResult | None
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A compiled graph and what it was made of.
+
+    Attributes:
+        quantized: the body in int8 or fp16, `None` in fp32.
+        int8: how it became so, `None` for other data types.
+        model: the bytes of the whole graph.
+    """
+
+    deployment: Deployment
+    facts: Facts
+    program: Program
+    quantized: Quantized | None
+    int8: Int8 | None
+    model: bytes
+
+    @property
+    def body(self) -> onnx.ModelProto:
+        """The body in the data type that was asked for."""
+        return self.program.body if self.quantized is None else self.quantized.model
+
+    @property
+    def stages(self) -> dict[str, onnx.ModelProto | None]:
+        """The stages of the graph by name, `None` for one that there is not."""
+        return {"prelude": self.program.prelude, "body": self.body, "postlude": self.program.postlude}
+
+    @property
+    def images(self) -> CalibrationImages | None:
+        """The calibration images, where there are any at hand."""
+        return None if self.int8 is None else self.int8.calibrated.images
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was checked and measured of a compiled graph.
+
+    Attributes:
+        goldens: inputs and what every stage makes of them.
+        images_compared: on how many images the prelude equals Pillow.
+        consumptions: how other runtimes took the graph.
+        agreement: of the body with float, on `images_agreed_on` images; `None` without images.
+        float_layers: the convolutions and products that ONNX Runtime computes in float.
+        speed: measured where asked for.
+    """
+
+    goldens: tuple[Golden, ...]
+    images_compared: int
+    consumptions: tuple[Consumption, ...]
+    agreement: Agreement | None
+    images_agreed_on: int
+    float_layers: tuple[FloatLayer, ...]
+    speed: Speed | None
+
+    def agreement_json(self) -> dict[str, Any] | None:
+        """Return how close int8 is to float, rounded so that the order of additions does not show."""
+        if self.agreement is None:
+            return None
+        return {
+            "images": self.images_agreed_on,
+            "sqnr_db": round(min(self.agreement.sqnr_db, 999.0), 2),
+            "cosine": round(self.agreement.cosine, 5),
+            "top1_agreement": round(self.agreement.top1, 4),
+        }

@@ -18,7 +18,8 @@ from onnx import numpy_helper
 from zooc.calibration.table import format_table
 from zooc.compilation import Compilation, Request
 from zooc.passes.simplify.simplify import simplify
-from zooc.pipeline.compile import run
+from zooc.pipeline.compile import compile_graph, compile_package
+from zooc.pipeline.context import Context
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 
@@ -42,6 +43,19 @@ package {{ name {network} }}
 """
 
 
+class Found:
+    """What the tests look at, of a compile's results."""
+
+    def __init__(self, compiled: Compilation, context: Context, package: Path | None = None) -> None:
+        self.warnings, self.package = context.warnings, package
+        self.deployment, self.quantized, self.body = compiled.deployment, compiled.quantized, compiled.body
+        self.prelude, self.float_body = compiled.program.prelude, compiled.program.body
+        if compiled.int8 is not None:
+            self.prepared_body = compiled.int8.legalized.body
+            self.ranges, self.images = compiled.int8.calibrated.ranges, compiled.int8.calibrated.images
+            self.contract = compiled.int8.contract
+
+
 @dataclass(frozen=True)
 class Workshop:
     """A folder with two networks, 24 training images, 160 held-back ones in class folders, and the labels."""
@@ -59,17 +73,20 @@ class Workshop:
         self,
         file: Path,
         output: Path | None = None,
-        stop_before: str | None = None,
         ranges: Path | None = None,
         overrides: tuple[str, ...] = (),
-    ) -> Compilation:
-        """Compiles without a cache and without a word."""
-        request = Request(file, output, overrides=overrides, stop_before=stop_before, ranges=ranges)
-        return run(Compilation(request, Cache(None), Progress()))
+    ) -> Found:
+        """Compiles without a cache and without a word; writes a package where it is told a place."""
+        request = Request(file, output, overrides=overrides, ranges=ranges)
+        context = Context(Cache(None), Progress())
+        if output is None:
+            return Found(compile_graph(request, context), context)
+        done = compile_package(request, context)
+        return Found(done.compiled, context, done.folder)
 
     def clipping_ranges(self, factor: float, tensors: Collection[str] = ()) -> Path:
         """A table of ranges in which those of `tensors`, of all without any, are `factor` times as wide."""
-        found = self.compile(self.describe(file="plain.zoo"), stop_before="quantize_network").ranges
+        found = self.compile(self.describe(file="plain.zoo")).ranges
         assert found is not None
         clipped = {
             name: (low * factor, high * factor) if not tensors or name in tensors else (low, high)

@@ -18,6 +18,7 @@ from zooc.accuracy.sensitivity import quantize_alone
 from zooc.calibration.images import pixel_batches
 from zooc.cli.app import app
 from zooc.diagnostics.diagnostic import ZoocError
+from zooc.ir.graph import read_graph
 from zooc.ir.session import open_session
 from zooc.pipeline.analyze import AnalysisRequest, analyze_path
 from zooc.support.cache import Cache
@@ -33,7 +34,7 @@ def analyze(path: Path, **more: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def quantized(digits: Any) -> Any:
-    return digits.compile(digits.describe(file="plain.zoo"), stop_before="hold_contract")
+    return digits.compile(digits.describe(file="plain.zoo"))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_a_layer_alone_harms_no_more_than_all_together(quantized: Any) -> None:
     session, source = open_session(reference), reference.graph.input[0].name
     expected = np.concatenate([session.run(None, {source: batch})[0] for batch in images])
     for layer in [layer for layer in graph.layers if layer.int8][::9]:
-        alone = open_session(quantize_alone(reference, graph, layer))
+        alone = open_session(quantize_alone(read_graph(reference), graph, layer))
         got = np.concatenate([alone.run(None, {source: batch})[0] for batch in images])
         sqnr = compare_logits(expected, got).sqnr_db
         assert together.sqnr_db - 3 < sqnr < math.inf
@@ -94,7 +95,7 @@ def test_statistics_are_those_of_the_tensors(quantized: Any) -> None:
 
 def test_clipped_ranges_show_as_saturated(digits: Any, quantized: Any) -> None:
     ranges = digits.clipping_ranges(0.5)
-    clipped = digits.compile(digits.describe(file="plain.zoo"), stop_before="hold_contract", ranges=ranges)
+    clipped = digits.compile(digits.describe(file="plain.zoo"), ranges=ranges)
     graph = IntegerGraph(clipped.body)
     layers = [layer for layer in graph.layers if layer.output is not None]
     found, _, _ = compare_layers(clipped.prepared_body, graph, layers, batches(quantized, 3))

@@ -48,7 +48,7 @@ def test_it_holds_as_it_is(digits: Any, tmp_path: Path) -> None:
 
 def test_without_labels_it_is_disagreement_with_float(digits: Any) -> None:
     file = digits.describe(require("5%", 60, ", labels=none"))
-    done = digits.compile(file, stop_before="assemble_graph")
+    done = digits.compile(file)
     assert done.contract.labels == "none"
     assert done.contract.trials[-1].right is None
 
@@ -56,7 +56,7 @@ def test_without_labels_it_is_disagreement_with_float(digits: Any) -> None:
 @pytest.fixture(scope="module")
 def clipped(digits: Any) -> tuple[Path, str]:
     """Ranges in which the result of one layer in the middle is clipped hard, and that layer."""
-    prepared = digits.compile(digits.describe(), stop_before="calibrate_ranges").prepared_body
+    prepared = digits.compile(digits.describe()).prepared_body
     name = "layer3.0.conv1/Conv"
     conv = next(node for node in prepared.graph.node if node.name == name)
     relu = next(node for node in prepared.graph.node if conv.output[0] in node.input)
@@ -94,7 +94,7 @@ def test_layers_go_back_in_order_of_harm_over_cost(fallen: Any) -> None:
 
 @pytest.mark.slow
 def test_the_answer_is_the_same_twice(digits: Any, fallen: Any, clipped: tuple[Path, str]) -> None:
-    again = digits.compile(digits.describe(require("1%", 100)), ranges=clipped[0], stop_before="emit")
+    again = digits.compile(digits.describe(require("1%", 100)), ranges=clipped[0])
     assert again.contract.to_json() == fallen.contract.to_json()
     assert again.body.SerializeToString(deterministic=True) == fallen.body.SerializeToString(
         deterministic=True
@@ -103,7 +103,7 @@ def test_the_answer_is_the_same_twice(digits: Any, fallen: Any, clipped: tuple[P
 
 def test_a_network_of_unlike_channels_gets_two_layers_back_and_really_holds(digits: Any) -> None:
     file = digits.describe(require("1%", 160), network="hard")
-    done = digits.compile(file, stop_before="assemble_graph")
+    done = digits.compile(file)
     assert {layer.name for layer in done.contract.returned} == {"conv1.0/Conv", "conv1.3/Conv"}
     paths = sorted(digits.folder.glob("test/*/*.jpg"))
     right = {name: count_right(done.prelude, body, paths) for name, body in bodies(done).items()}
@@ -136,7 +136,7 @@ def test_an_early_failure_that_all_images_refute_is_none(
     module = sys.modules["zooc.accuracy.contract.revert_layers"]  # the package has a function of that name
     monkeypatch.setattr(module, "run_trial", hasty)
     monkeypatch.setattr(module, "MOST_FLOAT", 0.01)
-    contract = digits.compile(digits.describe(require("10%", 20)), stop_before="assemble_graph").contract
+    contract = digits.compile(digits.describe(require("10%", 20))).contract
     assert contract.trials[-1].verdict == "holds"
     assert contract.trials[-1].images == 20
 
@@ -157,7 +157,7 @@ def test_what_cannot_hold_fails_and_leaves_no_package(digits: Any, tmp_path: Pat
 
 
 def test_keep_auto_holds_the_default_contract(digits: Any) -> None:
-    contract = digits.compile(digits.describe("keep fp32 auto"), stop_before="assemble_graph").contract
+    contract = digits.compile(digits.describe("keep fp32 auto")).contract
     assert contract.requirement.drop == pytest.approx(1 / 24)
     assert contract.labels == "none"
     assert contract.trials[-1].verdict == "holds"
@@ -165,7 +165,7 @@ def test_keep_auto_holds_the_default_contract(digits: Any) -> None:
 
 def test_patterns_and_contract_go_together(digits: Any, clipped: tuple[Path, str]) -> None:
     file = digits.describe(f'keep fp32 ["fc"]\n  {require("2%", 50)}')
-    done = digits.compile(file, stop_before="assemble_graph", ranges=clipped[0])
+    done = digits.compile(file, ranges=clipped[0])
     reasons = {layer.name: layer.reason for layer in done.quantized.layers}
     assert reasons["fc/Gemm"] == 'kept by "fc"'
     assert done.contract.returned
@@ -192,7 +192,7 @@ def test_a_label_file_gives_the_classes(digits: Any) -> None:
     lines = [f"{path.parent.name}/{path.name} {path.parent.name}" for path in paths]
     (digits.folder / "val_label.txt").write_text("\n".join(lines), "utf-8")
     file = digits.describe(require("2%", 60, ', labels="val_label.txt"'))
-    contract = digits.compile(file, stop_before="assemble_graph").contract
+    contract = digits.compile(file).contract
     assert contract.labels == "val_label.txt"
     assert contract.trials[-1].right > 50
 
@@ -217,7 +217,7 @@ def test_damaged_images_are_named_and_do_not_count(digits: Any, tmp_path: Path) 
     for path in broken:
         path.write_bytes(path.read_bytes()[:50])
     file = digits.describe(f'require drop <= 2% on images("{place.as_posix()}", count=500)')
-    done = digits.compile(file, stop_before="assemble_graph")
+    done = digits.compile(file)
     warnings = [w for w in done.warnings if w.code == "Z0494"]
     assert "only 160 are there" in warnings[0].message
     seen = done.contract.trials[-1]

@@ -17,8 +17,9 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from zooc.compilation import Compilation, Request
-from zooc.pipeline.compile import run
+from zooc.compilation import Request
+from zooc.pipeline.compile import compile_package
+from zooc.pipeline.context import Context
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 
@@ -160,7 +161,7 @@ def package(shared: Path) -> Callable[[str], Package]:
             if not (shared / name).exists():
                 file = shared / f"{name}.zoo"
                 file.write_text(kind.text(name), "utf-8")
-                run(Compilation(Request(file, shared / name), Cache(None), Progress()))
+                compile_package(Request(file, shared / name), Context(Cache(None), Progress()))
         return read_package(shared / name / name)
 
     return get

@@ -22,8 +22,9 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from zooc.compilation import Compilation, Request
-from zooc.pipeline.compile import run
+from zooc.compilation import Request
+from zooc.pipeline.compile import compile_package
+from zooc.pipeline.context import Context
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc_runtime.package.stages import Graph
@@ -116,7 +117,7 @@ def project(once: Once) -> Path:
         must(sys.executable, DIGITS / "make_dataset.py", folder / "data")
         (folder / "plain.zoo").write_text(PLAIN, "utf-8")
         for name in ("digits", "plain"):
-            run(Compilation(Request(folder / f"{name}.zoo", folder / name), Cache(None), Progress()))
+            compile_package(Request(folder / f"{name}.zoo", folder / name), Context(Cache(None), Progress()))
 
     return once("project", build)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from zooc.compilation import Compilation, Request
-from zooc.pipeline.compile import run
+from zooc.compilation import Request
+from zooc.pipeline.compile import compile_package
+from zooc.pipeline.context import Context
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.slow
 def python(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment that holds the package and its own dependencies, nothing else."""
     folder = tmp_path_factory.mktemp("fresh")
-    run(Compilation(Request(project / "tiny.zoo", folder / "tiny"), Cache(None), Progress()))
+    compile_package(Request(project / "tiny.zoo", folder / "tiny"), Context(Cache(None), Progress()))
     venv.create(folder / "env", with_pip=True)
     interpreter = folder / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     done = call(interpreter, "-m", "pip", "install", "--quiet", str(folder / "tiny"))

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc.compilation import Compilation, Request
-from zooc.pipeline.compile import run
+from zooc.compilation import Request
+from zooc.pipeline.compile import compile_package
+from zooc.pipeline.context import Context
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc_runtime import PackageError, open_package
@@ -32,7 +33,7 @@ def compile_it(project: Path, output: Path, steps: str, quantize: str = "fp32") 
     """
     file = project / "frames.zoo"
     file.write_text(text, encoding="utf-8")
-    run(Compilation(Request(file, output), Cache(None), Progress()))
+    compile_package(Request(file, output), Context(Cache(None), Progress()))
     return output / "frames"
 
 

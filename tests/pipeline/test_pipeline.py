@@ -13,8 +13,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from zooc.compilation import Compilation, Request
-from zooc.pipeline.compile import run, stage_names
+from zooc.compilation import STAGES, Request
+from zooc.pipeline.compile import Package, compile_package
+from zooc.pipeline.context import Context, Stopped
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc.verification.engine_view import float_convolutions
@@ -24,9 +25,9 @@ from zooc_runtime.inference.amx_weights import move_zero_points
 SIZE, CLASSES = 32, 4
 
 
-def compile_it(project: Path, output: Path, cache: Path | None = None, **options: object) -> Compilation:
+def compile_it(project: Path, output: Path, cache: Path | None = None, **options: object) -> Package:
     request = Request(project / "tiny.zoo", output, **options)  # type: ignore[arg-type]
-    return run(Compilation(request, Cache(cache), Progress()))
+    return compile_package(request, Context(Cache(cache), Progress()))
 
 
 def float_logits(project: Path, pixels: np.ndarray) -> np.ndarray:
@@ -58,12 +59,12 @@ def test_a_package_answers_as_the_float_network_does(
 
 def test_int8_convolutions_are_integer_and_the_first_eats_uint8_pixels(project: Path, tmp_path: Path) -> None:
     compilation = compile_it(project, tmp_path / "out")
-    assert list(compilation.float_nodes) == []
+    assert list(compilation.verified.float_layers) == []
     optimized = tmp_path / "optimized.onnx"
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(optimized)
     options.log_severity_level = 3
-    onnxruntime.InferenceSession(compilation.body.SerializeToString(), options)
+    onnxruntime.InferenceSession(compilation.compiled.body.SerializeToString(), options)
     graph = onnx.load(optimized).graph
     producers = {output: node for node in graph.node for output in node.output}
     first = next(node for node in graph.node if node.op_type == "QLinearConv")
@@ -75,7 +76,7 @@ def test_int8_convolutions_are_integer_and_the_first_eats_uint8_pixels(project: 
 
 def test_weights_with_another_zero_point_give_the_same_logits(project: Path, tmp_path: Path) -> None:
     compilation = compile_it(project, tmp_path / "out")
-    before = compilation.body.SerializeToString()
+    before = compilation.compiled.body.SerializeToString()
     after = move_zero_points(before)
     assert after != before
     assert list(float_convolutions(after)) == []
@@ -118,12 +119,13 @@ def test_an_unchanged_second_compile_neither_exports_nor_calibrates(
         )
 
 
-@pytest.mark.parametrize("stage", stage_names())
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_compile_stops_before_any_stage_and_writes_nothing(
     project: Path, tmp_path: Path, stage: str
 ) -> None:
-    compilation = compile_it(project, tmp_path / "out", stop_before=stage)
-    assert compilation.package is None
+    context = Context(Cache(None), Progress(), stop_before=stage)
+    with pytest.raises(Stopped, match=stage):
+        compile_package(Request(project / "tiny.zoo", tmp_path / "out"), context)
     assert not (tmp_path / "out").exists()
 
 
@@ -159,7 +161,7 @@ def test_the_tensor_form_takes_normalized_floats(project: Path, tmp_path: Path) 
     described = (project / "tiny.zoo").read_text("utf-8")
     text = described[: described.index("preprocess")] + "quantize fp32 {}\npackage { name bare }\n"
     (project / "bare.zoo").write_text(text, "utf-8")
-    run(Compilation(Request(project / "bare.zoo", tmp_path / "out"), Cache(None), Progress()))
+    compile_package(Request(project / "bare.zoo", tmp_path / "out"), Context(Cache(None), Progress()))
     model = open_package(tmp_path / "out" / "bare")
     feed = np.random.default_rng(0).standard_normal((3, 3, SIZE, SIZE)).astype(np.float32)
     session = onnxruntime.InferenceSession(project / "net.onnx")

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc.cli.summary import print_summary
-from zooc.compilation import Compilation, Request
-from zooc.pipeline.compile import run
+from zooc.cli.summary import print_package
+from zooc.compilation import Request
+from zooc.pipeline.compile import Package, compile_package
+from zooc.pipeline.context import Context
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc.verification.engine_view import inspect_optimized
@@ -37,38 +38,39 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def compiled(name: str, size: int, images: Path, cache: Path) -> Compilation:
+def compiled(name: str, size: int, images: Path, cache: Path) -> Package:
     """Compiled whole, package and report included."""
     file = images.parent / f"{name}.zoo"
     file.write_text(ZOO.format(name=name, size=size), "utf-8")
-    return run(Compilation(Request(file, images.parent / name, force=True), Cache(cache), Progress()))
+    return compile_package(Request(file, images.parent / name, force=True), Context(Cache(cache), Progress()))
 
 
 def test_a_mobilenet_is_integer_throughout(images, tmp_path) -> None:
-    c = compiled("mobilenetv3_small_050", 96, images, tmp_path)
-    assert inspect_optimized(c.body.SerializeToString()).float_operators == {}
-    assert c.quantized is not None and c.quantized.float_kinds() == []
-    assert c.agreement is not None and c.agreement.sqnr_db > 20
+    package = compiled("mobilenetv3_small_050", 96, images, tmp_path)
+    assert inspect_optimized(package.compiled.body.SerializeToString()).float_operators == {}
+    assert package.compiled.quantized is not None and package.compiled.quantized.float_kinds() == []
+    assert package.verified.agreement is not None and package.verified.agreement.sqnr_db > 20
 
 
 def test_in_a_convnext_only_norms_and_gelu_stay_float(images, tmp_path) -> None:
-    c = compiled("convnext_atto", 96, images, tmp_path)
-    assert c.quantized is not None
-    assert {k.op for k in c.quantized.float_kinds() if not k.between} == {"LayerNormalization", "Gelu"}
-    assert not c.float_nodes
-    assert c.agreement is not None and c.agreement.sqnr_db > 20
+    package = compiled("convnext_atto", 96, images, tmp_path)
+    assert package.compiled.quantized is not None
+    kinds = package.compiled.quantized.float_kinds()
+    assert {k.op for k in kinds if not k.between} == {"LayerNormalization", "Gelu"}
+    assert not package.verified.float_layers
+    assert package.verified.agreement is not None and package.verified.agreement.sqnr_db > 20
 
 
 def test_a_vision_transformer_compiles_and_says_what_stays_float(images, tmp_path, capsys) -> None:
-    c = compiled("vit_tiny_patch16_224", 224, images, tmp_path)
-    assert c.package is not None and c.agreement is not None and c.agreement.sqnr_db > 20
-    assert {(node.op, node.reason) for node in c.float_nodes} == {
+    package = compiled("vit_tiny_patch16_224", 224, images, tmp_path)
+    assert package.verified.agreement is not None and package.verified.agreement.sqnr_db > 20
+    assert {(node.op, node.reason) for node in package.verified.float_layers} == {
         ("MatMul", "multiplies two activations, as attention does, which is left exact"),
         ("FusedMatMul", "multiplies two activations, as attention does, which is left exact"),
     }
-    print_summary(c, quiet=False)
+    print_package(package)
     said = capsys.readouterr().out
     told = said.partition("still float: ")[2].partition(";")[0].split(", ")
     assert {"25 LayerNormalization", "24 MatMul", "12 Softmax", "12 Gelu"} <= set(told)
-    report = (c.package / "report.html").read_text("utf-8")
+    report = (package.folder / "report.html").read_text("utf-8")
     assert "exponentials over a wide range, poor in eight bits" in report

@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
-from onnx import helper, numpy_helper
 
 from zooc.accuracy.integer_graph import IntegerGraph
+from zooc.ir.graph import FLOAT, Node, Tensor, bypass, is_output, read_graph, remove_dead_nodes, write_graph
 
 __all__ = ["dequantized_reference"]
 
-_FLOAT = int(onnx.TensorProto.FLOAT)
 
-
-def dequantized_reference(graph: IntegerGraph) -> onnx.ModelProto:
-    """The body with float32 activations and with the weights and biases that its integers stand for.
+def dequantized_reference(integer: IntegerGraph) -> onnx.ModelProto:
+    """Return the body with float32 activations and the weights and biases that its integers stand for.
 
     Against it the activations' rounding shows, and the weights' does not.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(graph.model)
-    renamed = {pair.result: pair.tensor for pair in graph.pairs.values() if pair.result not in graph.outputs}
-    nodes = []
-    for node in model.graph.node:
-        result = node.output[0] if node.output else ""
-        if node.op_type == "DequantizeLinear" and result in graph.pairs:
-            if result in graph.outputs:
-                nodes.append(helper.make_node("Identity", [graph.pairs[result].tensor], [result], node.name))
+    graph = read_graph(integer.model)
+    tensors = graph.tensors()
+    for node in graph.nodes:
+        if node.op != "DequantizeLinear":
             continue
-        if node.op_type == "DequantizeLinear" and result in graph.weights:
-            continue
-        if node.op_type == "DequantizeLinear" and graph.is_plain(node):
+        result = node.outputs[0]
+        if (pair := integer.pairs.get(result.name)) is not None:
+            if is_output(graph, result):
+                _become(node, "Identity", tensors[pair.tensor])
+            else:
+                bypass(result, tensors[pair.tensor])
+        elif (weight := integer.weights.get(result.name)) is not None:
+            node.outputs.clear()
+            result.to_constant(weight.dequantized())
+        elif _is_plain(node):
             # As a DequantizeLinear, ONNX Runtime would take it for a reason to quantize the next weights.
-            node.CopyFrom(helper.make_node("Cast", [node.input[0]], [result], node.name, to=_FLOAT))
-        for position, name in enumerate(node.input):
-            node.input[position] = renamed.get(name, name)
-        nodes.append(node)
-    used = {name for node in nodes for name in node.input}
-    nodes = [n for n in nodes if n.op_type != "QuantizeLinear" or n.output[0] in used]
-    used = {name for node in nodes for name in node.input} | graph.outputs
-    stored = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    stored += [
-        numpy_helper.from_array(weight.dequantized(), name)
-        for name, weight in graph.weights.items()
-        if name in used
-    ]
-    del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
-    model.graph.node.extend(nodes)
-    model.graph.initializer.extend(stored)
-    return model
+            _become(node, "Cast", node.inputs[0], to=FLOAT)
+    remove_dead_nodes(graph)
+    return write_graph(graph)
+
+
+def _become(node: Node, op: str, source: Tensor, **attributes: int) -> None:
+    node.op, node.attrs, node.inputs = op, attributes, [source]
+
+
+def _is_plain(node: Node) -> bool:
+    """Whether a DequantizeLinear is a cast: scale 1, zero point 0."""
+    scale, *zero = (np.asarray(tensor.values) for tensor in node.inputs[1:])
+    return float(scale.sum()) == 1.0 and not any(values.any() for values in zero)

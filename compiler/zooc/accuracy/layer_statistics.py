@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy.typing as npt
 import onnx
 
 from zooc.accuracy.integer_graph import IntegerGraph, Layer
+from zooc.ir.graph import read_graph
+from zooc.ir.interface import input_of, output_of
 from zooc.ir.session import open_session
 from zooc.verification.agreement import Agreement, compare_logits
 
@@ -50,7 +52,7 @@ class LayerStatistics:
     seen: int = 0
 
     def update(self, expected: Array, got: Array, layer: Layer) -> None:
-        """Adds one batch; both arrays float32 of one shape, channels along axis 1 (else the last, rank 3)."""
+        """Add one batch; both arrays float32 of one shape, channels along axis 1 (else the last, rank 3)."""
         axis = 1 if expected.ndim in (2, 4, 5) else expected.ndim - 1
         first, second = (_channels(a, axis) for a in (expected, got))
         difference = second - first
@@ -72,12 +74,12 @@ class LayerStatistics:
 
     @property
     def sqnr_db(self) -> float:
-        """Of the whole tensor."""
+        """Return the ratio of the whole tensor."""
         return decibels(float(self.signal.sum()), float(self.noise.sum()))
 
     @property
     def channel_sqnr_db(self) -> float:
-        """The median over channels of what rounding to the layer's own levels leaves of them.
+        """Return the median over channels of what rounding to the layer's own levels leaves of them.
 
         It is low where a few large channels set the scale for all.
         """
@@ -90,13 +92,13 @@ class LayerStatistics:
 
     @property
     def cosine(self) -> float:
-        """Of the angle between float and int8; 1 where both are zero."""
+        """Return the cosine of the angle between float and int8; 1 where both are zero."""
         lengths = math.sqrt(float(self.signal.sum()) * self.power)
         return self.product / lengths if lengths > 0 else float(self.power == self.signal.sum())
 
     @property
     def saturated(self) -> float:
-        """Share of float values that the levels cannot reach."""
+        """Return the share of float values that the levels cannot reach."""
         return self.outside / self.seen if self.seen else 0.0
 
 
@@ -107,7 +109,7 @@ def compare_layers(
     batches: Iterable[Array],
     on_batch: Callable[[int], None] = lambda _count: None,
 ) -> tuple[list[LayerStatistics], Agreement, int]:
-    """Compares the results of `layers`, batch by batch; the errors of what precedes a layer are in them.
+    """Compare the results of `layers`, batch by batch; the errors of what precedes a layer are in them.
 
     One batch's results of both networks exist at a time.
 
@@ -121,17 +123,12 @@ def compare_layers(
     Returns:
         One entry a layer, the agreement of the logits, the number of images.
     """
-    made = {name for node in reference.graph.node for name in node.output}
-    wanted = [_reference_name(layer, made) for layer in layers]
+    made = read_graph(reference).tensors()
+    wanted = [layer.tensor if layer.tensor in made else _rounded_name(layer) for layer in layers]
     taken = [layer.output.levels if layer.output else layer.tensor for layer in layers]
-    floats = _observe(reference, wanted, {})
-    kinds = {
-        p.levels: onnx.TensorProto.UINT8 if p.smallest == 0 else onnx.TensorProto.INT8
-        for p in graph.pairs.values()
-    }
-    integers = _observe(graph.model, taken, kinds)
-    source = reference.graph.input[0].name
-    logits = reference.graph.output[0].name
+    source, logits = input_of(reference).name, output_of(reference).name
+    floats = open_session(reference, outputs=[name for name in dict.fromkeys(wanted) if name != logits])
+    integers = open_session(graph.model, outputs=[name for name in dict.fromkeys(taken) if name != logits])
     statistics = [LayerStatistics() for _ in layers]
     answers: tuple[list[Array], list[Array]] = ([], [])
     for batch in batches:
@@ -151,23 +148,11 @@ def compare_layers(
     return statistics, compare_logits(first, second), len(first)
 
 
-def _reference_name(layer: Layer, made: set[str]) -> str:
+def _rounded_name(layer: Layer) -> str:
     """A rounded graph output has a name of its own before it is rounded."""
-    return layer.tensor if layer.tensor in made or layer.output is None else layer.output.result
+    return layer.tensor if layer.output is None else layer.output.result
 
 
 def _channels(values: Array, axis: int) -> npt.NDArray[np.float32]:
     moved = np.moveaxis(values, axis, 0)
     return np.ascontiguousarray(moved.reshape(len(moved), -1), np.float32)
-
-
-def _observe(model: onnx.ModelProto, tensors: Sequence[str], kinds: Mapping[str, int]) -> Any:
-    observed = onnx.ModelProto()
-    observed.CopyFrom(model)
-    have = {value.name for value in observed.graph.output}
-    observed.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, kinds.get(name, onnx.TensorProto.FLOAT), None)
-        for name in dict.fromkeys(tensors)
-        if name not in have
-    )
-    return open_session(observed)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from zooc.accuracy.integer_graph import COMPUTE, Layer, StoredWeight
 from zooc.accuracy.layer_statistics import LayerStatistics, decibels
 from zooc.accuracy.sensitivity import LayerSensitivity
+from zooc.ir.graph import read_graph, values_of
 
 __all__ = ["SORT_KEYS", "LayerRow", "analysis_rows", "sort_rows"]
 
@@ -60,7 +60,7 @@ class LayerRow:
     logits_top1: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, rounded; infinities, which JSON lacks, as 999 and -999 dB."""
+        """Return plain data, rounded; infinities, which JSON lacks, as 999 and -999 dB."""
         return {name: _plain(value) for name, value in asdict(self).items()}
 
 
@@ -71,7 +71,7 @@ def analysis_rows(
     macs: Mapping[str, int],
     reference: onnx.ModelProto | None,
 ) -> list[LayerRow]:
-    """Joins what was measured.
+    """Join what was measured.
 
     Args:
         layers: in the network's order.
@@ -85,7 +85,7 @@ def analysis_rows(
     rows = []
     for layer, found in zip(layers, statistics, strict=True):
         error, worst, worst_error = _weight_error(layer, originals.get(layer.name))
-        harm = alone.get(layer.name)
+        sensitivity = alone.get(layer.name)
         rows.append(
             LayerRow(
                 name=layer.name,
@@ -104,15 +104,15 @@ def analysis_rows(
                 weight_sqnr_db=error,
                 worst_channel=worst,
                 worst_channel_sqnr_db=worst_error,
-                logits_sqnr_db=harm.agreement.sqnr_db if harm else None,
-                logits_top1=harm.agreement.top1 if harm else None,
+                logits_sqnr_db=sensitivity.agreement.sqnr_db if sensitivity else None,
+                logits_top1=sensitivity.agreement.top1 if sensitivity else None,
             )
         )
     return rows
 
 
 def sort_rows(rows: Sequence[LayerRow], key: str) -> list[LayerRow]:
-    """Worst first by one of `SORT_KEYS`; rows that lack the value go last, equal ones stay in order."""
+    """Return the rows worst first by one of `SORT_KEYS`; those that lack the value go last."""
     values: dict[str, Callable[[LayerRow], float | None]] = {
         "logits": lambda row: row.logits_sqnr_db,
         "sqnr": lambda row: row.sqnr_db,
@@ -132,11 +132,10 @@ def sort_rows(rows: Sequence[LayerRow], key: str) -> list[LayerRow]:
 
 
 def _weights(reference: onnx.ModelProto) -> dict[str, np.ndarray[Any, Any]]:
-    stored = {tensor.name: tensor for tensor in reference.graph.initializer}
     return {
-        node.name: numpy_helper.to_array(stored[node.input[1]])
-        for node in reference.graph.node
-        if node.op_type in COMPUTE and len(node.input) > 1 and node.input[1] in stored
+        node.name: weight
+        for node in read_graph(reference).nodes
+        if node.op in COMPUTE and (weight := values_of(node.inputs[1])) is not None
     }
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from zooc.calibration.histogram import NotFiniteError
+from zooc.ir.interface import input_of, output_of
 from zooc.ir.session import open_session
 
 __all__ = ["ActivationReader"]
@@ -30,7 +31,7 @@ class ActivationReader:
 
     def __init__(self, body: onnx.ModelProto, tensors: Sequence[str]) -> None:
         """Opens `body`, float32, which is not changed; `tensors` may name its input and output too."""
-        self._source, self._answer = body.graph.input[0].name, body.graph.output[0].name
+        self._source, self._answer = input_of(body).name, output_of(body).name
         self._tensors = tuple(tensors)
         self._computed = [name for name in dict.fromkeys(tensors) if name not in (self._source, self._answer)]
         self._session = open_session(body, threads=1, outputs=self._computed, mem_pattern=False)

@@ -31,6 +31,7 @@ import numpy.typing as npt
 import onnx
 
 from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.ir.graph import read_graph
 
 __all__ = ["BINS", "ActivationHistograms", "Histogram", "NotFiniteError"]
 
@@ -69,7 +70,7 @@ class NotFiniteError(ZoocError):
 
     def of(self, body: onnx.ModelProto) -> NotFiniteError:
         """The same with the name of the node that computes the tensor, which sketches do not know."""
-        layers = (node.name or node.op_type for node in body.graph.node if self.tensor in node.output)
+        layers = (n.name for n in read_graph(body).nodes if any(o.name == self.tensor for o in n.outputs))
         return NotFiniteError(self.tensor, self.values, next(layers, ""))
 
 

@@ -15,7 +15,7 @@ from zooc.calibration.shards import missing
 from zooc.calibration.table import parse_table, table_places
 from zooc.deployment import Quantize
 from zooc.diagnostics.diagnostic import Diagnostic, SourceFile, Span, ZoocError, error
-from zooc.ir.body_graph import BodyGraph, is_clamp_from_zero
+from zooc.ir.graph import is_clamp_from_zero, read_graph, variables
 
 __all__ = ["fit_ranges", "load_ranges", "read_table", "refuse_ranges", "require_tensors"]
 
@@ -133,8 +133,8 @@ def fit_ranges(
     Raises:
         ZoocError: Z0469, tensors that the network does not have; Z0470, tensors without a range.
     """
-    graph = BodyGraph(body)
-    known = {name for node in body.graph.node for name in node.output} | {v.name for v in body.graph.input}
+    graph = read_graph(body)
+    known = {tensor.name for tensor in variables(graph)}
     strangers = [name for name in ranges if name not in known]
     problems = [_unknown(name, known, origin, (places or {}).get(name)) for name in strangers[:_MOST_NAMED]]
     if problems and len(strangers) == len(ranges):
@@ -144,7 +144,7 @@ def fit_ranges(
     if problems:
         raise ZoocError(*problems)
     require_tensors(ranges, tensors, origin)
-    clamped = {node.output[0] for index, node in enumerate(graph.nodes) if is_clamp_from_zero(graph, index)}
+    clamped = {node.outputs[0].name for node in graph.nodes if is_clamp_from_zero(node)}
     return {name: (0.0, ranges[name][1]) if name in clamped else ranges[name] for name in tensors}
 
 

@@ -19,6 +19,7 @@ from zooc.calibration.images import CalibrationImages, pixel_items
 from zooc.calibration.shards import WHOLE
 from zooc.calibration.workers import BatchTask, CalibrationState, Run, stream
 from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.ir.interface import input_of
 from zooc.support.cache import Cache, key
 from zooc.support.memory import release
 from zooc.support.progress import Progress
@@ -106,7 +107,7 @@ def _run(
     done = frozenset(tally.done)
     if len(done) == len(images.paths):
         return
-    size = body.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
+    size = input_of(body).batch
     items = pixel_items(prelude, images, size, done)
     run = open_network()
     release()

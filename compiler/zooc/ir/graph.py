@@ -46,6 +46,7 @@ __all__ = [
     "remove_dead_nodes",
     "shape_of",
     "values_of",
+    "variables",
     "write_graph",
 ]
 
@@ -173,6 +174,13 @@ def is_clamp_from_zero(node: Node) -> bool:
     low = values_of(node.inputs[1]) if len(node.inputs) > 1 else None
     stored_top = len(node.inputs) < 3 or node.inputs[2].is_empty() or isinstance(node.inputs[2], Constant)
     return low is not None and stored_top and low.size == 1 and float(low.reshape(-1)[0]) == 0.0
+
+
+def variables(graph: Graph) -> Iterator[Tensor]:
+    """Yield the computed tensors in order: the graph's inputs, then every node's outputs."""
+    yield from graph.inputs
+    for node in graph.nodes:
+        yield from node.outputs
 
 
 def bypass(tensor: Tensor, source: Tensor) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import onnx
 import onnxruntime
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from zooc.ir.large_weights import large_weights, without_large_weights
 
@@ -27,14 +27,12 @@ def open_session(
     Args:
         model: of any size, also beyond the 2 GiB that a serialized one may have; not changed.
         threads: within an operator; 0 leaves their number to ONNX Runtime.
-        outputs: more float32 tensors that it shall give, behind its own outputs.
+        outputs: more tensors that it shall give, behind its own outputs.
         weights: `weight_values` of those that `model` was left without (`without_large_weights`).
         mem_pattern: whether a run takes its memory in one piece, as the run before needed it.
     """
     light = without_large_weights(model)
-    light.graph.output.extend(
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs
-    )
+    light.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.enable_mem_pattern = mem_pattern

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import onnx
 
 from zooc.diagnostics.diagnostic import Diagnostic, Span, warning
 
-__all__ = ["INPUT", "OUTPUT", "Network", "read_network", "write_network"]
+__all__ = ["INPUT", "OUTPUT", "Facts", "Network", "read_network", "write_network"]
 
 INPUT = "input"
 OUTPUT = "logits"
@@ -18,14 +18,11 @@ OUTPUT = "logits"
 _METADATA = "zooc.network"
 
 
-@dataclass(frozen=True)
-class Network:
-    """A loaded network.
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of a network beside its graph.
 
     Attributes:
-        model: float32 ONNX, opset 20 or newer of the default domain, IR version 10; one input `input`
-            `[batch, channels, height, width]`, one output `logits` `[batch, classes]`. No local paths,
-            documentation strings or metadata are left in it.
         origin: the source as the description names it, such as `timm.resnest50d` or `onnx("net.onnx")`.
         weights: the weights in words: a file's name, `pretrained`, `random(seed=0)`, or `in the file`.
         weights_sha256: sha256 (hex) of the weights' file or the published tensors; `None` for random ones.
@@ -39,7 +36,6 @@ class Network:
         warnings: what the user should know.
     """
 
-    model: onnx.ModelProto
     origin: str
     weights: str
     weights_sha256: str | None
@@ -53,30 +49,33 @@ class Network:
     warnings: tuple[Diagnostic, ...] = field(default=())
 
 
-_PLAIN = (
-    "origin",
-    "weights",
-    "weights_sha256",
-    "classes",
-    "parameters",
-    "height",
-    "width",
-    "channels",
-    "batch",
-    "ends_in_softmax",
-)
+@dataclass(frozen=True, kw_only=True)
+class Network(Facts):
+    """A loaded network.
+
+    Attributes:
+        model: float32 ONNX, opset 20 or newer of the default domain, IR version 10; one input `input`
+            `[batch, channels, height, width]`, one output `logits` `[batch, classes]`. No local paths,
+            documentation strings or metadata are left in it.
+    """
+
+    model: onnx.ModelProto
+
+    def facts(self) -> Facts:
+        """Return all but the model, to keep when that is not needed any more."""
+        return Facts(**{item.name: getattr(self, item.name) for item in fields(Facts)})
 
 
 def write_network(network: Network, path: Path) -> None:
-    """Writes `network` as one ONNX file, its other fields as JSON in the file's metadata.
+    """Write `network` as one ONNX file, its other fields as JSON in the file's metadata.
 
     Raises:
         OSError: the file cannot be written.
     """
-    fields = {name: getattr(network, name) for name in _PLAIN}
-    fields["warnings"] = [[d.code, d.message, list(d.notes), d.hint] for d in network.warnings]
+    known = {item.name: getattr(network, item.name) for item in fields(Facts)}
+    known["warnings"] = [[d.code, d.message, list(d.notes), d.hint] for d in network.warnings]
     metadata = onnx.ModelProto()
-    metadata.metadata_props.add(key=_METADATA, value=json.dumps(fields))
+    metadata.metadata_props.add(key=_METADATA, value=json.dumps(known))
     # One message after the other reads back as both merged: no copy of the weights is needed.
     with path.open("wb") as file:
         file.write(network.model.SerializeToString(deterministic=True))
@@ -84,16 +83,16 @@ def write_network(network: Network, path: Path) -> None:
 
 
 def read_network(path: Path, span: Span | None = None) -> Network:
-    """Reads back what `write_network` wrote; the warnings point to `span`.
+    """Read back what `write_network` wrote; the warnings point to `span`.
 
     Raises:
         OSError: the file cannot be read.
     """
     model = onnx.ModelProto.FromString(path.read_bytes())
-    fields = json.loads(next(p.value for p in model.metadata_props if p.key == _METADATA))
+    known = json.loads(next(p.value for p in model.metadata_props if p.key == _METADATA))
     del model.metadata_props[:]
     warnings = tuple(
         warning(code, message, span, notes=tuple(notes), hint=hint)
-        for code, message, notes, hint in fields.pop("warnings")
+        for code, message, notes, hint in known.pop("warnings")
     )
-    return Network(model=model, warnings=warnings, **fields)
+    return Network(model=model, warnings=warnings, **known)

@@ -7,7 +7,6 @@ outside the package is recorded, so the same inputs give the same bytes.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -16,23 +15,22 @@ import onnxruntime
 import PIL
 
 from zooc import __version__
-from zooc.compilation import agreement_json
 from zooc.ir.count import count_macs
 from zooc.preprocessing.prelude import resample_order_of_pillow
 from zooc.quantization.saturation import saturation_json
 from zooc.verification.goldens import logits_tolerance
 
 if TYPE_CHECKING:
-    from zooc.compilation import Compilation
+    from zooc.compilation import Compilation, Verified
 
 __all__ = ["build_manifest", "stage_boundaries"]
 
 
-def build_manifest(c: Compilation) -> dict[str, Any]:
-    """Schema 1 of `docs/design/architecture.md`, without the file hashes."""
+def build_manifest(c: Compilation, verified: Verified) -> dict[str, Any]:
+    """Return schema 1 of `docs/design/architecture.md`, without the file hashes."""
     deployment = c.deployment
     preprocess = deployment.preprocess
-    labels = deployment.postprocess.labels
+    labels, consumptions = deployment.postprocess.labels, verified.consumptions
     return {
         "schema": 1,
         "name": deployment.package.name,
@@ -47,13 +45,13 @@ def build_manifest(c: Compilation) -> dict[str, Any]:
             "overrides": list(deployment.overrides),
         },
         "model": {
-            "source": c.network.origin,
-            "weights": c.network.weights,
-            "weights_sha256": c.network.weights_sha256,
+            "source": c.facts.origin,
+            "weights": c.facts.weights,
+            "weights_sha256": c.facts.weights_sha256,
             "input": _boundary(c.body.graph.input[0]),
-            "classes": c.network.classes,
-            "parameters": c.network.parameters,
-            "macs": count_macs(c.float_body),
+            "classes": c.facts.classes,
+            "parameters": c.facts.parameters,
+            "macs": count_macs(c.program.body),
         },
         "stages": stage_boundaries(c),
         "preprocess": preprocess
@@ -62,14 +60,14 @@ def build_manifest(c: Compilation) -> dict[str, Any]:
             "pillow": PIL.__version__,
             "resample_order": resample_order_of_pillow(PIL.__version__),
         },
-        "quantization": _quantization(c),
+        "quantization": _quantization(c, verified),
         "postprocess": {
             "softmax": deployment.postprocess.softmax,
-            "topk": min(deployment.postprocess.topk, c.network.classes),
+            "topk": min(deployment.postprocess.topk, c.facts.classes),
             "labels": "labels.txt" if labels else None,
         },
         "engines": list(deployment.package.engines),
-        **({"consumers": [found.to_json() for found in c.consumptions]} if c.consumptions else {}),
+        **({"consumers": [found.to_json() for found in consumptions]} if consumptions else {}),
         "goldens": {
             "file": "goldens.npz",
             "logits_tolerance": logits_tolerance(deployment.quantize.dtype),
@@ -84,11 +82,10 @@ def build_manifest(c: Compilation) -> dict[str, Any]:
 
 
 def stage_boundaries(c: Compilation) -> dict[str, dict[str, str] | None]:
-    """The tensors between which each stage stands, `None` for a stage that there is not."""
-    stages = {"prelude": c.prelude, "body": c.body, "postlude": c.postlude}
+    """Return the tensors between which each stage stands, `None` for a stage that there is not."""
     return {
         name: stage and {"input": stage.graph.input[0].name, "output": stage.graph.output[0].name}
-        for name, stage in stages.items()
+        for name, stage in c.stages.items()
     }
 
 
@@ -99,28 +96,29 @@ def _boundary(info: onnx.ValueInfoProto) -> dict[str, Any]:
     return {"name": info.name, "dtype": dtype, "shape": shape}
 
 
-def _quantization(c: Compilation) -> dict[str, Any]:
+def _quantization(c: Compilation, verified: Verified) -> dict[str, Any]:
     quantize = c.deployment.quantize
     summary: dict[str, Any] = {"dtype": quantize.dtype, "keep": list(quantize.keep)}
     if c.quantized is not None:
-        summary["layers"] = dict(sorted(Counter(layer.dtype for layer in c.quantized.layers).items()))
-    if quantize.dtype == "int8":
+        summary["layers"] = dict(sorted(c.quantized.layer_counts().items()))
+    if c.int8 is not None:
         summary["activations"] = quantize.activations
         summary["corrections"] = {
             "asked_for": list(quantize.corrections),
-            "equalized": list(c.equalized),
-            "images": sum(map(len, c.correction_batches or ())),
+            "equalized": list(c.int8.legalized.equalized),
+            "images": c.int8.correction_images,
         }
         summary["saturation"] = saturation_json(c.body, quantize.target)
-    if c.images is not None:
-        summary["calibrate"] = "imported ranges" if c.imported_ranges else str(quantize.calibrate)
-        summary["weights"] = quantize.weights
-        summary["images"] = {
-            "used": len(c.images.paths) - len(c.images.skipped),
-            "skipped": sorted(c.images.skipped),
-        }
-    if c.agreement is not None:
-        summary["agreement"] = agreement_json(c)
-    if c.contract is not None:
-        summary["contract"] = c.contract.to_json()
+        if (images := c.images) is not None:
+            imported = c.int8.calibrated.imported
+            summary["calibrate"] = "imported ranges" if imported else str(quantize.calibrate)
+            summary["weights"] = quantize.weights
+            summary["images"] = {
+                "used": len(images.paths) - len(images.skipped),
+                "skipped": sorted(images.skipped),
+            }
+        if (agreement := verified.agreement_json()) is not None:
+            summary["agreement"] = agreement
+        if c.int8.contract is not None:
+            summary["contract"] = c.int8.contract.to_json()
     return summary

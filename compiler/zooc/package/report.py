@@ -8,20 +8,19 @@ import jinja2
 import PIL
 
 from zooc import __version__
-from zooc.compilation import agreement_json
 from zooc.ir.count import count_macs
 from zooc.quantization.saturation import saturation_json
 from zooc.resources import resource
 
 if TYPE_CHECKING:
-    from zooc.compilation import Compilation
+    from zooc.compilation import Compilation, Verified
     from zooc.deployment import Normalize, Step
 
 __all__ = ["render_report"]
 
 
-def render_report(c: Compilation) -> str:
-    """The page; everything from the user is escaped by jinja2's autoescape."""
+def render_report(c: Compilation, verified: Verified) -> str:
+    """Return the page; everything from the user is escaped by jinja2's autoescape."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resource("templates")),
         autoescape=True,
@@ -29,35 +28,35 @@ def render_report(c: Compilation) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(_facts(c))
+    return environment.get_template("report.html.j2").render(_facts(c, verified))
 
 
-def _facts(c: Compilation) -> dict[str, Any]:
+def _facts(c: Compilation, verified: Verified) -> dict[str, Any]:
     preprocess = c.deployment.preprocess
     layers = c.quantized.layers if c.quantized else ()
     convolutions = [layer for layer in layers if layer.op in {"Conv", "Gemm", "MatMul"}]
     return {
         "deployment": c.deployment,
-        "network": c.network,
+        "network": c.facts,
         "zooc_version": __version__,
         "pillow_version": PIL.__version__,
-        "macs": count_macs(c.float_body),
+        "macs": count_macs(c.program.body),
         "model_bytes": len(c.model),
-        "float_bytes": c.float_body.ByteSize(),
+        "float_bytes": c.program.body.ByteSize(),
         "steps": [describe_step(step) for step in preprocess.steps] if preprocess else [],
         "normalize": describe_normalize(preprocess.normalize) if preprocess else None,
-        "folded": c.folded,
-        "images_compared": c.images_compared,
-        "agreement": agreement_json(c) if c.agreement else None,
-        "contract": c.contract,
+        "folded": c.program.folded,
+        "images_compared": verified.images_compared,
+        "agreement": verified.agreement_json(),
+        "contract": c.int8 and c.int8.contract,
         "images": c.images,
         "layers": layers,
-        "equalized": c.equalized,
+        "equalized": c.int8.legalized.equalized if c.int8 else (),
         "saturation": saturation_json(c.body, c.deployment.quantize.target),
         "integer_share": [sum(layer.dtype == "int8" for layer in convolutions), len(convolutions)],
-        "float_nodes": c.float_nodes,
+        "float_nodes": verified.float_layers,
         "float_kinds": c.quantized.float_kinds() if c.quantized else [],
-        "speed": c.speed,
+        "speed": verified.speed,
     }
 
 

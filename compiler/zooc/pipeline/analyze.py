@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ from zooc.accuracy.layer_statistics import compare_layers
 from zooc.accuracy.layer_table import LayerRow, analysis_rows, sort_rows
 from zooc.accuracy.sensitivity import measure_sensitivity
 from zooc.calibration.images import CalibrationImages, pixel_batches
-from zooc.compilation import Compilation, Request
+from zooc.compilation import Request
 from zooc.deployment import ImageSet
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error
 from zooc.ir.count import macs_of_nodes
-from zooc.pipeline.compile import run
+from zooc.ir.interface import input_of
+from zooc.pipeline.context import Context
+from zooc.pipeline.lower import analyze, lower
+from zooc.pipeline.quantize import Int8Quantizer
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc.verification.agreement import Agreement
@@ -107,7 +110,7 @@ def analyze_path(request: AnalysisRequest, cache: Cache, progress: Progress) -> 
     graph, images = subject.graph, subject.images
     if not any(layer.int8 for layer in graph.layers):
         raise ZoocError(_nothing(f"{subject.name} has no int8 layer", "analyze an int8 compile"))
-    size = subject.reference.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
+    size = input_of(subject.reference).batch
     with progress.track("comparing layers", len(images.paths)) as advance:
         batches = pixel_batches(subject.prelude, images, size)
         statistics, logits, seen = compare_layers(subject.reference, graph, graph.layers, batches, advance)
@@ -130,25 +133,30 @@ def analyze_path(request: AnalysisRequest, cache: Cache, progress: Progress) -> 
 
 
 def _of_description(request: AnalysisRequest, cache: Cache, progress: Progress) -> _Subject:
-    wanted = Request(
-        request.path, variant=request.variant, overrides=request.overrides, stop_before="hold_contract"
-    )
-    early = run(Compilation(replace(wanted, stop_before="load_model"), cache, Progress()))
-    if early.deployment.quantize.dtype != "int8":
-        message = f"{request.path.name} compiles to {early.deployment.quantize.dtype}"
+    context = Context(cache, progress, stop_before="hold_contract")
+    wanted = Request(request.path, variant=request.variant, overrides=request.overrides)
+    deployment = analyze(wanted, context)
+    if deployment.quantize.dtype != "int8" or deployment.preprocess is None:
+        message = f"{request.path.name} compiles to {deployment.quantize.dtype}"
         raise ZoocError(_nothing(message, "try --set quantize=int8, with calibration data in the file"))
-    c = run(Compilation(wanted, cache, progress))
-    assert c.quantized is not None and c.prelude is not None and c.deployment.preprocess is not None
-    steps = c.deployment.preprocess.to_json()["steps"]
+    facts, program = lower(deployment, context)
+    quantizer = Int8Quantizer(deployment, facts, program, context)
+    calibrated = quantizer.calibrate(wanted)
+    quantized = quantizer.quantize(calibrated)
+    assert program.prelude is not None and calibrated.images is not None
     if request.images is not None:
-        images = _find(request.images, request.count, steps)
+        images = _find(request.images, request.count, deployment.preprocess.to_json()["steps"])
     else:
-        assert c.images is not None
-        images = c.images.sample(request.count)
-    name = c.deployment.package.name
-    warnings = tuple(c.warnings)
-    graph = IntegerGraph(c.quantized.model)
-    return _Subject(name, c.prepared_body, graph, c.prelude, images, float_weights=True, warnings=warnings)
+        images = calibrated.images.sample(request.count)
+    return _Subject(
+        deployment.package.name,
+        quantizer.legalized.body,
+        IntegerGraph(quantized.model),
+        program.prelude,
+        images,
+        float_weights=True,
+        warnings=tuple(context.diagnostics()),
+    )
 
 
 def _of_package(request: AnalysisRequest) -> _Subject:

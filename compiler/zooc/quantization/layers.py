@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import onnx
 
@@ -63,6 +63,15 @@ class Quantized:
 
     model: onnx.ModelProto
     layers: tuple[LayerRecord, ...]
+
+    def layer_counts(self) -> dict[str, int]:
+        """Return how many nodes compute in each data type."""
+        return dict(Counter(layer.dtype for layer in self.layers))
+
+    def summary(self) -> dict[str, Any]:
+        """Return what became of the nodes, as plain data."""
+        kinds = [{"op": kind.op, "count": kind.count, "reason": kind.reason} for kind in self.float_kinds()]
+        return {"layers": self.layer_counts(), "float": kinds}
 
     def float_kinds(self) -> list[FloatKind]:
         """Return what stays in float, by frequency; last what could be integer, but for its neighbours."""

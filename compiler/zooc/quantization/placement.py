@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx
@@ -21,6 +21,7 @@ from zooc.ir.graph import (
     maker,
     only_reader,
     read_graph,
+    variables,
 )
 from zooc.quantization.float_patterns import kept_nodes
 from zooc.quantization.operators import Role, role_of
@@ -94,7 +95,7 @@ def tensors_to_observe(body: onnx.ModelProto, quantize: Quantize) -> list[str]:
     graph = read_graph(body)
     placement = place(graph, quantize)
     needed = {name for sources in placement.sources.values() for name in sources}
-    return [tensor.name for tensor in _variables(graph) if tensor.name in needed]
+    return [tensor.name for tensor in variables(graph) if tensor.name in needed]
 
 
 def place(graph: Graph, quantize: Quantize) -> Placement:
@@ -128,12 +129,6 @@ def operands(node: Node) -> list[Tensor]:
         computed = {t.name: t for t in node.inputs if not (isinstance(t, Constant) or t.is_empty())}
         return list(computed.values())
     return [node.inputs[0]]
-
-
-def _variables(graph: Graph) -> Iterator[Tensor]:
-    yield from graph.inputs
-    for node in graph.nodes:
-        yield from node.outputs
 
 
 def _first_plan(node: Node, kept: Mapping[str, str]) -> NodePlan:
@@ -230,7 +225,7 @@ def _quantized_tensors(graph: Graph, plans: Plans, pixels: tuple[str, ...]) -> l
             if not plan.float_output:
                 wanted.update(tensor.name for tensor in _results(plans, node))
     wanted.difference_update(pixels)
-    return [tensor.name for tensor in _variables(graph) if tensor.name in wanted]
+    return [tensor.name for tensor in variables(graph) if tensor.name in wanted]
 
 
 def _share(

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from zooc.ir.interface import input_of
 from zooc.ir.session import open_session
 
 __all__ = ["Agreement", "compare_bodies", "compare_logits", "cosine", "sqnr_db", "top1_agreement"]
@@ -70,7 +71,7 @@ def compare_bodies(
     """
     sessions = [open_session(model) for model in (float_body, body)]
     logits: list[list[npt.NDArray[Any]]] = [[], []]
-    source = body.graph.input[0].name
+    source = input_of(body).name
     for batch in batches:
         for rows, session in zip(logits, sessions, strict=True):
             rows.append(session.run(None, {source: batch})[0])

@@ -13,6 +13,7 @@ import onnx
 from zooc.calibration.histogram import NotFiniteError
 from zooc.deployment import Preprocess
 from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.ir.interface import input_of, output_of
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
 from zooc_runtime.preprocessing.pillow_steps import reference_pixels
@@ -96,15 +97,14 @@ def record(
     sessions = [open_session(stage, threads=1) for stage in stages]
     goldens = []
     for index, first in enumerate(inputs):
-        values: dict[str, Array] = {stages[0].graph.input[0].name: first}
+        values: dict[str, Array] = {input_of(stages[0]).name: first}
         for stage, session in zip(stages, sessions, strict=True):
-            given = values[stage.graph.input[0].name]
-            batch = stage.graph.input[0].type.tensor_type.shape.dim[0].dim_value
-            if stage is not prelude and batch > 1:
-                given = np.repeat(given, batch, axis=0)
-            result = session.run(None, {stage.graph.input[0].name: given})[0]
-            values[stage.graph.output[0].name] = result[:1]
-        logits = body.graph.output[0].name
+            source = input_of(stage)
+            given = values[source.name]
+            if stage is not prelude and source.batch > 1:
+                given = np.repeat(given, source.batch, axis=0)
+            values[output_of(stage).name] = session.run(None, {source.name: given})[0][:1]
+        logits = output_of(body).name
         if not np.isfinite(values[logits]).all():
             raise NotFiniteError(logits, values[logits]).of(body)
         goldens.append(Golden(index, values))
@@ -142,5 +142,5 @@ def check_against_pillow(prelude: onnx.ModelProto, preprocess: Preprocess) -> in
 
 
 def _input(body: onnx.ModelProto, index: int) -> npt.NDArray[np.float32]:
-    dims = [d.dim_value for d in body.graph.input[0].type.tensor_type.shape.dim][1:]
-    return np.random.default_rng(index).standard_normal((1, *dims)).astype(np.float32)
+    sizes = (size or 0 for size in input_of(body).shape[1:])
+    return np.random.default_rng(index).standard_normal((1, *sizes)).astype(np.float32)

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 
 from zooc.deployment import Preprocess
+from zooc.ir.interface import input_of
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
 from zooc.verification.goldens import synthetic_image
@@ -91,12 +92,11 @@ def _runner(model: onnx.ModelProto, feed: dict[str, Any]) -> Callable[[], Any]:
 
 
 def _feed(body: onnx.ModelProto) -> dict[str, Any]:
-    tensor = body.graph.input[0].type.tensor_type
-    shape = [d.dim_value or 1 for d in tensor.shape.dim]
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    source = input_of(body)
+    shape = [size or 1 for size in source.shape]
     rng = np.random.default_rng(0)
-    values = rng.integers(0, 256, shape) if dtype == np.uint8 else rng.standard_normal(shape)
-    return {body.graph.input[0].name: values.astype(dtype)}
+    values = rng.integers(0, 256, shape) if source.dtype == np.uint8 else rng.standard_normal(shape)
+    return {source.name: values.astype(source.dtype)}
 
 
 def _cpu() -> str:

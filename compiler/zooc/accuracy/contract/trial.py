@@ -12,6 +12,7 @@ import onnx
 
 from zooc.accuracy.contract.images import ContractImages
 from zooc.accuracy.contract.sequential_test import SequentialTest, Verdict
+from zooc.ir.interface import input_of
 from zooc.ir.session import open_session
 
 __all__ = ["FloatAnswers", "Trial", "run_trial"]
@@ -147,8 +148,8 @@ class _Runner:
 
     def __init__(self, body: onnx.ModelProto) -> None:
         self._session = open_session(body)
-        self._source = body.graph.input[0].name
-        self._fixed = body.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+        self._source = input_of(body).name
+        self._fixed = input_of(body).shape[0] or 0
         self.batch = self._fixed or _BATCH
 
     def top1(self, pixels: list[npt.NDArray[np.uint8]]) -> list[int]:

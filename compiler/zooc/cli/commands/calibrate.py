@@ -14,8 +14,9 @@ from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, Varia
 if TYPE_CHECKING:
     from zooc.calibration.file import Calibration
     from zooc.calibration.ranges import Ranges
-    from zooc.compilation import Compilation
     from zooc.diagnostics.diagnostic import Diagnostic
+    from zooc.pipeline.context import Context
+    from zooc.pipeline.quantize import Int8Quantizer
 
 __all__ = ["app"]
 
@@ -82,12 +83,12 @@ def calibrate_file(
 
         part = WHOLE if shard is None else Shard.parse(shard)
         refuse_existing(output, force=force)
-        compilation = _prepared(
+        quantizer, context = _prepared(
             file, variant, overrides, no_cache, quiet or output_format is Format.json, verbose
         )
-        calibration = measure(compilation, part)
+        calibration = measure(quantizer, part, context)
         calibration.save(output, force=force)
-        _report(compilation.warnings, output, calibration, output_format, quiet)
+        _report(context.diagnostics(), output, calibration, output_format, quiet)
         return 0
 
     guard(work, output_format, verbose=verbose)
@@ -183,10 +184,10 @@ def import_command(
 
         refuse_existing(output, force=force)
         silent = quiet or output_format is Format.json
-        compilation = _prepared(file, variant, overrides, False, silent, False, table)
-        calibration = bind_table(compilation, table)
+        quantizer, context = _prepared(file, variant, overrides, False, silent, False, table)
+        calibration = bind_table(quantizer, table)
         calibration.save(output, force=force)
-        _report(compilation.warnings, output, calibration, output_format, quiet)
+        _report(context.diagnostics(), output, calibration, output_format, quiet)
         return 0
 
     guard(work, output_format)
@@ -200,15 +201,18 @@ def _prepared(
     quiet: bool,
     verbose: bool,
     ranges: Path | None = None,
-) -> Compilation:
-    """A compilation up to calibration; `prepare` refuses descriptions that have none."""
+) -> tuple[Int8Quantizer, Context]:
+    """What calibrates the description; `prepare` refuses descriptions that have nothing to calibrate."""
+    from zooc.compilation import Request
     from zooc.pipeline.calibrate import prepare
+    from zooc.pipeline.context import Context
     from zooc.support.cache import Cache, default_root
     from zooc.support.progress import make_progress
 
     cache = Cache(None if no_cache else default_root())
-    progress = make_progress(quiet=quiet, verbose=verbose)
-    return prepare(file, variant, tuple(overrides or ()), cache, progress, ranges)
+    context = Context(cache, make_progress(quiet=quiet, verbose=verbose), stop_before="emit")
+    request = Request(file, variant=variant, overrides=tuple(overrides or ()), ranges=ranges)
+    return prepare(request, context), context
 
 
 def _report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -84,15 +85,16 @@ def compile_command(
     """Compile FILE into a package that is ready to install."""
 
     def work() -> int:
-        from zooc.cli.summary import print_summary, summarize
-        from zooc.compilation import Compilation, Request
-        from zooc.pipeline.compile import run, stage_names
+        from zooc.cli.summary import print_package
+        from zooc.compilation import STAGES, Request
+        from zooc.pipeline.compile import Package, compile_package
+        from zooc.pipeline.context import Context, Stopped
         from zooc.support.cache import Cache, default_root
         from zooc.support.progress import make_progress
 
-        if stop_before is not None and stop_before not in stage_names():
+        if stop_before is not None and stop_before not in STAGES:
             raise typer.BadParameter(
-                f"{stop_before!r} is no stage; the stages are {', '.join(stage_names())}",
+                f"{stop_before!r} is no stage; the stages are {', '.join(STAGES)}",
                 param_hint="--stop-before",
             )
         wanted = tuple(dict.fromkeys(consumers or ()))
@@ -107,20 +109,28 @@ def compile_command(
             variant=variant,
             overrides=tuple(overrides or ()),
             force=force,
-            stop_before=stop_before,
             measure=measure,
             ranges=ranges,
             consumers=wanted,
             node_modules=node_modules,
         )
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
-        compilation = Compilation(request, Cache(None if no_cache else default_root()), progress)
-        run(compilation)
+        context = Context(Cache(None if no_cache else default_root()), progress, stop_before)
+        package: Package | None = None
+        with suppress(Stopped):
+            package = compile_package(request, context)
+        warnings = context.diagnostics()
         if output_format is Format.json:
-            print_json({"ok": True, **summarize(compilation), "diagnostics": as_json(compilation.warnings)})
-        else:
-            show(compilation.warnings)
-            print_summary(compilation, quiet=quiet)
+            summary = {"stopped_before": stop_before, **context.facts}
+            print_json({"ok": True, **summary, "diagnostics": as_json(warnings)})
+            return 0
+        show(warnings)
+        if package is None and not quiet:
+            typer.echo(f"stopped before {stop_before}; no package was written")
+        elif package is not None and quiet:
+            typer.echo(str(package.folder))
+        elif package is not None:
+            print_package(package)
         return 0
 
     guard(work, output_format, verbose=verbose)

@@ -1,0 +1,248 @@
+"""The float program in the data type asked for: legalized, calibrated, quantized, held to its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zooc.accuracy.contract.images import ContractImages
+from zooc.accuracy.contract.ranges import complete_ranges
+from zooc.accuracy.contract.requirement import effective_requirement
+from zooc.accuracy.contract.revert_layers import enforce
+from zooc.calibration.activations import ActivationReader
+from zooc.calibration.file import Identity
+from zooc.calibration.histogram import ActivationHistograms
+from zooc.calibration.images import CalibrationImages, pixel_batches
+from zooc.calibration.imported import load_ranges, refuse_ranges
+from zooc.calibration.ranges import Ranges, choose_ranges
+from zooc.calibration.run import calibration_identity, run_calibration
+from zooc.calibration.shards import WHOLE, Shard
+from zooc.compilation import Calibrated, Int8, Legalized, Program, Request
+from zooc.deployment import Deployment, Requirement
+from zooc.diagnostics.diagnostic import ZoocError
+from zooc.networks.network import Facts
+from zooc.passes.legalize.legalize import legalize
+from zooc.pipeline.context import Context
+from zooc.quantization.corrections.apply import correct, correction_batches, left_out
+from zooc.quantization.corrections.bias import bias_inputs
+from zooc.quantization.corrections.equalization import equalize
+from zooc.quantization.fp16 import to_fp16
+from zooc.quantization.layers import Quantized
+from zooc.quantization.placement import tensors_to_observe
+from zooc.quantization.qdq import quantize_body
+from zooc.support.memory import release
+from zooc_runtime.evaluation.ground_truth import Classes
+
+__all__ = ["Int8Quantizer", "quantize_program"]
+
+_SENSITIVITY_IMAGES = 16
+
+Batches = Sequence[npt.NDArray[Any]]
+
+
+def quantize_program(
+    deployment: Deployment, facts: Facts, program: Program, request: Request, context: Context
+) -> tuple[Quantized | None, Int8 | None]:
+    """Return the body in the data type asked for (`None` in fp32), and how it became int8.
+
+    Raises:
+        ZoocError: it cannot be calibrated or quantized, or the contract does not hold.
+    """
+    quantize = deployment.quantize
+    if quantize.dtype == "int8":
+        quantizer = Int8Quantizer(deployment, facts, program, context)
+        if context.stop_before is None:
+            quantizer.find_contract_images()
+        calibrated = quantizer.calibrate(request)
+        return quantizer.hold_contract(calibrated, quantizer.quantize(calibrated))
+    refuse_ranges(request.ranges, quantize)
+    with context.stage("quantize_network"):
+        release()
+        quantized = to_fp16(program.body, quantize) if quantize.dtype == "fp16" else None
+        if quantized is not None:
+            context.facts |= quantized.summary()
+    return quantized, None
+
+
+class Int8Quantizer:
+    """Takes a float program to int8, step by step.
+
+    Attributes:
+        legalized: the body that is calibrated and quantized.
+        observed: its tensors that need a range.
+    """
+
+    def __init__(self, deployment: Deployment, facts: Facts, program: Program, context: Context) -> None:
+        """Legalize the program's body: exact rewrites into operators that engines have in integers.
+
+        Raises:
+            ZoocError: Z0410, a `keep` pattern matches no node.
+        """
+        assert deployment.preprocess is not None and program.prelude is not None
+        self._deployment, self._preprocess = deployment, deployment.preprocess
+        self._quantize = deployment.quantize
+        self._prelude = program.prelude
+        self._facts, self._context = facts, context
+        self._batches: Batches | None = None
+        with context.stage("prepare_for_int8"):
+            body = legalize(program.body)
+            asked_for = "equalization" in self._quantize.corrections
+            self.legalized = Legalized(*equalize(body)) if asked_for else Legalized(body, ())
+            body = self.legalized.body
+            self.observed = tensors_to_observe(body, self._quantize)
+
+    def calibrate(self, request: Request) -> Calibrated:
+        """Return the ranges that the request gives, or those that the calibration images show.
+
+        Raises:
+            ZoocError: the images or the given ranges cannot be used.
+        """
+        with self._context.stage("calibrate_ranges"):
+            release()
+            if request.ranges is not None:
+                return self._given(
+                    load_ranges(request.ranges, self.legalized.body, self.identity(), self.observed)
+                )
+            images = self.images()
+            self._context.warn(images.warnings)
+            histograms = self.measure(images)
+            self._context.warn(images.skip_warnings())
+            return Calibrated(self._choose(histograms), images, histograms)
+
+    def images(self, shard: Shard = WHOLE) -> CalibrationImages:
+        """Return the calibration images, or a shard of them.
+
+        Raises:
+            ZoocError: see `CalibrationImages.find`.
+        """
+        assert self._quantize.data is not None
+        return CalibrationImages.find(self._quantize.data, self._preprocess.to_json()["steps"], shard)
+
+    def measure(self, images: CalibrationImages) -> ActivationHistograms:
+        """Run the images, and return the histograms of the observed tensors.
+
+        Raises:
+            ZoocError: see `run_calibration`.
+        """
+        context = self._context
+        return run_calibration(
+            self.legalized.body,
+            self._prelude,
+            images,
+            self.observed,
+            lambda: self._reader,
+            context.cache,
+            context.progress,
+        )
+
+    def identity(self, images: CalibrationImages | None = None) -> Identity:
+        """Return what a calibration of this network on these images is known by."""
+        return calibration_identity(self.legalized.body, self._prelude, self._preprocess.to_json(), images)
+
+    def quantize(self, calibrated: Calibrated) -> Quantized:
+        """Return the body in int8, corrected as asked for.
+
+        Raises:
+            ZoocError: see `quantize_body`.
+        """
+        with self._context.stage("quantize_network"):
+            release()
+            batches = self._correction_batches(calibrated)
+            if (finding := left_out(self._quantize, batches)) is not None:
+                self._context.warn([finding])
+            quantized = self._requantize(calibrated.ranges, batches)
+            self._context.facts |= quantized.summary()
+            return quantized
+
+    def find_contract_images(self) -> None:
+        """Look for the contract's images and labels, before the long work.
+
+        Raises:
+            ZoocError: Z0491, Z0493, Z0495.
+        """
+        if self._quantize.require is not None:
+            self._contract_images(self._quantize.require)
+
+    def hold_contract(self, calibrated: Calibrated, quantized: Quantized) -> tuple[Quantized, Int8]:
+        """Return the body that holds the contract, layers back in float where it needs them.
+
+        Raises:
+            ZoocError: Z0491 to Z0495.
+        """
+        context, batches = self._context, self._correction_batches(calibrated)
+        counted = sum(map(len, batches))
+        with context.stage("hold_contract"):
+            images_of = calibrated.images
+            requirement = effective_requirement(self._quantize, len(images_of.paths) if images_of else 0)
+            if requirement is None:
+                return quantized, Int8(self.legalized, calibrated, counted, None)
+            images = self._contract_images(requirement)
+            context.warn(images.warnings)
+            ranges = complete_ranges(self.legalized.body, calibrated.ranges, self._quantize)
+            quantized, contract = enforce(
+                requirement,
+                images,
+                self.legalized.body,
+                quantized,
+                lambda names: self._requantize(ranges, batches, (*self._quantize.keep, *names)),
+                lambda: self._sensitivity_batches(calibrated, images),
+                context.progress,
+            )
+            context.warn(images.skip_warnings())
+            context.facts |= {**quantized.summary(), "contract": contract.to_json()}
+            return quantized, Int8(self.legalized, replace(calibrated, ranges=ranges), counted, contract)
+
+    @cached_property
+    def _reader(self) -> ActivationReader:
+        """The legalized body, opened once for calibration and for the correction of biases."""
+        tensors = self.observed
+        if "bias" in self._quantize.corrections:
+            tensors = list(dict.fromkeys([*tensors, *bias_inputs(self.legalized.body)]))
+        return ActivationReader(self.legalized.body, tensors)
+
+    def _given(self, found: ActivationHistograms | Ranges) -> Calibrated:
+        images = None
+        with suppress(ZoocError):  # they only serve to compare with float; they may be elsewhere
+            images = self.images()
+        if isinstance(found, ActivationHistograms):
+            return Calibrated(self._choose(found), images, found)
+        return Calibrated(found, images, None)
+
+    def _choose(self, histograms: ActivationHistograms) -> Ranges:
+        return choose_ranges(histograms, self._quantize.calibrate)
+
+    def _correction_batches(self, calibrated: Calibrated) -> Batches:
+        if self._batches is None:
+            size = self._facts.batch or 1
+            self._batches = correction_batches(self._quantize, calibrated.images, self._prelude, size)
+        return self._batches
+
+    def _requantize(self, ranges: Ranges, batches: Batches, keep: tuple[str, ...] | None = None) -> Quantized:
+        """The body in int8 with these `keep` patterns in place of the description's."""
+        quantize = self._quantize if keep is None else replace(self._quantize, keep=keep)
+        quantized = quantize_body(self.legalized.body, ranges, quantize)
+        correct(
+            quantize, quantized, self.legalized.body, batches, lambda: self._reader, self._context.progress
+        )
+        return quantized
+
+    def _contract_images(self, requirement: Requirement) -> ContractImages:
+        labels = self._deployment.postprocess.labels
+        classes = Classes(self._facts.classes, labels.names if labels else ())
+        return ContractImages(requirement, self._prelude, classes, self._preprocess.to_json()["steps"])
+
+    def _sensitivity_batches(self, calibrated: Calibrated, images: ContractImages) -> Batches:
+        """A few calibration images; of the contract's, where those are not at hand (`--ranges`)."""
+        size = self._facts.batch or 1
+        if calibrated.images is not None:
+            return list(pixel_batches(self._prelude, calibrated.images.sample(_SENSITIVITY_IMAGES), size))
+        found = [images.pixels(index) for index in range(min(_SENSITIVITY_IMAGES, len(images)))]
+        usable = [pixels for pixels in found if pixels is not None]
+        groups = [np.concatenate(usable[i : i + size]) for i in range(0, len(usable), size)]
+        return [np.resize(group, (size, *group.shape[1:])) for group in groups]
