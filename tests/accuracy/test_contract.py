@@ -142,7 +142,7 @@ def test_an_early_failure_that_all_images_refute_is_none(
 
 
 def test_labels_are_looked_for_before_the_long_work(digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zooc.pipeline.compile.run_calibration", None)
+    monkeypatch.setattr("zooc.pipeline.quantize.run_calibration", None)
     problem = failure(digits, digits.describe('require drop <= 0% on images("train/0", labels=folders)'))
     assert problem.code == "Z0491"
 

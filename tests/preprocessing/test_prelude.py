@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime
 import PIL
 import PIL.Image
@@ -227,10 +226,7 @@ def test_the_box_of_ecenter_crop_is_pythons(size: int) -> None:
     """In integers, for all sizes but those whose quotient float64 rounds too coarsely (1000)."""
     g = Builder()
     g.op("Concat", *ecenter_box(g, "size", size), out="box", axis=0)
-    describe = onnx.helper.make_tensor_value_info
-    model = g.model(
-        [describe("size", onnx.TensorProto.INT64, [2])], [describe("box", onnx.TensorProto.INT64, [4])]
-    )
+    model = g.model([("size", np.int64, (2,))], [("box", np.int64, (4,))])
     assert ("Round" in {node.op_type for node in model.graph.node}) == (size == 1000)
     session = onnxruntime.InferenceSession(model.SerializeToString())
     random = np.random.default_rng(0)

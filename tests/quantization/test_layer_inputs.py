@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
+from zooc.ir.graph import Node
 from zooc.quantization.corrections.layer_inputs import mean_inputs
 
 
@@ -46,7 +47,7 @@ def test_the_weights_times_the_mean_inputs_are_the_mean_of_the_result(
     node = helper.make_node("Conv", ["x", "w"], ["y"], **attributes)
     result = convolve(node, values, weight)
     exact = result.mean(axis=tuple(range(2, result.ndim)))
-    inputs = mean_inputs(node, weight_shape[2:], values)
+    inputs = mean_inputs(Node("Conv", attrs=attributes), weight_shape[2:], values)
     groups = attributes["group"]
     assert inputs.shape == (shape[0], groups, int(np.prod(weight_shape[1:])))
     rows = weight.reshape(groups, -1, inputs.shape[-1])
@@ -66,7 +67,6 @@ def convolve(node: onnx.NodeProto, values: np.ndarray, weight: np.ndarray) -> np
 def test_the_result_shares_no_memory_with_the_values(op: str) -> None:
     """They are overwritten by the next batch."""
     values = np.ones((2, 4) if op == "Gemm" else (2, 4, 1, 1), np.float32)
-    node = helper.make_node(op, ["x", "w"], ["y"])
-    inputs = mean_inputs(node, () if op == "Gemm" else (1, 1), values)
+    inputs = mean_inputs(Node(op), () if op == "Gemm" else (1, 1), values)
     values[:] = 7
     assert (inputs == 1).all()

@@ -10,10 +10,10 @@ import pytest
 from zooc.deployment import CalibrationMethod, Quantize
 from zooc.quantization.saturation import (
     LARGEST_PAIR,
+    accumulation_order,
     limit_adjacent_pairs,
     packed_layers,
     saturation_json,
-    walk,
     worst_pairs,
 )
 from zooc.verification.agreement import sqnr_db
@@ -34,10 +34,14 @@ def test_the_limit_is_where_pairs_begin_to_overflow() -> None:
 
 def test_filters_are_walked_along_with_channels_innermost() -> None:
     weights = np.arange(2 * 3 * 2 * 2).reshape(2, 3, 2, 2)
-    assert walk(weights, "Conv")[0].tolist() == [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]
+    assert accumulation_order(weights, "Conv")[0].tolist() == [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]
     matrix = np.arange(6).reshape(2, 3)
-    assert walk(matrix, "Gemm", 1).tolist() == matrix.tolist()
-    assert walk(matrix, "Gemm").tolist() == walk(matrix, "MatMul").tolist() == matrix.T.tolist()
+    assert accumulation_order(matrix, "Gemm", 1).tolist() == matrix.tolist()
+    assert (
+        accumulation_order(matrix, "Gemm").tolist()
+        == accumulation_order(matrix, "MatMul").tolist()
+        == matrix.T.tolist()
+    )
 
 
 def test_every_two_neighbours_are_a_pair() -> None:

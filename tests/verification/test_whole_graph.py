@@ -16,7 +16,7 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import helper
 
 from zooc.deployment import (
     CenterCrop,
@@ -162,7 +162,7 @@ LAST: dict[str, Operators] = {
 def small_body(first: Operators, then: str = "nothing", last: str = "MatMul") -> onnx.ModelProto:
     """`pixels` -> Cast -> `first` -> `then` -> mean -> `last` -> `logits`."""
     g = Builder()
-    value = first(g, g.cast("pixels", TensorProto.FLOAT))
+    value = first(g, g.cast("pixels", np.float32))
     shape = _shape_of(g, value)
     if len(shape) == 4:
         value = NEXT[then](g, value, shape[1])
@@ -181,8 +181,8 @@ def _model(g: Builder, output: Value, shape: list[str | int] | None) -> onnx.Mod
     graph = helper.make_graph(
         g.nodes,
         "body",
-        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 3, SIDE, SIDE])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)],
+        [("pixels", np.uint8, ("batch", 3, SIDE, SIDE))],
+        [(output, np.float32, shape)],
         g.initializers,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,8 +22,12 @@ from zooc.calibration.ranges import Ranges
 from zooc.calibration.shards import WHOLE, Shard, joined, missing, overlap
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.large_weights import large_weights, without_large_weights
+from zooc.support.files import refuse_existing, write_file
 
-__all__ = ["Calibration", "Identity", "merge", "model_sha256", "refuse_existing", "write_atomically"]
+__all__ = ["EXISTS", "Calibration", "Identity", "merge", "model_sha256"]
+
+EXISTS = "Z0471"
+"""The code for a file that a calibration would replace."""
 
 FORMAT = 1
 _MAGIC = b"PK\x03\x04"
@@ -96,7 +98,8 @@ class Calibration:
             arrays["ranges"] = np.asarray(list(self.ranges.values()), np.float64).reshape(-1, 2)
         content = io.BytesIO()
         np.savez_compressed(content, allow_pickle=False, **arrays)
-        write_atomically(path, content.getvalue(), force=force)
+        refuse_existing(path, force=force, code=EXISTS)
+        write_file(path, content.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> Calibration:
@@ -209,40 +212,6 @@ def shards_missing(lacking: Sequence[Shard], what: str) -> Diagnostic:
         f"{what}: not the whole calibration, shard{'s' * (len(lacking) > 1)} {named} missing",
         hint="calibrate the missing shards and merge all; `zooc calibrate merge --partial` accepts a part",
     )
-
-
-def refuse_existing(path: Path, *, force: bool) -> None:
-    """Raises Z0471 if there is something at `path` and `force` is not set."""
-    if path.is_dir() or (os.path.lexists(path) and not force):
-        hint = "name a file" if path.is_dir() else "name another file, or replace it with --force"
-        raise ZoocError(error("Z0471", f"{path} is there already", hint=hint))
-
-
-def write_atomically(path: Path, content: bytes, *, force: bool = False) -> None:
-    """The whole file or nothing.
-
-    Raises:
-        ZoocError: Z0471, there is a file already and `force` is not set; Z0702, it cannot be written.
-    """
-    refuse_existing(path, force=force)
-    scratch: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(scratch).chmod(0o666 & ~umask)
-        Path(scratch).replace(path)
-    except OSError as problem:
-        reason = problem.strerror or str(problem)
-        raise ZoocError(
-            error("Z0702", f"cannot write {path}: {reason}", hint="check its permissions and the disk")
-        ) from None
-    finally:
-        if scratch is not None:
-            Path(scratch).unlink(missing_ok=True)
 
 
 def model_sha256(model: onnx.ModelProto) -> str:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import functools
 import io
 import math
-import os
 import threading
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,6 +31,7 @@ import onnx
 
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.ir.graph import read_graph
+from zooc_runtime.support.files import written_whole
 
 __all__ = ["BINS", "ActivationHistograms", "Histogram", "NotFiniteError"]
 
@@ -244,11 +244,9 @@ class ActivationHistograms:
         self._sketches, self.images = other._sketches, other.images
 
     def save(self, path: Path) -> None:
-        """Writes an `.npz` without pickles; atomically, so a killed run leaves the old file or the new."""
-        temporary = path.with_name(path.name + ".part")
-        with temporary.open("wb") as file:
+        """Write an `.npz` without pickles; atomically, so a killed run leaves the old file or the new."""
+        with written_whole(path) as file:
             np.savez(file, allow_pickle=False, **self.arrays())
-        os.replace(temporary, path)  # noqa: PTH105 - one atomic call, same on every platform
 
     @classmethod
     def load(cls, path: Path) -> ActivationHistograms:

@@ -15,16 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from zooc.calibration.image_set import find_images, name_below, read_usable, skip_notes
 from zooc.calibration.shards import WHOLE, Shard
 from zooc.calibration.workers import BatchTask
 from zooc.deployment import ImageSet
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
-from zooc_runtime.errors import PackageError
-from zooc_runtime.evaluation.image_folder import draw, list_images, suffixes_found
-from zooc_runtime.preprocessing.decode import decode
-from zooc_runtime.preprocessing.sizes import output_size
+from zooc_runtime.evaluation.image_folder import draw
+from zooc_runtime.support.arrays import fill_batch
 
 __all__ = ["CalibrationImages", "pixel_batches", "pixel_items"]
 
@@ -63,14 +62,9 @@ class CalibrationImages:
         Raises:
             ZoocError: Z0451, no image there; the folder cannot be read.
         """
-        try:
-            found = list_images(image_set.folder, image_set.suffix)
-            if not found:
-                raise ZoocError(_none_found(image_set))
-            wanted = image_set.count or len(found)
-            drawn = draw(found, min(wanted, len(found)), image_set.seed)
-        except PackageError as problem:
-            raise ZoocError(error("Z0451", str(problem), image_set.span)) from None
+        found = find_images(image_set, "Z0451")
+        wanted = image_set.count or len(found)
+        drawn = draw(found, min(wanted, len(found)), image_set.seed)
         images = cls(image_set, drawn, steps, shard, len(drawn))
         images.content = images._hash(with_times=False)
         images.paths = [drawn[place] for place in shard.take(len(drawn))]
@@ -88,19 +82,17 @@ class CalibrationImages:
         return images
 
     def sample(self, count: int) -> CalibrationImages:
-        """At most `count`, none known to be unusable, of the whole range: the first may be of one class."""
+        """Return at most `count` of the whole range, since the first may be of one class; none unusable."""
         paths = [path for path in self.paths if not self.skipped or self.name(path) not in self.skipped]
         step = max(len(paths) // count, 1)
         return replace(self, paths=paths[::step][:count], skipped={}, warnings=[])
 
     def name(self, path: Path) -> str:
-        """Relative to the folder, with forward slashes."""
-        text, folder = os.fspath(path), os.path.join(self.image_set.folder, "")  # noqa: PTH118 - ends in a separator
-        # `relative_to` takes ten microseconds, of which a million images would notice.
-        return text.removeprefix(folder).replace(os.sep, "/")
+        """Return the name below the folder."""
+        return name_below(self.image_set.folder, path)
 
     def fingerprint(self) -> str:
-        """Hash of the names, sizes and times of change of this shard's images, for cache keys.
+        """Return a hash of the names, sizes and times of change of this shard's images, for cache keys.
 
         The content is not read: of a million images that would take longer than many a calibration.
         """
@@ -119,17 +111,11 @@ class CalibrationImages:
         return digest.hexdigest()
 
     def usable(self, path: Path) -> npt.NDArray[np.uint8] | None:
-        """An image, uint8 `[H, W, 3]`; `None`, with the reason in `skipped`, if it cannot be used."""
-        try:
-            image = decode(path)
-            output_size(self.steps, *image.shape[:2])
-        except PackageError as problem:
-            self.skipped[self.name(path)] = str(problem).removeprefix(f"{path}: ")
-            return None
-        return image
+        """Return an image, uint8 `[H, W, 3]`; `None`, with the reason in `skipped`, if it cannot be used."""
+        return read_usable(path, self.steps, self.skipped, self.name(path))
 
     def decoded(self) -> Iterator[npt.NDArray[np.uint8]]:
-        """Each usable image, uint8 `[H, W, 3]`.
+        """Yield each usable image, uint8 `[H, W, 3]`.
 
         Raises:
             ZoocError: Z0453, at the end, if fewer than half could be read.
@@ -139,21 +125,20 @@ class CalibrationImages:
         self.check_enough()
 
     def check_enough(self) -> None:
-        """Raises Z0453 if fewer than half of the images drawn could be read; a shard alone may be unlucky."""
+        """Raise Z0453 if fewer than half of the images drawn could be read; a shard alone may be unlucky."""
         if self.shard == WHOLE and len(self.skipped) > (1 - _LEAST_SHARE) * len(self.paths):
-            notes = tuple(f"{name}: {reason}" for name, reason in list(self.skipped.items())[:10])
             raise ZoocError(
                 error(
                     "Z0453",
                     f"{len(self.skipped)} of {len(self.paths)} calibration images cannot be read",
                     self.image_set.span,
-                    notes=notes,
+                    notes=skip_notes(self.skipped, 10),
                     hint="replace the damaged images, or point `data images(...)` at a sound folder",
                 )
             )
 
     def skip_warnings(self) -> list[Diagnostic]:
-        """One warning for all images left out."""
+        """Return one warning for all images left out."""
         if not self.skipped:
             return []
         return [
@@ -161,7 +146,7 @@ class CalibrationImages:
                 "Z0454",
                 f"{len(self.skipped)} of {len(self.paths)} calibration images were left out",
                 self.image_set.span,
-                notes=tuple(f"{name}: {reason}" for name, reason in self.skipped.items()),
+                notes=skip_notes(self.skipped),
             )
         ]
 
@@ -169,7 +154,7 @@ class CalibrationImages:
 def pixel_batches(
     prelude: onnx.ModelProto, images: CalibrationImages, size: int
 ) -> Iterator[npt.NDArray[np.uint8]]:
-    """The images as uint8 `[size, 3, h, w]`, through the very prelude that will be shipped."""
+    """Yield the images as uint8 `[size, 3, h, w]`, through the very prelude that will be shipped."""
     session = open_session(prelude, threads=1)
     waiting: list[npt.NDArray[np.uint8]] = []
     for image in images.decoded():
@@ -179,13 +164,13 @@ def pixel_batches(
             waiting.clear()
     if waiting:
         # A network of a fixed batch cannot take less: its last batch is filled up with repetitions.
-        yield np.resize(np.concatenate(waiting), (size, *waiting[0].shape[1:]))
+        yield fill_batch(np.concatenate(waiting), size)
 
 
 def pixel_items(
     prelude: onnx.ModelProto, images: CalibrationImages, size: int, done: Container[int] = ()
 ) -> Iterator[BatchTask]:
-    """The images not yet `done`, in batches of `size` that are decoded and preprocessed when loaded."""
+    """Yield the images not yet `done`, in batches of `size` that are decoded and preprocessed when loaded."""
     session = open_session(prelude, threads=1)
 
     def load(places: Sequence[int]) -> tuple[npt.NDArray[np.uint8] | None, int]:
@@ -197,9 +182,8 @@ def pixel_items(
         ]
         if not pixels:
             return None, 0
-        batch = np.concatenate(pixels)
         # A network of a fixed batch cannot take less; the repetitions do not count.
-        return np.resize(batch, (size, *batch.shape[1:])), len(pixels)
+        return fill_batch(np.concatenate(pixels), size), len(pixels)
 
     todo = (place for place in range(len(images.paths)) if place not in done)
     while places := tuple(islice(todo, size)):
@@ -212,17 +196,4 @@ def _single(image_set: ImageSet) -> Diagnostic:
         "there is a single calibration image: what other images exceed will be clipped",
         image_set.span,
         hint="calibrate on fifty images or more",
-    )
-
-
-def _none_found(image_set: ImageSet) -> Diagnostic:
-    others = suffixes_found(image_set.folder)
-    there = ", ".join(f"{n} x .{s}" if s else f"{n} without suffix" for s, n in others.most_common(5))
-    kind = f"files with suffix {image_set.suffix!r}" if image_set.suffix else "images"
-    return error(
-        "Z0451",
-        f"no {kind} in {image_set.folder}",
-        image_set.span,
-        notes=(f"found there: {there}",) if there else ("the folder is empty",),
-        hint="check the folder" + (" and `suffix`" if image_set.suffix else ""),
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -13,7 +11,13 @@ import typer
 from zooc.deployment import FileWeights, ModelSource, PretrainedWeights, RandomWeights, Weights
 from zooc.diagnostics.diagnostic import SourceFile, Span, ZoocError, error
 
-__all__ = ["SourceArgument", "read_source", "read_weights", "refuse_existing", "write_file"]
+__all__ = ["EXISTS", "SourceArgument", "read_source", "read_weights"]
+
+EXISTS = "Z0226"
+"""The code for a file that the command would replace."""
+
+EXISTS = "Z0226"
+"""The code for a file that `new` or `export` would replace."""
 
 SourceArgument = Annotated[
     str,
@@ -77,43 +81,6 @@ def read_weights(text: str) -> Weights:
             hint="give a file, `pretrained` or `random`",
         )
     )
-
-
-def refuse_existing(path: Path, *, force: bool) -> None:
-    """Refuses to overwrite, before any long work.
-
-    Raises:
-        ZoocError: `Z0226`; `Z0702` for a folder of that name.
-    """
-    if path.is_dir():
-        raise ZoocError(error("Z0702", f"cannot write {path}: it is a folder", hint="name a file"))
-    if path.exists() and not force:
-        hint = "replace it with --force, or name another with -o"
-        raise ZoocError(error("Z0226", f"{path} is there already", hint=hint))
-
-
-def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file in one step: under a temporary name beside it, then renamed.
-
-    Args:
-        path: its folder is made where it is missing.
-        write: writes the whole content to the path that it is given.
-
-    Raises:
-        ZoocError: `Z0702`.
-    """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(scratch)
-        scratch.replace(path)
-    except OSError as problem:
-        reason = problem.strerror or str(problem)
-        hint = "check its permissions and the disk"
-        raise ZoocError(error("Z0702", f"cannot write {path}: {reason}", hint=hint)) from problem
-    finally:
-        with contextlib.suppress(OSError):
-            scratch.unlink(missing_ok=True)
 
 
 def _span(name: str, text: str) -> Span:

@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from zooc.inspection.describe import Inspection, Port
+from zooc.inspection.describe import Inspection
+from zooc.ir.interface import Port
 
 __all__ = ["render"]
 
@@ -45,7 +46,7 @@ def _grid() -> Table:
 
 
 def _port(port: Port) -> str:
-    return f"{port.name}: {port.dtype} [{', '.join(str(d) for d in port.shape)}]"
+    return f"{port.name}: {port.dtype} [{', '.join(str(d or '?') for d in port.shape)}]"
 
 
 def _work(inspection: Inspection) -> str:

@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 
     Branch: TypeAlias = "Callable[[Builder], Value]"
 
-__all__ = ["IR_VERSION", "OPSET", "Builder", "Value"]
+__all__ = ["IR_VERSION", "OPSET", "Builder", "Declaration", "Value"]
 
 OPSET = 20
 IR_VERSION = 10
 
 Value: TypeAlias = str
 """The name of a tensor in the graph under construction."""
+
+Declaration: TypeAlias = "tuple[str, Any, tuple[int | str, ...]]"
+"""An input or output: its name, its numpy dtype, and its shape, in which a free size has a name."""
 
 
 class Builder:
@@ -33,12 +36,12 @@ class Builder:
         self._counts: dict[str, int] = {}
 
     def name(self, hint: str) -> str:
-        """A fresh name made from `hint`."""
+        """Return a fresh name made from `hint`."""
         count = self._counts[hint] = self._counts.get(hint, -1) + 1
         return f"{self.prefix}{hint}_{count}" if count else f"{self.prefix}{hint}"
 
     def constant(self, value: Any, dtype: Any) -> Value:
-        """An initializer; equal constants share one."""
+        """Return an initializer; equal constants share one."""
         array = np.ascontiguousarray(np.asarray(value, dtype=dtype))
         array = array.reshape(np.shape(value))
         key = (array.dtype.str, array.shape, array.tobytes())
@@ -48,19 +51,19 @@ class Builder:
         return self._constants[key]
 
     def i64(self, value: Any) -> Value:
-        """An int64 constant."""
+        """Return an int64 constant."""
         return self.constant(value, np.int64)
 
     def i32(self, value: Any) -> Value:
-        """An int32 constant."""
+        """Return an int32 constant."""
         return self.constant(value, np.int32)
 
     def f32(self, value: Any) -> Value:
-        """A float32 constant."""
+        """Return a float32 constant."""
         return self.constant(value, np.float32)
 
     def f64(self, value: Any) -> Value:
-        """A float64 constant."""
+        """Return a float64 constant."""
         return self.constant(value, np.float64)
 
     def op(self, kind: str, *inputs: Value, out: Value | None = None, **attributes: Any) -> Value:
@@ -78,7 +81,7 @@ class Builder:
         return names
 
     def choose(self, condition: Value, then: Branch, otherwise: Branch) -> Value:
-        """`If` on a bool scalar; the branches see the outer tensors and share the outer constants."""
+        """Append `If` on a bool scalar; the branches see the outer tensors and share the outer constants."""
         name = self.name("If")
         graphs = []
         for tag, branch in (("then", then), ("else", otherwise)):
@@ -94,15 +97,20 @@ class Builder:
         )
         return f"{name}:0"
 
-    def cast(self, value: Value, to: int) -> Value:
-        """`Cast` to an `onnx.TensorProto` element type."""
-        return self.op("Cast", value, to=to)
+    def cast(self, value: Value, to: Any) -> Value:
+        """Append `Cast` to a numpy dtype."""
+        return self.op("Cast", value, to=helper.np_dtype_to_tensor_dtype(np.dtype(to)))
 
-    def model(self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
-        """The finished model, checked."""
-        graph = helper.make_graph(self.nodes, "zooc", inputs, outputs, self.initializers)
+    def model(self, inputs: list[Declaration], outputs: list[Declaration]) -> onnx.ModelProto:
+        """Return the finished model, checked."""
+        given, made = ([_value_info(*value) for value in values] for values in (inputs, outputs))
+        graph = helper.make_graph(self.nodes, "zooc", given, made, self.initializers)
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="zooc"
         )
         onnx.checker.check_model(model)
         return model
+
+
+def _value_info(name: str, dtype: Any, shape: tuple[int | str, ...]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)

@@ -13,7 +13,14 @@ from onnx import TensorProto
 from zooc.ir.session import quiet_engine
 from zooc.ir.shapes import inferred_graph
 
-__all__ = ["EXAMPLE_IMAGE", "count_macs", "count_parameters", "macs_of_nodes"]
+__all__ = [
+    "EXAMPLE_IMAGE",
+    "count_convolutions",
+    "count_macs",
+    "count_operators",
+    "count_parameters",
+    "macs_of_nodes",
+]
 
 EXAMPLE_IMAGE = (375, 500)
 """Height and width assumed of a compiled graph's `image`, whose size is free; no count depends on it."""
@@ -22,8 +29,6 @@ _CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3}
 """Where each operator has its weight."""
 
 _PRODUCTS = frozenset({"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"})
-_AROUND = ("prelude/", "postlude/")
-
 Shape = tuple[int, ...]
 
 
@@ -181,3 +186,20 @@ def count_parameters(model: onnx.ModelProto) -> int:
             if size > 1 and (trained or index in _INTEGER.get(node.op_type, ())):
                 weights.add(name)
     return sum(sizes[name][1] for name in weights)
+
+
+def count_operators(model: onnx.ModelProto) -> dict[str, int]:
+    """Return the operators of the outermost graph and how often each occurs, the most frequent first."""
+    counts = Counter(f"{n.domain}.{n.op_type}" if n.domain else n.op_type for n in model.graph.node)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def count_convolutions(model: onnx.ModelProto) -> tuple[int, int]:
+    """Return the number of convolutions, and of those that are integer once an engine has fused."""
+    makers = {output: node.op_type for node in model.graph.node for output in node.output}
+    convolutions = [node for node in model.graph.node if node.op_type in _CONVOLUTIONS]
+    integer = sum(
+        node.op_type != "Conv" or all(makers.get(name) == "DequantizeLinear" for name in node.input[:2])
+        for node in convolutions
+    )
+    return len(convolutions), integer

@@ -58,8 +58,8 @@ FLOAT, UINT8 = int(onnx.TensorProto.FLOAT), int(onnx.TensorProto.UINT8)
 def read_graph(model: onnx.ModelProto) -> Graph:
     """Return a model's graph, with the shapes and types that inference finds in place of its `value_info`.
 
-    Constant nodes have become constants, and every node has a name. Large weights stay where they are: the
-    graph reads the model's own when it is asked for their values, so `model` must outlive it unchanged.
+    Constant nodes have become constants, and every node has a name of its own. Large weights stay where they
+    are: the graph reads the model's own when it is asked for their values, so that must not change.
     """
     light = without_large_weights(model)
     for node in light.graph.node:
@@ -76,8 +76,11 @@ def read_graph(model: onnx.ModelProto) -> Graph:
     for weight in large_weights(model):
         if weight.name in tensors:
             tensors[weight.name].values, tensors[weight.name].data_location = LazyValues(weight), None
+    names: set[str] = set()
     for index, node in enumerate(graph.nodes):
-        node.name = node.name or f"{node.op}_{index}"
+        if not node.name or node.name in names:
+            node.name = f"{node.name or node.op}_{index}"
+        names.add(node.name)
         if node.op == "Constant" and node.domain in DEFAULT_DOMAIN:
             _store(node)
     graph.nodes = [node for node in graph.nodes if node.outputs]

@@ -1,43 +1,74 @@
-"""What a model takes and gives: names, element types and shapes of its input and its output."""
+"""What a model takes and gives: names, element types and shapes of its inputs and outputs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import onnx
 
-__all__ = ["Port", "input_of", "output_of"]
+__all__ = ["Port", "input_of", "inputs_of", "opset_of", "output_of", "outputs_of"]
+
+_NAMES = {"float": "float32", "double": "float64"}
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """An input or output of a model; free sizes are `None`."""
+    """An input or output of a model.
+
+    Attributes:
+        name: the tensor's.
+        dtype: numpy's name of the element type, or ONNX's where numpy has none.
+        shape: a free size is a name, or `None` without one.
+    """
 
     name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int | None, ...]
+    dtype: str
+    shape: tuple[int | str | None, ...]
+
+    @property
+    def sizes(self) -> tuple[int | None, ...]:
+        """The shape, with `None` for free sizes."""
+        return tuple(size if isinstance(size, int) else None for size in self.shape)
 
     @property
     def batch(self) -> int:
         """The fixed batch size, 1 where it is free."""
-        return self.shape[0] or 1 if self.shape else 1
+        return (self.sizes[0] or 1) if self.shape else 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for manifests."""
+        return {"name": self.name, "dtype": self.dtype, "shape": list(self.sizes)}
+
+
+def inputs_of(model: onnx.ModelProto) -> tuple[Port, ...]:
+    """Return a model's inputs that are no initializers."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    return tuple(_port(value) for value in model.graph.input if value.name not in stored)
+
+
+def outputs_of(model: onnx.ModelProto) -> tuple[Port, ...]:
+    """Return a model's outputs."""
+    return tuple(_port(value) for value in model.graph.output)
 
 
 def input_of(model: onnx.ModelProto) -> Port:
-    """Return a model's first input that is no initializer."""
-    stored = {tensor.name for tensor in model.graph.initializer}
-    return _port(next(value for value in model.graph.input if value.name not in stored))
+    """Return a model's first input."""
+    return inputs_of(model)[0]
 
 
 def output_of(model: onnx.ModelProto) -> Port:
     """Return a model's first output."""
-    return _port(model.graph.output[0])
+    return outputs_of(model)[0]
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of the default domain, 0 without one."""
+    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:
     tensor = value.type.tensor_type
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-    shape = (size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim)
-    return Port(value.name, dtype, tuple(shape))
+    name = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+    sizes = (s.dim_value if s.HasField("dim_value") else s.dim_param or None for s in tensor.shape.dim)
+    return Port(value.name, _NAMES.get(name, name), tuple(sizes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -16,11 +17,8 @@ def build_postlude(classes: int) -> onnx.ModelProto:
     """Softmax over the classes: `logits` float32 `[batch, classes]` to `probabilities`."""
     g = Builder("postlude/")
     g.op("Softmax", "logits", out="probabilities", axis=-1)
-    shape: list[str | int | None] = ["batch", classes]
-    return g.model(
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape)],
-    )
+    shape = ("batch", classes)
+    return g.model([("logits", np.float32, shape)], [("probabilities", np.float32, shape)])
 
 
 def assemble(

@@ -5,12 +5,10 @@ Analysis checks a file by itself; this is what it cannot know before the network
 
 from __future__ import annotations
 
-import numpy as np
-import onnx
-from onnx import numpy_helper
-
 from zooc.deployment import Deployment
 from zooc.diagnostics.diagnostic import Diagnostic, error
+from zooc.ir.finite import damaged_weights
+from zooc.ir.graph import read_graph
 from zooc.networks.network import Network
 from zooc_runtime.preprocessing.sizes import output_size
 
@@ -19,8 +17,6 @@ __all__ = ["network_contradictions"]
 _SAMPLE = (480, 640)
 """Any image: the size that the steps leave is fixed, analysis has seen to that."""
 
-_LAYERS = frozenset({"BatchNormalization", "Conv", "ConvTranspose", "Gemm", "MatMul"})
-
 
 def network_contradictions(deployment: Deployment, network: Network) -> list[Diagnostic]:
     """Errors, all of them: weights that are no numbers, and what does not fit the network.
@@ -28,33 +24,16 @@ def network_contradictions(deployment: Deployment, network: Network) -> list[Dia
     That is preprocessing, labels and top-k.
     """
     return [
-        *_weights(deployment, network.model.graph),
+        *_weights(deployment, network),
         *_preprocessing(deployment, network),
         *_classes(deployment, network),
     ]
 
 
-def _weights(deployment: Deployment, graph: onnx.GraphProto) -> list[Diagnostic]:
-    """NaN anywhere; infinity only in a layer's weights, for attention masks hold it rightly."""
-    of_layers = {name for node in graph.node if node.op_type in _LAYERS for name in node.input}
-    reader = {name: node.name or node.op_type for node in reversed(graph.node) for name in node.input}
-    found = []
-    for tensor in graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT:
-            continue
-        values = numpy_helper.to_array(tensor)
-        bad = ~np.isfinite(values) if tensor.name in of_layers else np.isnan(values)
-        if bad.any():
-            found.append(
-                error(
-                    "Z0414",
-                    f'the weight "{tensor.name}", used by {reader.get(tensor.name, "no node")}, has '
-                    f"{np.count_nonzero(bad)} of {bad.size} values that are NaN or infinite",
-                    deployment.model.source.span,
-                    hint="give other weights; these are damaged, or their training diverged",
-                )
-            )
-    return found
+def _weights(deployment: Deployment, network: Network) -> list[Diagnostic]:
+    span, hint = deployment.model.source.span, "give other weights; these are damaged, or training diverged"
+    graph = read_graph(network.model)
+    return [error("Z0414", message, span, hint=hint) for message in damaged_weights(graph)]
 
 
 def _preprocessing(deployment: Deployment, network: Network) -> list[Diagnostic]:

@@ -16,6 +16,7 @@ import PIL
 
 from zooc import __version__
 from zooc.ir.count import count_macs
+from zooc.ir.interface import input_of, output_of
 from zooc.preprocessing.prelude import resample_order_of_pillow
 from zooc.quantization.saturation import saturation_json
 from zooc.verification.goldens import logits_tolerance
@@ -48,7 +49,7 @@ def build_manifest(c: Compilation, verified: Verified) -> dict[str, Any]:
             "source": c.facts.origin,
             "weights": c.facts.weights,
             "weights_sha256": c.facts.weights_sha256,
-            "input": _boundary(c.body.graph.input[0]),
+            "input": input_of(c.body).to_json(),
             "classes": c.facts.classes,
             "parameters": c.facts.parameters,
             "macs": count_macs(c.program.body),
@@ -84,16 +85,9 @@ def build_manifest(c: Compilation, verified: Verified) -> dict[str, Any]:
 def stage_boundaries(c: Compilation) -> dict[str, dict[str, str] | None]:
     """Return the tensors between which each stage stands, `None` for a stage that there is not."""
     return {
-        name: stage and {"input": stage.graph.input[0].name, "output": stage.graph.output[0].name}
+        name: stage and {"input": input_of(stage).name, "output": output_of(stage).name}
         for name, stage in c.stages.items()
     }
-
-
-def _boundary(info: onnx.ValueInfoProto) -> dict[str, Any]:
-    tensor = info.type.tensor_type
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
-    shape = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-    return {"name": info.name, "dtype": dtype, "shape": shape}
 
 
 def _quantization(c: Compilation, verified: Verified) -> dict[str, Any]:

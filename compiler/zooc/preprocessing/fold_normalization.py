@@ -13,15 +13,28 @@ the border as well, and costs a quarter of the first convolution.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from zooc.deployment import Normalize
-from zooc.ir.builder import Builder
+from zooc.ir.channels import is_padded
+from zooc.ir.graph import (
+    FLOAT,
+    Constant,
+    Graph,
+    Node,
+    Tensor,
+    Variable,
+    bypass,
+    is_output,
+    read_graph,
+    readers,
+    write_graph,
+)
 
 __all__ = ["MASK_VALUE", "Folded", "fold_normalization"]
 
@@ -53,94 +66,71 @@ def fold_normalization(model: onnx.ModelProto, normalize: Normalize) -> Folded:
     torchvision's order (divide, subtract, divide, in float32) and compiles all the same; `Folded.reason`
     says why.
     """
-    rewritten = onnx.ModelProto()
-    rewritten.CopyFrom(model)
-    graph = rewritten.graph
-    source = graph.input[0].name
-    constants = {i.name: i for i in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Shape" and node.input[0] == source:
-            node.input[0] = "pixels"
-    readers = [n for n in graph.node if source in n.input]
-    reason = _refusal(readers, source, constants, graph)
+    graph = read_graph(model)
+    (source,) = graph.inputs
+    pixels = Variable("pixels", np.uint8, source.shape)
+    graph.inputs = [pixels]
+    for node in [node for node in source.outputs if node.op == "Shape"]:
+        node.inputs = [pixels]
+    reason = _refusal(graph, source)
     if reason is None:
-        mask = _fold(graph, readers[0], source, constants, normalize)
+        mask = _fold(graph, source.outputs[0], pixels, normalize)
     else:
         mask = False
-        _write_out(graph, source, normalize)
-    graph.input[0].name = "pixels"
-    graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
-    return Folded(rewritten, folded=reason is None, mask_channel=mask, reason=reason)
+        _write_out(graph, source, pixels, normalize)
+    return Folded(write_graph(graph), folded=reason is None, mask_channel=mask, reason=reason)
 
 
-def _refusal(
-    readers: list[onnx.NodeProto], source: str, constants: dict[str, TensorProto], graph: onnx.GraphProto
-) -> str | None:
-    if source in {o.name for o in graph.output}:
+def _refusal(graph: Graph, source: Tensor) -> str | None:
+    if is_output(graph, source):
         return "the input is an output"
-    if len(readers) != 1:
-        return f"the input goes to {len(readers)} operators, not to one convolution"
-    first = readers[0]
-    if first.op_type != "Conv":
-        return f"the network begins with {first.op_type}, not with a convolution"
-    if first.input[0] != source or any(name and name not in constants for name in first.input[1:]):
+    found = readers(source)
+    if len(found) != 1:
+        return f"the input goes to {len(found)} operators, not to one convolution"
+    (first,) = found
+    if first.op != "Conv":
+        return f"the network begins with {first.op}, not with a convolution"
+    stored = all(isinstance(tensor, Constant) or tensor.is_empty() for tensor in first.inputs[1:])
+    if first.inputs[0] is not source or not stored:
         return "the first convolution's weights are not constant"
-    if next((a.i for a in first.attribute if a.name == "group"), 1) != 1:
+    if first.attrs.get("group", 1) != 1:
         return "the first convolution is grouped"
     return None
 
 
-def _fold(
-    graph: onnx.GraphProto,
-    conv: onnx.NodeProto,
-    source: str,
-    constants: dict[str, TensorProto],
-    normalize: Normalize,
-) -> bool:
-    """Rewrite `conv` in place; returns whether a mask channel was needed."""
-    weight = numpy_helper.to_array(constants[conv.input[1]]).astype(np.float64)
+def _fold(graph: Graph, conv: Node, pixels: Tensor, normalize: Normalize) -> bool:
+    """Rewrite `conv` in place; return whether a mask channel was needed."""
+    weight = conv.inputs[1].values.astype(np.float64)
     mean, std = np.array(normalize.mean), np.array(normalize.std)
     per_channel = (1, -1, 1, 1)
     scaled = weight / (normalize.divisor * std).reshape(per_channel)
     offset = (weight * (mean / std).reshape(per_channel)).sum(axis=1, keepdims=True)
 
-    begin = Builder("normalize/")
-    pixels = "pixels"
-    mask = bool(np.any(offset)) and _pads(conv)
+    begin = _Beginning(graph)
+    mask = bool(np.any(offset)) and is_padded(conv)
     if mask:
         scaled = np.concatenate([scaled, -offset / MASK_VALUE], axis=1)
         # Pads of all axes, not of one that is named: see docs/design/portability.md.
-        one_channel = begin.i64([0, 0, 0, 0, 0, 1, 0, 0])
+        one_channel = begin.constant([0, 0, 0, 0, 0, 1, 0, 0], np.int64)
         pixels = begin.op("Pad", pixels, one_channel, begin.constant(MASK_VALUE, np.uint8))
-    cast = begin.cast(pixels, TensorProto.FLOAT)
+    cast = begin.op("Cast", pixels, to=FLOAT)
 
-    name = conv.name or conv.output[0]
-    inputs = [cast, _add(graph, f"{name}/folded_weight", scaled)]
+    inputs = [cast, Constant(f"{conv.name}/folded_weight", scaled.astype(np.float32))]
     if mask:
-        inputs += list(conv.input[2:])
-    elif len(conv.input) > 2 and conv.input[2]:
-        bias = numpy_helper.to_array(constants[conv.input[2]]).astype(np.float64)
-        inputs.append(_add(graph, f"{name}/folded_bias", bias - offset.sum(axis=(1, 2, 3))))
+        inputs += conv.inputs[2:]
     else:
-        inputs.append(_add(graph, f"{name}/folded_bias", -offset.sum(axis=(1, 2, 3))))
-    del conv.input[:]
-    conv.input.extend(inputs)
-    _prepend(graph, begin)
-    _drop_unused(graph)
+        bias = -offset.sum(axis=(1, 2, 3))
+        if len(conv.inputs) > 2 and not conv.inputs[2].is_empty():
+            bias += conv.inputs[2].values.astype(np.float64)
+        inputs.append(Constant(f"{conv.name}/folded_bias", bias.astype(np.float32)))
+    conv.inputs = inputs
     return mask
 
 
-def _pads(conv: onnx.NodeProto) -> bool:
-    attributes = {a.name: a for a in conv.attribute}
-    auto = attributes["auto_pad"].s.decode() if "auto_pad" in attributes else "NOTSET"
-    if auto != "NOTSET":
-        return auto != "VALID"
-    return "pads" in attributes and any(attributes["pads"].ints)
-
-
-def _write_out(graph: onnx.GraphProto, source: str, normalize: Normalize) -> None:
-    begin = Builder("normalize/")
-    value = begin.cast("pixels", TensorProto.FLOAT)
+def _write_out(graph: Graph, source: Tensor, pixels: Tensor, normalize: Normalize) -> None:
+    """Compute `source` from `pixels` in torchvision's order."""
+    begin = _Beginning(graph)
+    value = begin.op("Cast", pixels, to=FLOAT)
     shape = (1, 3, 1, 1)
     if normalize.divisor != 1:
         value = begin.op("Div", value, begin.constant(normalize.divisor, np.float32))
@@ -148,30 +138,30 @@ def _write_out(graph: onnx.GraphProto, source: str, normalize: Normalize) -> Non
         value = begin.op("Sub", value, begin.constant(np.reshape(normalize.mean, shape), np.float32))
     if set(normalize.std) != {1.0}:
         value = begin.op("Div", value, begin.constant(np.reshape(normalize.std, shape), np.float32))
-    for node in graph.node:
-        for index, name in enumerate(node.input):
-            if name == source:
-                node.input[index] = value
-    for output in graph.output:
-        if output.name == source:
-            begin.nodes.append(helper.make_node("Identity", [value], [source], name="normalize/output"))
-    _prepend(graph, begin)
+    bypass(source, value)
+    if is_output(graph, source):
+        graph.nodes.append(Node("Identity", "normalize/output", {}, [value], [source]))
 
 
-def _add(graph: onnx.GraphProto, name: str, value: npt.NDArray[np.float64]) -> str:
-    graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
-    return name
+class _Beginning:
+    """Puts nodes in front of a graph's own, one behind the other, under names of their own."""
 
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._place = 0
+        self._counts: Counter[str] = Counter()
 
-def _prepend(graph: onnx.GraphProto, begin: Builder) -> None:
-    nodes = [*begin.nodes, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(begin.initializers)
+    def op(self, kind: str, *inputs: Tensor, **attributes: int) -> Variable:
+        name = self._name(kind)
+        result = Variable(f"{name}:0")
+        self._graph.nodes.insert(self._place, Node(kind, name, attributes, list(inputs), [result]))
+        self._place += 1
+        return result
 
+    def constant(self, value: Any, dtype: Any) -> Constant:
+        return Constant(self._name("const"), np.array(value, dtype))
 
-def _drop_unused(graph: onnx.GraphProto) -> None:
-    used = {name for node in graph.node for name in node.input} | {o.name for o in graph.output}
-    kept = [i for i in graph.initializer if i.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    def _name(self, hint: str) -> str:
+        number = self._counts[hint]
+        self._counts[hint] += 1
+        return f"normalize/{hint}_{number}" if number else f"normalize/{hint}"

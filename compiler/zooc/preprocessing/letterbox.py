@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from onnx import TensorProto
+import numpy as np
 
 from zooc.deployment import Letterbox
 from zooc.ir.builder import Builder
@@ -23,9 +23,9 @@ def letterbox(g: Builder, image: Picture, step: Letterbox, order: ResampleOrder)
     border lies below or on the right.
     """
     canvas, zeros = g.i64([step.height, step.width]), g.i64([0, 0])
-    sides = g.cast(image.size, TensorProto.DOUBLE)
+    sides = g.cast(image.size, np.float64)
     ratio = g.op("ReduceMin", g.op("Div", g.f64([float(step.height), float(step.width)]), sides), keepdims=1)
-    inner = g.cast(g.op("Round", g.op("Mul", sides, ratio)), TensorProto.INT64)
+    inner = g.cast(g.op("Round", g.op("Mul", sides, ratio)), np.int64)
     inner = g.op("Max", inner, g.i64(1))
     axes = Axes(origin=zeros, source=image.size, target=inner, start=zeros, count=inner)
     if step.interpolation == "bilinear_cv":

@@ -12,7 +12,7 @@ in float32; the vertical products have 26 and are made in float64.
 
 from __future__ import annotations
 
-from onnx import TensorProto
+import numpy as np
 
 from zooc.ir.builder import Builder, Value
 from zooc.preprocessing.resample import Axes
@@ -32,14 +32,14 @@ def resize_as_opencv(g: Builder, image: Value, axes: Axes) -> Value:
     columns, column_weights = _taps(g, axes, 1)
     # [2 h, W, 3] -> [W, 3, 2 h] -> two of [w, 3, 2 h] -> their sum
     near = g.op("Transpose", g.op("Gather", image, rows, axis=0), perm=[1, 2, 0])
-    near = g.cast(g.op("Gather", near, columns, axis=0), TensorProto.FLOAT)
+    near = g.cast(g.op("Gather", near, columns, axis=0), np.float32)
     weights = g.op("Reshape", column_weights, g.i64([-1, 1, 1]))
     across = g.op("Add", *g.ops("Split", g.op("Mul", near, weights), outputs=2, axis=0, num_outputs=2))
     # [w, 3, 2 h] -> two of [w, 3, h] -> their sum
-    down = g.op("Mul", g.cast(g.op("Floor", across), TensorProto.DOUBLE), row_weights)
+    down = g.op("Mul", g.cast(g.op("Floor", across), np.float64), row_weights)
     total = g.op("Add", *g.ops("Split", g.op("Floor", down), outputs=2, axis=2, num_outputs=2))
     # The cast drops what is behind the point.
-    pixels = g.cast(g.op("Mul", g.op("Add", total, g.f64(2.0)), g.f64(0.25)), TensorProto.UINT8)
+    pixels = g.cast(g.op("Mul", g.op("Add", total, g.f64(2.0)), g.f64(0.25)), np.uint8)
     return g.op("Transpose", pixels, perm=[2, 0, 1])
 
 
@@ -55,25 +55,25 @@ def _taps(g: Builder, axes: Axes, axis: int) -> tuple[Value, Value]:
         return g.op("Slice", vector, g.i64([axis]), g.i64([axis + 1]))
 
     source, start = one(axes.source), one(axes.start)
-    target = g.cast(one(axes.target), TensorProto.DOUBLE)
-    scale = g.op("Div", g.f64(1.0), g.op("Div", target, g.cast(source, TensorProto.DOUBLE)))
+    target = g.cast(one(axes.target), np.float64)
+    scale = g.op("Div", g.f64(1.0), g.op("Div", target, g.cast(source, np.float64)))
     stop = g.op("Squeeze", g.op("Add", start, one(axes.count)))
-    output = g.cast(g.op("Range", g.op("Squeeze", start), stop, g.i64(1)), TensorProto.DOUBLE)
+    output = g.cast(g.op("Range", g.op("Squeeze", start), stop, g.i64(1)), np.float64)
     center = g.op("Sub", g.op("Mul", g.op("Add", output, g.f64(0.5)), scale), g.f64(0.5))
-    center = g.cast(center, TensorProto.FLOAT)
+    center = g.cast(center, np.float32)
     last = g.op("Sub", source, g.i64([1]))
     if axis == 1:
         # Only at the left and right border OpenCV takes the border pixel alone.
-        center = g.op("Min", g.op("Max", center, g.f32(0.0)), g.cast(last, TensorProto.FLOAT))
+        center = g.op("Min", g.op("Max", center, g.f32(0.0)), g.cast(last, np.float32))
     left = g.op("Floor", center)
     far = g.op("Sub", center, left)
     both = g.op("Concat", g.op("Sub", g.f32(1.0), far), far, axis=0)
     weights = g.op("Round", g.op("Mul", both, g.f32(_ONE)))
-    first = g.cast(left, TensorProto.INT64)
+    first = g.cast(left, np.int64)
     near = g.op("Concat", first, g.op("Add", first, g.i64([1])), axis=0)
     index = g.op("Min", g.op("Max", near, g.i64(0)), last)
     weights = (
-        g.op("Mul", g.cast(weights, TensorProto.DOUBLE), g.f64(2.0**-16))
+        g.op("Mul", g.cast(weights, np.float64), g.f64(2.0**-16))
         if axis == 0
         else g.op("Mul", weights, g.f32(2.0**-4))
     )

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper
 
 from zooc.deployment import (
     CenterCrop,
@@ -25,7 +25,7 @@ from zooc.deployment import (
     Step,
     SwapChannels,
 )
-from zooc.ir.builder import Builder, Value
+from zooc.ir.builder import Builder, Declaration, Value
 from zooc.preprocessing.letterbox import letterbox
 from zooc.preprocessing.nv12 import frame_input, mark_source, nv12_to_rgb
 from zooc.preprocessing.opencv_resize import resize_as_opencv
@@ -44,7 +44,7 @@ _RESNEST_MARGIN = 32
 
 
 def build_prelude(preprocess: Preprocess, height: int, width: int, order: ResampleOrder) -> onnx.ModelProto:
-    """The prelude as a model of its own.
+    """Return the prelude as a model of its own.
 
     Args:
         preprocess: the checked steps; their final size must be `height x width`.
@@ -58,7 +58,7 @@ def build_prelude(preprocess: Preprocess, height: int, width: int, order: Resamp
     """
     g = Builder("prelude/")
     if preprocess.source == "rgb":
-        source = helper.make_tensor_value_info("image", TensorProto.UINT8, ["height", "width", 3])
+        source: Declaration = ("image", np.uint8, ("height", "width", 3))
         image = Picture("image", g.op("Shape", "image", start=0, end=2), swapped=False)
     else:
         source = frame_input()
@@ -74,7 +74,7 @@ def build_prelude(preprocess: Preprocess, height: int, width: int, order: Resamp
     # Slicing to the image's height leaves the one there is, and says nothing of how many these are.
     rows = g.op("Shape", "image", start=0, end=1)
     g.op("Slice", planes, g.i64([0]), rows, g.i64([0]), out="pixels")
-    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 3, height, width])
+    pixels: Declaration = ("pixels", np.uint8, ("batch", 3, height, width))
     model = g.model([source], [pixels])
     if preprocess.source != "rgb":
         mark_source(model, preprocess.source)
@@ -167,8 +167,8 @@ def _kept(g: Builder, size: Value, crop: CenterCrop | Crop) -> tuple[Value, Valu
     wanted = g.i64([crop.height, crop.width])
     if isinstance(crop, Crop):
         return g.i64([crop.top, crop.left]), wanted
-    spare = g.cast(g.op("Sub", size, wanted), TensorProto.DOUBLE)
-    start = g.cast(g.op("Round", g.op("Mul", spare, g.f64(0.5))), TensorProto.INT64)
+    spare = g.cast(g.op("Sub", size, wanted), np.float64)
+    start = g.cast(g.op("Round", g.op("Mul", spare, g.f64(0.5))), np.int64)
     return g.op("Max", start, g.i64(0)), g.op("Min", size, wanted)
 
 
@@ -193,7 +193,7 @@ def _ecenter_crop(g: Builder, image: Picture, step: ECenterCrop) -> Picture:
 
 
 def ecenter_box(g: Builder, size: Value, wanted: int) -> tuple[Value, Value]:
-    """Start and stop: `round((size - side) / 2)` and `round(start + side)`.
+    """Return start and stop: `round((size - side) / 2)` and `round(start + side)`.
 
     `side` is `short * wanted / (wanted + 32)`, in Python a float64. Only where it is a multiple of 1/2 may a
     rounding be a tie, and there float64 is exact if it rounds the quotient of `wanted` by at most `2**-54` of
@@ -207,11 +207,11 @@ def ecenter_box(g: Builder, size: Value, wanted: int) -> tuple[Value, Value]:
         spare = g.op("Sub", g.op("Mul", size, g.i64(whole)), side)
         start = _rounded_quotient(g, spare, 2 * whole)
         return start, _rounded_quotient(g, g.op("Add", g.op("Mul", start, g.i64(whole)), side), whole)
-    exact = g.cast(size, TensorProto.DOUBLE)
-    side = g.op("Mul", g.cast(short, TensorProto.DOUBLE), g.f64(share))
+    exact = g.cast(size, np.float64)
+    side = g.op("Mul", g.cast(short, np.float64), g.f64(share))
     start = g.op("Round", g.op("Mul", g.op("Sub", exact, side), g.f64(0.5)))
     stop = g.op("Round", g.op("Add", start, side))
-    return g.cast(start, TensorProto.INT64), g.cast(stop, TensorProto.INT64)
+    return g.cast(start, np.int64), g.cast(stop, np.int64)
 
 
 def _rounded_quotient(g: Builder, value: Value, divisor: int) -> Value:
@@ -220,4 +220,4 @@ def _rounded_quotient(g: Builder, value: Value, divisor: int) -> Value:
     twice = g.op("Mul", g.op("Sub", value, g.op("Mul", quotient, g.i64(divisor))), g.i64(2))
     odd = g.op("Mod", quotient, g.i64(2))
     up = g.op("Greater", g.op("Add", twice, odd), g.i64(divisor))
-    return g.op("Add", quotient, g.cast(up, TensorProto.INT64))
+    return g.op("Add", quotient, g.cast(up, np.int64))

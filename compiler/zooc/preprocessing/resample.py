@@ -17,7 +17,6 @@ from math import pi
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import TensorProto
 
 from zooc.ir.builder import Builder, Value
 
@@ -78,17 +77,17 @@ def bands(g: Builder, axes: Axes, interpolation: str) -> Bands:
     def column(vector: Value) -> Value:
         return g.op("Unsqueeze", vector, last_axis)
 
-    source, target = (g.cast(v, TensorProto.DOUBLE) for v in (axes.source, axes.target))
+    source, target = (g.cast(v, np.float64) for v in (axes.source, axes.target))
     scale = column(g.op("Div", source, target))
     stretch = g.op("Max", scale, g.f64(1.0))
     support = g.op("Mul", stretch, g.f64(filter_support))
 
     wanted = column(g.op("Sub", axes.count, g.i64(1)))
     outputs = g.op("Add", g.op("Min", _padded_range(g, axes.count), wanted), column(axes.start))
-    center = g.op("Mul", g.op("Add", g.cast(outputs, TensorProto.DOUBLE), half), scale)
-    low = g.cast(g.op("Add", g.op("Sub", center, support), half), TensorProto.INT64)
+    center = g.op("Mul", g.op("Add", g.cast(outputs, np.float64), half), scale)
+    low = g.cast(g.op("Add", g.op("Sub", center, support), half), np.int64)
     low = g.op("Max", low, g.i64(0))
-    high = g.cast(g.op("Add", g.op("Add", center, support), half), TensorProto.INT64)
+    high = g.cast(g.op("Add", g.op("Add", center, support), half), np.int64)
     high = g.op("Min", high, column(axes.source))
 
     grouped = g.i64([2, -1, GROUP])
@@ -100,7 +99,7 @@ def bands(g: Builder, axes: Axes, interpolation: str) -> Bands:
     index = g.op("Add", begin, g.op("Range", g.i64(0), width, g.i64(1)))
 
     at = g.op("Unsqueeze", index, g.i64([2]))
-    offset = g.op("Add", g.op("Sub", g.cast(at, TensorProto.DOUBLE), column(center)), half)
+    offset = g.op("Add", g.op("Sub", g.cast(at, np.float64), column(center)), half)
     inverse = g.op("Reshape", g.op("Div", g.f64(1.0), stretch), g.i64([2, 1, 1, 1]))
     weight = kernel(g, g.op("Mul", offset, inverse))
     inside = g.op("And", g.op("GreaterOrEqual", at, column(low)), g.op("Less", at, column(high)))
@@ -109,7 +108,7 @@ def bands(g: Builder, axes: Axes, interpolation: str) -> Bands:
     total = g.op("Slice", g.op("CumSum", weight, g.i64(-1)), g.i64([-1]), g.i64([2**62]), last_axis)
     scaled = g.op("Mul", g.op("Div", weight, total), g.f64(PRECISION))
     rounded = g.op("Floor", g.op("Add", g.op("Abs", scaled), half))
-    weight = g.cast(g.op("Mul", rounded, g.op("Sign", scaled)), TensorProto.INT32)
+    weight = g.cast(g.op("Mul", rounded, g.op("Sign", scaled)), np.int32)
 
     first = g.op("ReduceMin", begin, g.i64([1, 2]), keepdims=0)
     last = g.op("ReduceMax", end, g.i64([1, 2]), keepdims=0)
@@ -155,10 +154,10 @@ def _multiply_in_float64(g: Builder, weight: Value, rows: Value) -> Value:
     A weight is a multiple of `2**-22` below 2 and a pixel has 8 bits, so every product and every partial sum
     fits into 53 bits: exact in whatever order a CPU adds.
     """
-    weight = g.op("Mul", g.cast(weight, TensorProto.DOUBLE), g.f64(1 / PRECISION))
-    sums = g.op("MatMul", weight, g.cast(rows, TensorProto.DOUBLE))
+    weight = g.op("Mul", g.cast(weight, np.float64), g.f64(1 / PRECISION))
+    sums = g.op("MatMul", weight, g.cast(rows, np.float64))
     rounded = g.op("Clip", g.op("Add", sums, g.f64(0.5)), g.f64(0.0), g.f64(255.0))
-    return g.cast(rounded, TensorProto.UINT8)
+    return g.cast(rounded, np.uint8)
 
 
 def _multiply_in_digits(g: Builder, weight: Value, rows: Value) -> Value:
@@ -168,19 +167,19 @@ def _multiply_in_digits(g: Builder, weight: Value, rows: Value) -> Value:
     point. Both operands are uint8: of such products ONNX Runtime's kernels saturate none, whatever the CPU
     (its quantization guide says so of U8U8, and warns of U8S8). A window's sum fits into int32, as Pillow's.
     """
-    digits = g.cast(g.op("Add", weight, g.i32(128 * (65536 + 256 + 1))), TensorProto.UINT32)
+    digits = g.cast(g.op("Add", weight, g.i32(128 * (65536 + 256 + 1))), np.uint32)
     places = g.constant([[[16]], [[8]], [[0]]], np.uint32)
     digits = g.op("BitShift", g.op("Unsqueeze", digits, g.i64([1])), places, direction="RIGHT")
-    digits = g.cast(g.op("BitwiseAnd", digits, g.constant(255, np.uint32)), TensorProto.UINT8)
+    digits = g.cast(g.op("BitwiseAnd", digits, g.constant(255, np.uint32)), np.uint8)
     digits = g.op("Reshape", digits, g.i64([0, 3 * GROUP, -1]))
     planes = g.op("MatMulInteger", digits, rows, g.constant(128, np.uint8))
     high, middle, low = g.ops("Split", planes, outputs=3, num_outputs=3, axis=1)
     total = g.op("Add", g.op("Mul", high, g.i32(256)), middle)
     total = g.op("Add", g.op("Mul", total, g.i32(256)), g.op("Add", low, g.i32(1 << 21)))
     # The limit is 255 and no fraction: OpenVINO clips in float32, which would round a larger one up to 256.
-    total = g.cast(g.op("Clip", total, g.i32(0), g.i32(255 << 22)), TensorProto.UINT32)
+    total = g.cast(g.op("Clip", total, g.i32(0), g.i32(255 << 22)), np.uint32)
     pixels = g.op("BitShift", total, g.constant(22, np.uint32), direction="RIGHT")
-    return g.cast(pixels, TensorProto.UINT8)
+    return g.cast(pixels, np.uint8)
 
 
 def nearest_indices(g: Builder, axes: Axes, axis: int) -> Value:
@@ -193,12 +192,12 @@ def nearest_indices(g: Builder, axes: Axes, axis: int) -> Value:
         return g.op("Slice", vector, g.i64([axis]), g.i64([axis + 1]))
 
     start, source, target = one(axes.start), one(axes.source), one(axes.target)
-    step = g.op("Div", g.cast(source, TensorProto.DOUBLE), g.cast(target, TensorProto.DOUBLE))
+    step = g.op("Div", g.cast(source, np.float64), g.cast(target, np.float64))
     stop = g.op("Add", start, one(axes.count))
     at_first = g.op("Equal", g.op("Range", g.i64(0), g.op("Squeeze", stop), g.i64(1)), g.i64(0))
     steps = g.op("Where", at_first, g.op("Mul", step, g.f64(0.5)), step)
     positions = g.op("CumSum", steps, g.i64(0))
-    wanted = g.cast(g.op("Slice", positions, start, stop), TensorProto.INT64)
+    wanted = g.cast(g.op("Slice", positions, start, stop), np.int64)
     return g.op("Add", wanted, one(axes.origin))
 
 
@@ -211,7 +210,7 @@ def _padded_range(g: Builder, count: Value) -> Value:
 
 def _box(g: Builder, x: Value) -> Value:
     inside = g.op("And", g.op("Greater", x, g.f64(-0.5)), g.op("LessOrEqual", x, g.f64(0.5)))
-    return g.cast(inside, TensorProto.DOUBLE)
+    return g.cast(inside, np.float64)
 
 
 def _bilinear(g: Builder, x: Value) -> Value:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
 
 from zooc.deployment import Quantize
-from zooc.ir.body_graph import BodyGraph
+from zooc.ir.graph import FLOAT, Constant, Node, Tensor, read_graph, values_of, write_graph
 from zooc.quantization.float_patterns import kept_nodes
 from zooc.quantization.layers import LayerRecord, Quantized
 
@@ -20,7 +19,7 @@ _OPERATORS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Gather"}
 
 
 def to_fp16(body: onnx.ModelProto, quantize: Quantize) -> Quantized:
-    """Stores weights as float16 behind a Cast to float32.
+    """Store weights as float16 behind a Cast to float32.
 
     Engines fold the Cast when they load the model: CPUs have no half-precision convolutions worth having, so
     activations and arithmetic stay float32. A weight stays float32 if a node that reads it is kept, if a
@@ -34,40 +33,34 @@ def to_fp16(body: onnx.ModelProto, quantize: Quantize) -> Quantized:
     Raises:
         ZoocError: Z0410, a `keep` pattern matches no node.
     """
-    graph = BodyGraph(body)
-    kept = kept_nodes([graph.name(i) for i in range(len(graph.nodes))], quantize)
-    model = onnx.ModelProto()
-    model.CopyFrom(body)
-    refusals = {name: _refusal(graph, name, kept) for name in _weights(graph)}
-    halved = [name for name, reason in refusals.items() if reason is None]
-    for tensor in model.graph.initializer:
-        if tensor.name in halved:
-            values = numpy_helper.to_array(tensor).astype(np.float16)
-            tensor.CopyFrom(numpy_helper.from_array(values, f"{tensor.name}/fp16"))
-    casts = [
-        helper.make_node("Cast", [f"{name}/fp16"], [name], name=f"{name}/Cast", to=onnx.TensorProto.FLOAT)
-        for name in halved
-    ]
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    return Quantized(model, tuple(_record(graph, index, refusals) for index in range(len(graph.nodes))))
+    graph = read_graph(body)
+    kept = kept_nodes([node.name for node in graph.nodes], quantize)
+    weights = {id(t): t for node in graph.nodes for t in node.inputs if _is_weight(t)}.values()
+    refusals = {tensor.name: _refusal(tensor, kept) for tensor in weights}
+    layers = tuple(_record(node, refusals) for node in graph.nodes)
+    casts = []
+    for tensor in weights:
+        if refusals[tensor.name] is None:
+            half = Constant(f"{tensor.name}/fp16", tensor.values.astype(np.float16))
+            tensor.to_variable(np.float32, half.shape)
+            casts.append(Node("Cast", f"{tensor.name}/Cast", {"to": FLOAT}, [half], [tensor]))
+    graph.nodes[:0] = casts
+    return Quantized(write_graph(graph), layers)
 
 
-def _weights(graph: BodyGraph) -> list[str]:
-    return [
-        tensor.name
-        for tensor in graph.model.graph.initializer
-        if tensor.data_type == onnx.TensorProto.FLOAT
-        and any(graph.nodes[i].op_type in _OPERATORS for i in graph.consumers[tensor.name])
-    ]
+def _is_weight(tensor: Tensor) -> bool:
+    return (
+        isinstance(tensor, Constant)
+        and tensor.dtype == np.float32
+        and any(node.op in _OPERATORS for node in tensor.outputs)
+    )
 
 
-def _refusal(graph: BodyGraph, name: str, kept: dict[str, str]) -> str | None:
-    for reader in graph.consumers[name]:
-        if (pattern := kept.get(graph.name(reader))) is not None:
+def _refusal(tensor: Constant, kept: dict[str, str]) -> str | None:
+    for reader in tensor.outputs:
+        if (pattern := kept.get(reader.name)) is not None:
             return f'kept by "{pattern}"'
-    values = graph.constant(name)
+    values = values_of(tensor)
     assert values is not None
     exact = values.astype(np.float64)
     if exact.size and float(np.abs(exact).max()) > float(np.finfo(np.float16).max):
@@ -78,10 +71,9 @@ def _refusal(graph: BodyGraph, name: str, kept: dict[str, str]) -> str | None:
     return None
 
 
-def _record(graph: BodyGraph, index: int, refusals: dict[str, str | None]) -> LayerRecord:
-    node = graph.nodes[index]
-    weights = [name for name in node.input if name in refusals]
+def _record(node: Node, refusals: dict[str, str | None]) -> LayerRecord:
+    weights = [tensor.name for tensor in node.inputs if tensor.name in refusals]
     if any(refusals[name] is None for name in weights):
-        return LayerRecord(graph.name(index), node.op_type, "fp16")
+        return LayerRecord(node.name, node.op, "fp16")
     reason = next((r for name in weights if (r := refusals[name]) is not None), "it has no weights")
-    return LayerRecord(graph.name(index), node.op_type, "float", reason)
+    return LayerRecord(node.name, node.op, "float", reason)

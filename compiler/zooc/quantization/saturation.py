@@ -18,15 +18,15 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from zooc.ir.body_graph import BodyGraph, attribute
+from zooc.ir.graph import maker, read_graph, values_of
 
 __all__ = [
     "LARGEST_PAIR",
     "PackedLayer",
+    "accumulation_order",
     "limit_adjacent_pairs",
     "packed_layers",
     "saturation_json",
-    "walk",
     "within_pairs",
     "worst_pairs",
 ]
@@ -49,29 +49,26 @@ class PackedLayer:
 
     @property
     def proven(self) -> bool:
-        """Whether no input at all can make a pair overflow."""
+        """Tell whether no input at all can make a pair overflow."""
         return self.worst_pair <= LARGEST_PAIR
 
 
 def packed_layers(quantized: onnx.ModelProto) -> list[PackedLayer]:
-    """Every layer of a QDQ body that has int8 weights, with its worst pair, from the weights as stored."""
-    graph = BodyGraph(quantized)
+    """Return every layer of a QDQ body that has int8 weights, with the worst pair of those stored."""
     found = []
-    for index, node in enumerate(graph.nodes):
-        if node.op_type not in ("Conv", "Gemm", "MatMul"):
+    for node in read_graph(quantized).nodes:
+        if node.op not in ("Conv", "Gemm", "MatMul"):
             continue
-        maker = graph.producer.get(node.input[1])
-        if maker is None or graph.nodes[maker].op_type != "DequantizeLinear":
-            continue
-        values = graph.constant(graph.nodes[maker].input[0])
+        dequantize = maker(node.inputs[1], "DequantizeLinear")
+        values = None if dequantize is None else values_of(dequantize.inputs[0])
         if values is not None and values.dtype == np.int8:
-            pairs = worst_pairs(walk(values, node.op_type, attribute(node, "transB", 0)))
-            found.append(PackedLayer(graph.name(index), int(pairs.max(initial=0))))
+            pairs = worst_pairs(accumulation_order(values, node.op, node.attrs.get("transB", 0)))
+            found.append(PackedLayer(node.name, int(pairs.max(initial=0))))
     return found
 
 
 def saturation_json(quantized: onnx.ModelProto, target: str) -> dict[str, Any]:
-    """The verdict for manifests: the kinds of CPU it is proven for, and the layers at risk elsewhere.
+    """Return the verdict for manifests: the kinds of CPU it is proven for, and the layers at risk elsewhere.
 
     With VNNI (and on ARM) products are added in 32 bits; nothing can overflow there.
     """
@@ -80,8 +77,8 @@ def saturation_json(quantized: onnx.ModelProto, target: str) -> dict[str, Any]:
     return {"target": target, "proven": proven, "at_risk": at_risk}
 
 
-def walk(values: Integers, op: str, transposed: int = 0) -> Integers:
-    """Weights as `[output channels, k]`, k in the order in which kernels add products up."""
+def accumulation_order(values: Integers, op: str, transposed: int = 0) -> Integers:
+    """Return weights as `[output channels, k]`, k in the order in which kernels add products up."""
     if op == "Conv":
         return np.moveaxis(values, 1, -1).reshape(len(values), -1)
     return (
@@ -90,7 +87,7 @@ def walk(values: Integers, op: str, transposed: int = 0) -> Integers:
 
 
 def worst_pairs(rows: Integers) -> npt.NDArray[np.int64]:
-    """The largest `|w0| + |w1|` of two neighbours in each of `[channels, k]`; a lone one pairs with 0."""
+    """Return the largest `|w0| + |w1|` of neighbours in each of `[channels, k]`; a lone one pairs with 0."""
     magnitude = np.abs(rows.astype(np.int64))
     if magnitude.shape[1] < 2:
         return np.asarray(magnitude.max(axis=1, initial=0))
@@ -98,11 +95,11 @@ def worst_pairs(rows: Integers) -> npt.NDArray[np.int64]:
 
 
 def within_pairs(levels: Integers, others: Integers, op: str, transposed: int = 0) -> Integers:
-    """`others` where no pair can exceed `LARGEST_PAIR`, whichever of its two levels each weight takes.
+    """Return `others` where no pair can exceed `LARGEST_PAIR`, whichever of its two levels each weight takes.
 
     Elsewhere `levels`, whose pairs are taken to fit.
     """
-    order = walk(np.arange(levels.size).reshape(levels.shape), op, transposed)
+    order = accumulation_order(np.arange(levels.size).reshape(levels.shape), op, transposed)
     largest = np.maximum(np.abs(levels.astype(np.int64)), np.abs(others.astype(np.int64))).reshape(-1)[order]
     beyond = largest[:, 1:] + largest[:, :-1] > LARGEST_PAIR
     fixed = np.zeros(levels.size, np.bool_)
@@ -113,7 +110,7 @@ def within_pairs(levels: Integers, others: Integers, op: str, transposed: int = 
 def limit_adjacent_pairs(
     rows: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Larger scales for the channels that have a pair beyond `LARGEST_PAIR`, just large enough.
+    """Return larger scales for the channels that have a pair beyond `LARGEST_PAIR`, just large enough.
 
     At worst the largest weight gets the level 64: seven bits.
 

@@ -14,7 +14,7 @@ from zooc.quantization.saturation import limit_adjacent_pairs
 
 __all__ = ["ActivationScale", "QuantizedWeight", "activation_scale", "bias_scale", "quantize_weight"]
 
-Walk = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+Order = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 _SMALLEST_SCALE = 2.0**-60
 _LARGEST_BIAS = 2.0**30
@@ -48,12 +48,12 @@ class QuantizedWeight:
     bias: npt.NDArray[np.int32] | None
 
     def dequantized(self) -> npt.NDArray[np.float64]:
-        """The weights that the integers stand for."""
+        """Return the weights that the integers stand for."""
         return self.values * _along(self.scale.astype(np.float64), self.values.ndim, self.axis)
 
 
 def activation_scale(limits: Range) -> ActivationScale:
-    """The 256 levels over a range that contains zero, zero itself being a level.
+    """Return the scale of 256 levels over a range that contains zero, zero itself being a level.
 
     An empty range (an all-zero tensor) is exact at any scale and gets that of `[0, 1]`.
     """
@@ -73,9 +73,9 @@ def quantize_weight(
     *,
     per_channel: bool,
     clip: Literal["max", "mse"] = "max",
-    pairs: Walk | None = None,
+    pairs: Order | None = None,
 ) -> QuantizedWeight:
-    """Rounds weights to symmetric int8 and the bias to int32.
+    """Round weights to symmetric int8 and the bias to int32.
 
     A channel's scale is its largest magnitude / 127. It is raised where the int32 bias could not hold the
     bias otherwise: a channel of tiny weights and a large bias loses weight precision that cannot matter. A
@@ -140,7 +140,7 @@ def _least_error_scale(
 
 
 def bias_scale(scale: npt.NDArray[np.float32], input_scale: np.float32) -> npt.NDArray[np.float32]:
-    """The int32 bias's scale as engines compute it: a float32 product."""
+    """Return the int32 bias's scale as engines compute it: a float32 product."""
     return np.asarray(scale * input_scale, np.float32)
 
 

@@ -11,34 +11,24 @@ import numpy.typing as npt
 
 from zooc.deployment import Quantize
 from zooc.diagnostics.diagnostic import ZoocError, error
-from zooc.ir.graph import Constant, Graph, Node, values_of
+from zooc.ir.finite import damaged_weights
+from zooc.ir.graph import Graph, Node, values_of
 from zooc.quantization.mask_channel import compensate_mask_channel, mask_channel
 from zooc.quantization.placement import Placement
-from zooc.quantization.saturation import walk
+from zooc.quantization.saturation import accumulation_order
 from zooc.quantization.scales import ActivationScale, QuantizedWeight, bias_scale, quantize_weight
 
 __all__ = ["check_weights", "quantize_weights"]
 
 
 def check_weights(graph: Graph) -> None:
-    """Check that all stored float32 tensors are finite.
+    """Check that the stored weights are numbers.
 
     Raises:
-        ZoocError: Z0414, one for every tensor that is not.
+        ZoocError: Z0414, one for every tensor that holds what it must not.
     """
-    problems = []
-    for tensor in graph.tensors().values():
-        if not isinstance(tensor, Constant) or tensor.dtype != np.float32:
-            continue
-        values = values_of(tensor)
-        bad = 0 if values is None else int((~np.isfinite(values)).sum())
-        if bad:
-            used = f", used by {tensor.outputs[0].name}," if tensor.outputs else ""
-            message = f'the weight "{tensor.name}"{used} has {bad} values that are NaN or infinite'
-            problems.append(
-                error("Z0414", message, hint="check the weights file; training may have diverged")
-            )
-    if problems:
+    hint = "check the weights file; training may have diverged"
+    if problems := [error("Z0414", message, hint=hint) for message in damaged_weights(graph)]:
         raise ZoocError(*problems)
 
 
@@ -60,7 +50,7 @@ def _quantize(node: Node, input_scale: ActivationScale, quantize: Quantize) -> Q
     bias = _bias(node, weight.shape[axis])
     if node.op == "Gemm":
         weight = (weight * np.float32(node.attrs.get("alpha", 1.0))).astype(np.float32)
-    order = partial(walk, op=node.op, transposed=node.attrs.get("transB", 0))
+    order = partial(accumulation_order, op=node.op, transposed=node.attrs.get("transB", 0))
     quantized = quantize_weight(
         weight,
         bias,

@@ -1,28 +1,40 @@
-"""Writing one text file in one step, as the commands that make files do."""
+"""Writing a file that the user named: whole or not at all, and never over another by surprise."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc_runtime.support.files import written_whole
 
-__all__ = ["write_text"]
+__all__ = ["refuse_existing", "write_file"]
 
 
-def write_text(path: Path, text: str, *, force: bool) -> None:
-    """Write `text`, complete or not at all.
+def refuse_existing(path: Path, *, force: bool, code: str) -> None:
+    """Check that `path` can be written without a surprise.
 
     Raises:
-        ZoocError: Z0812, the file exists and `force` is not given; Z0702, it cannot be written.
+        ZoocError: `code`, there is a file and `force` is not given; Z0702, there is a folder.
     """
-    if path.exists() and not force:
-        hint = "choose another name, or replace it with --force"
-        raise ZoocError(error("Z0812", f"{path} exists already", hint=hint))
-    scratch = path.with_name(f".{path.name}.zooc-part")
+    if path.is_dir():
+        raise ZoocError(error("Z0702", f"cannot write {path}: it is a folder", hint="name a file"))
+    if os.path.lexists(path) and not force:
+        hint = "name another file, or replace it with --force"
+        raise ZoocError(error(code, f"{path} exists already", hint=hint))
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write a file, complete or not at all; its folder is made where it is missing.
+
+    Raises:
+        ZoocError: Z0702, it cannot be written.
+    """
     try:
-        scratch.write_text(text, "utf-8", newline="")
-        scratch.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as file:
+            file.write(content.encode() if isinstance(content, str) else content)
     except OSError as problem:
-        scratch.unlink(missing_ok=True)
+        reason = problem.strerror or str(problem)
         hint = "check the folder, its permissions and the disk"
-        raise ZoocError(error("Z0702", f"cannot write {path}: {problem.strerror}", hint=hint)) from None
+        raise ZoocError(error("Z0702", f"cannot write {path}: {reason}", hint=hint)) from None

@@ -6,14 +6,14 @@ import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 import onnxruntime as ort
 
-from zooc.ir.body_graph import BodyGraph
+from zooc.ir.graph import FLOAT, Constant, Graph, Node, element_type, maker, read_graph
 from zooc.quantization.layers import LayerRecord
 
 __all__ = ["FloatLayer", "Optimized", "float_convolutions", "inspect_optimized"]
@@ -55,7 +55,7 @@ class Optimized:
 
 
 def float_convolutions(model: bytes, layers: Sequence[LayerRecord] = ()) -> list[FloatLayer]:
-    """Every convolution, Gemm and MatMul of the body that ONNX Runtime does not compute in integers, and why.
+    """Return the convolutions, Gemms and MatMuls that ONNX Runtime does not compute in integers, and why.
 
     Args:
         model: a serialized QDQ model, a body alone or assembled with its other stages.
@@ -65,28 +65,22 @@ def float_convolutions(model: bytes, layers: Sequence[LayerRecord] = ()) -> list
 
 
 def inspect_optimized(model: bytes, layers: Sequence[LayerRecord] = ()) -> Optimized:
-    """Optimizes a model as ONNX Runtime does when it loads it, and looks at the result; see `Optimized`."""
-    original = BodyGraph(onnx.load_from_string(model))
-    optimized = BodyGraph(_optimize(model))
+    """Optimize a model as ONNX Runtime does when it loads it, and look at the result; see `Optimized`."""
+    original, optimized = read_graph(onnx.load_from_string(model)), read_graph(_optimize(model))
     reasons = {record.name: record.reason for record in layers if record.dtype == "float" and record.reason}
-    ours = [i for i in range(len(optimized.nodes)) if not optimized.name(i).startswith(_OTHER_STAGES)]
+    ours = [node for node in optimized.nodes if not node.name.startswith(_OTHER_STAGES)]
     kinds = _kinds(optimized)
-    found = tuple(
-        _float_layer(original, optimized, i, reasons) for i in ours if _is_float_layer(optimized, i)
-    )
-    count = Counter(kinds[i] for i in ours)
+    sources = {node.name: node for node in original.nodes}
+    count = Counter(kinds[node.name] for node in ours)
+    floating = (node.op for node in ours if kinds[node.name] == "float")
     return Optimized(
-        before=_histogram(
-            original, [i for i, n in enumerate(original.nodes) if not n.name.startswith(_OTHER_STAGES)]
-        ),
-        after=_histogram(optimized, ours),
+        before=_histogram(node for node in original.nodes if not node.name.startswith(_OTHER_STAGES)),
+        after=_histogram(ours),
         integer=count["integer"],
         floating=count["float"],
         conversions=count["conversion"],
-        float_operators=dict(
-            Counter(optimized.nodes[i].op_type for i in ours if kinds[i] == "float").most_common()
-        ),
-        float_layers=found,
+        float_operators=dict(Counter(floating).most_common()),
+        float_layers=tuple(_float_layer(node, sources, reasons) for node in ours if node.op in _WEIGHTED),
     )
 
 
@@ -101,61 +95,47 @@ def _optimize(model: bytes) -> onnx.ModelProto:
         return onnx.load(os.fspath(path))
 
 
-def _histogram(graph: BodyGraph, indices: Sequence[int]) -> dict[str, int]:
-    return dict(sorted(Counter(graph.nodes[i].op_type for i in indices).items()))
+def _histogram(nodes: Iterable[Node]) -> dict[str, int]:
+    return dict(sorted(Counter(node.op for node in nodes).items()))
 
 
-def _is_float_layer(graph: BodyGraph, index: int) -> bool:
-    return graph.nodes[index].op_type in _WEIGHTED
-
-
-def _kinds(graph: BodyGraph) -> list[str]:
+def _kinds(graph: Graph) -> dict[str, str]:
     """`integer`, `float`, `conversion` or `size` for each node, by following types along the graph."""
-    levels = {
-        name
-        for name, value in graph.inputs.items()
-        if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT
-    }
-    kinds, sizes = [], set[str]()
+    levels = {tensor.name for tensor in graph.inputs if element_type(tensor) != FLOAT}
+    kinds: dict[str, str] = {}
+    sizes = set[str]()
     for node in graph.nodes:
-        computed = [name for name in node.input if name and not graph.is_constant(name)]
-        if node.op_type == "Shape" or (computed and sizes.issuperset(computed)):
-            kinds.append("size")
-            sizes.update(node.output)
+        computed = [t.name for t in node.inputs if not (t.is_empty() or isinstance(t, Constant))]
+        results = [tensor.name for tensor in node.outputs]
+        if node.op == "Shape" or (computed and sizes.issuperset(computed)):
+            kinds[node.name] = "size"
+            sizes.update(results)
             continue
         first = next((name for name in computed if name not in sizes), "")
-        integer = node.op_type.startswith("QLinear") or node.op_type in _INTEGER
-        if node.op_type in _CONVERSIONS:
-            kinds.append("conversion")
-            integer = node.op_type == "QuantizeLinear"
+        integer = node.op.startswith("QLinear") or node.op in _INTEGER
+        if node.op in _CONVERSIONS:
+            kinds[node.name] = "conversion"
+            integer = node.op == "QuantizeLinear"
         else:
-            ends_in_float = node.op_type == "MatMulIntegerToFloat" or (
-                node.op_type == "QGemm" and len(node.input) < 9
-            )
-            kinds.append("integer" if integer or first in levels else "float")
+            ends_in_float = node.op == "MatMulIntegerToFloat" or (node.op == "QGemm" and len(node.inputs) < 9)
+            kinds[node.name] = "integer" if integer or first in levels else "float"
             integer = (integer or first in levels) and not ends_in_float
         if integer:
-            levels.update(node.output)
+            levels.update(results)
     return kinds
 
 
-def _float_layer(
-    original: BodyGraph, optimized: BodyGraph, index: int, reasons: dict[str, str]
-) -> FloatLayer:
-    node = optimized.nodes[index]
-    name = re.sub(r"(_token_\d+|_nchwc|/\w+Fusion/?)+$", "", optimized.name(index))
-    source = {original.name(i): i for i in range(len(original.nodes))}.get(name)
-    reason = reasons.get(name) or ("" if source is None else _structural_reason(original, source))
-    return FloatLayer(name, node.op_type, reason or "the engine did not fuse it; it left no reason")
+def _float_layer(node: Node, sources: Mapping[str, Node], reasons: Mapping[str, str]) -> FloatLayer:
+    name = re.sub(r"(_token_\d+|_nchwc|/\w+Fusion/?)+$", "", node.name)
+    reason = reasons.get(name) or (_structural_reason(sources[name]) if name in sources else "")
+    return FloatLayer(name, node.op, reason or "the engine did not fuse it; it left no reason")
 
 
-def _structural_reason(graph: BodyGraph, index: int) -> str:
-    node = graph.nodes[index]
-    for position, what in ((0, "its input is"), (1, "its weights are")):
-        maker = graph.producer.get(node.input[position])
-        if maker is None or graph.nodes[maker].op_type != "DequantizeLinear":
+def _structural_reason(node: Node) -> str:
+    for tensor, what in zip(node.inputs, ("its input is", "its weights are"), strict=False):
+        if maker(tensor, "DequantizeLinear") is None:
             return f"{what} not quantized"
-    for reader in graph.consumers[node.output[0]]:
-        if graph.nodes[reader].op_type != "QuantizeLinear":
-            return f"its result is read in float by {graph.name(reader)}"
+    for reader in node.outputs[0].outputs:
+        if reader.op != "QuantizeLinear":
+            return f"its result is read in float by {reader.name}"
     return ""

@@ -142,5 +142,5 @@ def check_against_pillow(prelude: onnx.ModelProto, preprocess: Preprocess) -> in
 
 
 def _input(body: onnx.ModelProto, index: int) -> npt.NDArray[np.float32]:
-    sizes = (size or 0 for size in input_of(body).shape[1:])
+    sizes = (size or 0 for size in input_of(body).sizes[1:])
     return np.random.default_rng(index).standard_normal((1, *sizes)).astype(np.float32)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -18,7 +16,7 @@ from zooc.ir.interface import input_of
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
 from zooc.verification.goldens import synthetic_image
-from zooc_runtime.inference.cpu import available_cores
+from zooc_runtime.inference.cpu import available_cores, cpu_name
 from zooc_runtime.preprocessing.pillow_steps import reference_pixels
 
 __all__ = ["Comparison", "Speed", "measure_speed"]
@@ -72,7 +70,7 @@ def measure_speed(
                 _runner(prelude, {"image": image}),
             )
         )
-    return Speed(f"{_cpu()}, {available_cores()} cores", tuple(comparisons))
+    return Speed(f"{cpu_name()}, {available_cores()} cores", tuple(comparisons))
 
 
 def _compare(what: str, baseline: str, theirs: Callable[[], Any], ours: Callable[[], Any]) -> Comparison:
@@ -93,16 +91,7 @@ def _runner(model: onnx.ModelProto, feed: dict[str, Any]) -> Callable[[], Any]:
 
 def _feed(body: onnx.ModelProto) -> dict[str, Any]:
     source = input_of(body)
-    shape = [size or 1 for size in source.shape]
+    shape = [size or 1 for size in source.sizes]
     rng = np.random.default_rng(0)
-    values = rng.integers(0, 256, shape) if source.dtype == np.uint8 else rng.standard_normal(shape)
+    values = rng.integers(0, 256, shape) if source.dtype == "uint8" else rng.standard_normal(shape)
     return {source.name: values.astype(source.dtype)}
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -10,35 +10,51 @@ from typing import BinaryIO
 
 from ..errors import PackageError
 
-__all__ = ["PART", "check_listable", "make_folder", "read_lines", "replacing"]
+__all__ = ["PART", "check_listable", "make_folder", "read_lines", "replacing", "written_whole"]
 
 PART = ".part"
 """Suffix of files being written; one that lies about was left by a run that was killed."""
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which takes the place of `path` once the block has ended without an exception.
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write, which takes the place of `path` once the block has ended without an exception.
+
+    A file that is replaced hands its permissions on.
 
     Raises:
-        PackageError: the disk or the permissions do not allow it; `path` is then as it was.
+        OSError: the disk or the permissions do not allow it; `path` is then as it was.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         with part.open("wb") as file:
             yield file
+        with suppress(OSError):
+            part.chmod(path.stat().st_mode & 0o7777)
         part.replace(path)
-    except OSError as error:
-        raise PackageError(
-            f"{path}: cannot be written ({error.strerror}); check the folder, the disk and permissions"
-        ) from None
     finally:
         with suppress(OSError):
             part.unlink()
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write, as `written_whole` does.
+
+    Raises:
+        PackageError: the disk or the permissions do not allow it; `path` is then as it was.
+    """
+    try:
+        with written_whole(path) as file:
+            yield file
+    except OSError as error:
+        raise PackageError(
+            f"{path}: cannot be written ({error.strerror}); check the folder, the disk and permissions"
+        ) from None
+
+
 def make_folder(folder: Path) -> None:
-    """Makes a folder and those around it.
+    """Make a folder and those around it.
 
     Raises:
         PackageError: it cannot be made.
@@ -52,7 +68,7 @@ def make_folder(folder: Path) -> None:
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[str]:
-    """The lines of a text file without their line ends, UTF-8 with or without a byte order mark.
+    """Return the lines of a text file without their line ends, UTF-8 with or without a byte order mark.
 
     Raises:
         PackageError: it cannot be read.
@@ -66,7 +82,7 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
 
 
 def check_listable(path: str) -> None:
-    """Raises `PackageError` if a path cannot stand in a text file a line an entry."""
+    """Raise `PackageError` if a path cannot stand in a text file a line an entry."""
     if "\n" in path or "\r" in path:
         raise PackageError(f"{path!r}: a line break in a name cannot stand in a list; rename the file")
     try:

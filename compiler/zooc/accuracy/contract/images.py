@@ -11,15 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from zooc.calibration.image_set import find_images, name_below, read_usable, skip_notes
 from zooc.deployment import ImageSet, Requirement
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
 from zooc_runtime.errors import PackageError
 from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_label_file
-from zooc_runtime.evaluation.image_folder import draw, list_images, suffixes_found
-from zooc_runtime.preprocessing.decode import decode
-from zooc_runtime.preprocessing.sizes import output_size
+from zooc_runtime.evaluation.image_folder import draw
 
 __all__ = ["ContractImages"]
 
@@ -45,7 +44,7 @@ class ContractImages:
         classes: Classes,
         steps: Sequence[dict[str, Any]],
     ) -> None:
-        """Lists, draws and labels; decodes nothing.
+        """List, draw and label; decode nothing.
 
         Args:
             requirement: the contract.
@@ -60,7 +59,7 @@ class ContractImages:
         self._requirement = requirement
         self.warnings: list[Diagnostic] = []
         self.skipped: dict[str, str] = {}
-        found = _find(self.image_set)
+        found = find_images(self.image_set, "Z0495", " for the contract")
         self.paths = _draw(found, self.image_set, self.warnings)
         _check_enough(requirement, len(self.paths))
         self.truth, self.labels = _truth(requirement, self.paths, found, classes)
@@ -71,11 +70,11 @@ class ContractImages:
         self._room = _KEPT_BYTES
 
     def __len__(self) -> int:
-        """How many were drawn, those that cannot be used included."""
+        """Return how many were drawn, those that cannot be used included."""
         return len(self.paths)
 
     def pixels(self, index: int) -> npt.NDArray[np.uint8] | None:
-        """uint8 `[1, channels, h, w]`, or `None` for an image that cannot be used, which is noted.
+        """Return uint8 `[1, channels, h, w]`, or `None` for an image that cannot be used, which is noted.
 
         Raises:
             ZoocError: Z0495, more than half of the images cannot be used; Z0493, the others are too few.
@@ -86,11 +85,8 @@ class ContractImages:
         if index in self._kept:
             return self._kept[index]
         path = self.paths[index]
-        try:
-            image = decode(path)
-            output_size(self._steps, *image.shape[:2])
-        except PackageError as problem:
-            self.skipped[name] = str(problem).removeprefix(f"{path}: ")
+        image = read_usable(path, self._steps, self.skipped, name)
+        if image is None:
             self._check_half()
             _check_enough(self._requirement, len(self.paths) - len(self.skipped))
             return None
@@ -102,21 +98,21 @@ class ContractImages:
         return pixels
 
     def name(self, index: int) -> str:
-        """The path below the folder, with forward slashes."""
-        return self.paths[index].relative_to(self.image_set.folder).as_posix()
+        """Return the path below the folder, with forward slashes."""
+        return name_below(self.image_set.folder, self.paths[index])
 
     def skip_warnings(self) -> list[Diagnostic]:
-        """One warning for all images left out."""
+        """Return one warning for all images left out."""
         if not self.skipped:
             return []
         message = f"{len(self.skipped)} of the contract's images cannot be used and do not count"
-        notes = tuple(f"{name}: {reason}" for name, reason in sorted(self.skipped.items()))
+        notes = skip_notes(dict(sorted(self.skipped.items())))
         return [warning("Z0494", message, self.image_set.span, notes=notes)]
 
     def _check_half(self) -> None:
         if 2 * len(self.skipped) > len(self.paths):
             message = f"more than half of the contract's {len(self.paths)} images cannot be used"
-            notes = tuple(f"{name}: {reason}" for name, reason in sorted(self.skipped.items())[:10])
+            notes = skip_notes(dict(sorted(self.skipped.items())), 10)
             hint = "replace the damaged images, or point the contract at a sound folder"
             raise ZoocError(error("Z0495", message, self.image_set.span, notes=notes, hint=hint))
 
@@ -129,21 +125,6 @@ def _check_enough(requirement: Requirement, count: int) -> None:
     message = f"a limit of {100 * requirement.drop:g}% cannot be told on {count} images"
     hint = f"at least {needed} images are needed, or `drop <= 0%`: no image may be lost"
     raise ZoocError(error("Z0493", message, requirement.span, hint=hint))
-
-
-def _find(image_set: ImageSet) -> list[Path]:
-    try:
-        found = list_images(image_set.folder, image_set.suffix)
-        others = suffixes_found(image_set.folder)
-    except PackageError as problem:
-        raise ZoocError(error("Z0495", str(problem), image_set.span)) from None
-    if not found:
-        there = ", ".join(f"{n} x .{s}" if s else f"{n} without suffix" for s, n in others.most_common(5))
-        kind = f"files with suffix {image_set.suffix!r}" if image_set.suffix else "images"
-        notes = (f"found there: {there}" if there else "the folder is empty",)
-        message = f"no {kind} in {image_set.folder} for the contract"
-        raise ZoocError(error("Z0495", message, image_set.span, notes=notes, hint="check the folder"))
-    return found
 
 
 def _draw(found: list[Path], image_set: ImageSet, warnings: list[Diagnostic]) -> list[Path]:

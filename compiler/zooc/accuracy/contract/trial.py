@@ -14,6 +14,7 @@ from zooc.accuracy.contract.images import ContractImages
 from zooc.accuracy.contract.sequential_test import SequentialTest, Verdict
 from zooc.ir.interface import input_of
 from zooc.ir.session import open_session
+from zooc_runtime.support.arrays import fill_batch
 
 __all__ = ["FloatAnswers", "Trial", "run_trial"]
 
@@ -149,14 +150,12 @@ class _Runner:
     def __init__(self, body: onnx.ModelProto) -> None:
         self._session = open_session(body)
         self._source = input_of(body).name
-        self._fixed = input_of(body).shape[0] or 0
+        self._fixed = input_of(body).sizes[0] or 0
         self.batch = self._fixed or _BATCH
 
     def top1(self, pixels: list[npt.NDArray[np.uint8]]) -> list[int]:
         if not pixels:
             return []
-        batch = np.concatenate(pixels)
-        if self._fixed:
-            batch = np.resize(batch, (self._fixed, *batch.shape[1:]))
+        batch = fill_batch(np.concatenate(pixels), self._fixed)
         logits = self._session.run(None, {self._source: batch})[0]
         return [int(best) for best in logits[: len(pixels)].argmax(axis=-1)]

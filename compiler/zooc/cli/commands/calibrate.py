@@ -77,12 +77,13 @@ def calibrate_file(
     """The default, `zooc calibrate FILE`: run FILE's calibration images and write what was measured."""
 
     def work() -> int:
-        from zooc.calibration.file import refuse_existing
+        from zooc.calibration.file import EXISTS
         from zooc.calibration.shards import WHOLE, Shard
         from zooc.pipeline.calibrate import measure
+        from zooc.support.files import refuse_existing
 
         part = WHOLE if shard is None else Shard.parse(shard)
-        refuse_existing(output, force=force)
+        refuse_existing(output, force=force, code=EXISTS)
         quantizer, context = _prepared(
             file, variant, overrides, no_cache, quiet or output_format is Format.json, verbose
         )
@@ -106,10 +107,11 @@ def merge(
     """Put shards together; the result is that of a single run, to the bit, whatever their order."""
 
     def work() -> int:
-        from zooc.calibration.file import Calibration, refuse_existing
+        from zooc.calibration.file import EXISTS, Calibration
         from zooc.calibration.file import merge as merge_parts
+        from zooc.support.files import refuse_existing
 
-        refuse_existing(output, force=force)
+        refuse_existing(output, force=force, code=EXISTS)
         whole, warnings = merge_parts([(path, Calibration.load(path)) for path in parts], partial=partial)
         whole.save(output, force=force)
         _report(warnings, output, whole, output_format, quiet)
@@ -154,12 +156,14 @@ def export(
     """Write a calibration's ranges as text: `name threshold min max`, a line a tensor."""
 
     def work() -> int:
-        from zooc.calibration.file import Calibration, write_atomically
+        from zooc.calibration.file import EXISTS, Calibration
         from zooc.calibration.table import describe, format_table, ranges_of
+        from zooc.support.files import refuse_existing, write_file
 
         calibration = Calibration.load(file)
         text = format_table(ranges_of(calibration, file, method), about=describe(calibration, method))
-        write_atomically(output, text.encode(), force=force)
+        refuse_existing(output, force=force, code=EXISTS)
+        write_file(output, text)
         return 0
 
     guard(work)
@@ -179,10 +183,11 @@ def import_command(
     """Check TABLE against FILE's network and bind it to that network as a .calib file."""
 
     def work() -> int:
-        from zooc.calibration.file import refuse_existing
+        from zooc.calibration.file import EXISTS
         from zooc.pipeline.calibrate import bind_table
+        from zooc.support.files import refuse_existing
 
-        refuse_existing(output, force=force)
+        refuse_existing(output, force=force, code=EXISTS)
         silent = quiet or output_format is Format.json
         quantizer, context = _prepared(file, variant, overrides, False, silent, False, table)
         calibration = bind_table(quantizer, table)

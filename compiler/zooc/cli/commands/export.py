@@ -10,11 +10,10 @@ import typer
 
 from zooc.cli.error_boundary import guard, print_json
 from zooc.cli.model_arguments import (
+    EXISTS,
     SourceArgument,
     read_source,
     read_weights,
-    refuse_existing,
-    write_file,
 )
 from zooc.cli.options import Format, FormatOption, QuietOption, VerboseOption
 
@@ -72,6 +71,7 @@ def export(
     """Export SOURCE to DIR/NAME-SIZE.onnx, float32, input `input`, any batch; print parameters and FLOPs."""
 
     def work() -> int:
+        from zooc.support.files import refuse_existing, write_file
         from zooc.support.progress import make_progress
 
         model = read_source(source)
@@ -79,11 +79,11 @@ def export(
         height, width = (size, size) if size else _own_size(model)
         side = str(height) if height == width else f"{height}x{width}"
         path = output / f"{model.name}-{side}.onnx"
-        refuse_existing(path, force=force)
+        refuse_existing(path, force=force, code=EXISTS)
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
         with progress.stage("export"):
             exported = _export(model, given, (height, width), classes, progress)
-        write_file(path, lambda scratch: scratch.write_bytes(exported.network.model.SerializeToString()))
+        write_file(path, exported.network.model.SerializeToString())
         if output_format is Format.json:
             print_json({"ok": True, "file": str(path), **exported.to_json()})
         else:

@@ -37,7 +37,7 @@ def export_vdsp(
     def work() -> int:
         from zooc.diagnostics.diagnostic import ZoocError, error, warning
         from zooc.frontend.semantics.analyze import load_deployment
-        from zooc.support.files import write_text
+        from zooc.support.files import refuse_existing, write_file
         from zooc.vastai.export_vdsp import NotExpressible, vdsp_document
 
         deployment, diagnostics = load_deployment(file, variant, tuple(overrides or ()), may_miss_files=True)
@@ -65,7 +65,8 @@ def export_vdsp(
         text = json.dumps(document, indent=4) + "\n"
         target = None if output == Path("-") else output
         if target is not None:
-            write_text(target, text, force=force)
+            refuse_existing(target, force=force, code="Z0812")
+            write_file(target, text)
         if output_format is Format.json:
             print_json({"ok": True, "vdsp_params": document, "diagnostics": as_json(diagnostics)})
         else:

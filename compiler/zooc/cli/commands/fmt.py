@@ -36,9 +36,10 @@ def fmt(
 
 def _format_file(file: Path, *, write: bool) -> bool:
     """Whether the standard layout differs; with `write` the file gets it, in one step."""
-    from zooc.diagnostics.diagnostic import ZoocError, error
+    from zooc.diagnostics.diagnostic import ZoocError
     from zooc.frontend.syntax.formatter import format_source
     from zooc.frontend.syntax.source import read_source
+    from zooc.support.files import write_file
 
     source, diagnostics = read_source(file)
     if source is None:
@@ -46,16 +47,5 @@ def _format_file(file: Path, *, write: bool) -> bool:
     formatted = format_source(source.text, source.name)
     if formatted == source.text or not write:
         return formatted != source.text
-    scratch = file.with_name(f".{file.name}.zooc-fmt")
-    try:
-        scratch.write_text(formatted, "utf-8", newline="")
-        scratch.chmod(file.stat().st_mode & 0o7777)
-        scratch.replace(file)
-    except OSError as problem:
-        scratch.unlink(missing_ok=True)
-        raise ZoocError(
-            error(
-                "Z0702", f"cannot write {file}: {problem.strerror}", hint="check its permissions and the disk"
-            )
-        ) from None
+    write_file(file, formatted)
     return True

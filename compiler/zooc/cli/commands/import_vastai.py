@@ -41,14 +41,15 @@ def import_command(
 
     def work() -> int:
         from zooc.frontend.syntax.formatter import format_source
-        from zooc.support.files import write_text
+        from zooc.support.files import refuse_existing, write_file
         from zooc.vastai.import_files import import_files
 
         target = None if output == Path("-") else output
         imported = import_files(file, vdsp, output=target, recipe_of=recipe_of)
         text = None if imported.text is None else format_source(imported.text, str(target or "<result>"))
         if text is not None and target is not None:
-            write_text(target, text, force=force)
+            refuse_existing(target, force=force, code="Z0812")
+            write_file(target, text)
         if output_format is Format.json:
             print_json({"ok": text is not None, "text": text, "diagnostics": as_json(imported.diagnostics)})
         else:

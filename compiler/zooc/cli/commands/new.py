@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from zooc.cli.error_boundary import guard, print_json
-from zooc.cli.model_arguments import SourceArgument, read_source, refuse_existing, write_file
+from zooc.cli.model_arguments import EXISTS, SourceArgument, read_source
 from zooc.cli.options import Format, FormatOption, QuietOption
 from zooc.deployment import ModelSource
 
@@ -59,10 +59,12 @@ def new(
     """Write a commented .zoo file for SOURCE, with the size and the preprocessing that its publisher uses."""
 
     def work() -> int:
+        from zooc.support.files import refuse_existing, write_file
+
         model = read_source(source)
         path = None if output == "-" else Path(output or f"{model.name}.zoo")
         if path is not None:
-            refuse_existing(path, force=force)
+            refuse_existing(path, force=force, code=EXISTS)
         text = _describe(model, weights, data, path)
         if path is None:
             if output_format is Format.json:
@@ -70,7 +72,7 @@ def new(
             else:
                 typer.echo(text, nl=False)
             return 0
-        write_file(path, lambda scratch: scratch.write_text(text, "utf-8", newline=""))
+        write_file(path, text)
         if output_format is Format.json:
             print_json({"ok": True, "file": str(path), "text": text})
         elif not quiet:

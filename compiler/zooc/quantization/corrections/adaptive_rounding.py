@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
 
 from zooc.calibration.activations import ActivationReader
-from zooc.ir.body_graph import BodyGraph
+from zooc.ir.stored_tensors import StoredTensors
 from zooc.quantization.corrections.input_moments import InputMoments
 from zooc.quantization.corrections.layer_inputs import sampled_inputs
 from zooc.quantization.corrections.quantized_layers import QuantizedLayer, quantized_layers
@@ -38,7 +37,7 @@ def round_weights(
     bounded: bool = False,
     on_layer: Callable[[int], None] | None = None,
 ) -> None:
-    """Rounds weights so that each layer's result, rather than each weight, is nearest to float's.
+    """Round weights so that each layer's result, rather than each weight, is nearest to float's.
 
     From M. Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization" (arXiv 2004.10568):
     the expected squared error of a channel is `d E[x x^T] d^T`, `d` the error of its weights and `x` their
@@ -60,9 +59,7 @@ def round_weights(
         bounded: keep every pair of weights from overflowing 16 bits (`saturation.py`).
         on_layer: called with 1 when a layer is done.
     """
-    graph, target = BodyGraph(body), BodyGraph(quantized)
-    stored = {t.name: t for t in quantized.graph.initializer}
-    layers = quantized_layers(graph, target)
+    stored, layers = StoredTensors(quantized), quantized_layers(body, quantized)
     random = np.random.default_rng(0)
     for some in _passes(layers) if batches else ():
         moments = _observe(body, some, batches, random)
@@ -107,24 +104,22 @@ def _passes(layers: list[QuantizedLayer]) -> Iterator[list[QuantizedLayer]]:
         yield some
 
 
-def _round(
-    layer: QuantizedLayer, moments: InputMoments, stored: dict[str, onnx.TensorProto], *, bounded: bool
-) -> None:
+def _round(layer: QuantizedLayer, moments: InputMoments, stored: StoredTensors, *, bounded: bool) -> None:
     """Rewrites the layer's stored weights and bias."""
-    levels, scale = (numpy_helper.to_array(stored[name]) for name in layer.stored_weight)
+    levels, scale = (stored[name] for name in layer.stored_weight)
     scale = layer.broadcast(scale)
     exact = layer.weight / scale
     others = np.clip(levels + np.sign(exact - levels), -127, 127)
     if bounded:
-        others = within_pairs(levels, others, layer.node.op_type, 1 - layer.channel_axis)
+        others = within_pairs(levels, others, layer.node.op, 1 - layer.channel_axis)
     error, change = layer.rows((levels - exact) * scale), layer.rows((others - levels) * scale)
     chosen = search_rounding(error, change, _form(moments, centred=layer.stored_bias is not None))
     rounded = np.where(layer.from_rows(chosen), others, levels).astype(np.int8)
-    _store(stored[layer.stored_weight[0]], rounded)
+    stored[layer.stored_weight[0]] = rounded
     if layer.stored_bias is not None:
-        bias, bias_scale = (numpy_helper.to_array(stored[name]) for name in layer.stored_bias)
+        bias, bias_scale = (stored[name] for name in layer.stored_bias)
         shift = (chosen * change @ moments.mean()[..., None]).reshape(-1)
-        _store(stored[layer.stored_bias[0]], bias - np.rint(shift / bias_scale).astype(np.int32))
+        stored[layer.stored_bias[0]] = bias - np.rint(shift / bias_scale).astype(np.int32)
 
 
 def _form(moments: InputMoments, *, centred: bool) -> Floats:
@@ -137,7 +132,3 @@ def _form(moments: InputMoments, *, centred: bool) -> Floats:
     form *= moments.count / (moments.count + form.shape[-1])
     diagonal[...] = kept
     return form
-
-
-def _store(tensor: onnx.TensorProto, values: npt.NDArray[Any]) -> None:
-    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), tensor.name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
 
 from zooc.calibration.activations import ActivationReader
 from zooc.calibration.workers import MOST_WORKERS, Run
-from zooc.ir.body_graph import BodyGraph
+from zooc.ir.graph import Constant, read_graph
+from zooc.ir.stored_tensors import StoredTensors
 from zooc.quantization.corrections.layer_inputs import mean_inputs
 from zooc.quantization.corrections.quantized_layers import QuantizedLayer, quantized_layers
 from zooc_runtime.inference.cpu import available_cores
@@ -24,15 +24,13 @@ __all__ = ["bias_inputs", "correct_biases"]
 _LARGEST_BIAS = 2.0**31 - 1
 
 Floats = npt.NDArray[np.float32]
-Stored = Mapping[str, onnx.TensorProto]
 
 
 def bias_inputs(body: onnx.ModelProto) -> list[str]:
-    """The tensors of a float body whose values `correct_biases` may need."""
-    constants = {t.name for t in body.graph.initializer}
-    weighted = (node for node in body.graph.node if node.op_type in ("Conv", "Gemm"))
-    sources = (str(node.input[0]) for node in weighted if node.input[1] in constants)
-    return [source for source in dict.fromkeys(sources) if source not in constants]
+    """Return the tensors of a float body whose values `correct_biases` may need."""
+    weighted = (node for node in read_graph(body).nodes if node.op in ("Conv", "Gemm"))
+    read = (node.inputs[0] for node in weighted if isinstance(node.inputs[1], Constant))
+    return list(dict.fromkeys(str(tensor.name) for tensor in read if not isinstance(tensor, Constant)))
 
 
 def correct_biases(
@@ -42,7 +40,7 @@ def correct_biases(
     on_batch: Callable[[int], None] | None = None,
     observe: Run | None = None,
 ) -> None:
-    """Takes the mean error of every layer's channels off their biases.
+    """Take the mean error of every layer's channels off their biases.
 
     Rounding weights moves a channel's mean, since its inputs have one: `E[W' x'] - E[W x]` is not zero. M.
     Nagel et al. (arXiv 1906.04721, section 4.2) subtract that shift from the bias. NNCF's fast variant
@@ -63,11 +61,10 @@ def correct_biases(
         on_batch: called with the number of images of each batch when it is done.
         observe: runs the float body, giving at least `bias_inputs(body)`; `None` opens it anew.
     """
-    graph, target = BodyGraph(body), BodyGraph(quantized)
-    layers = [layer for layer in quantized_layers(graph, target) if layer.stored_bias is not None]
+    layers = [layer for layer in quantized_layers(body, quantized) if layer.stored_bias is not None]
     if not layers or not batches:
         return
-    stored = {t.name: t for t in quantized.graph.initializer}
+    stored = StoredTensors(quantized)
     observe = observe or ActivationReader(body, bias_inputs(body))
 
     def measure(batch: npt.NDArray[Any]) -> list[_Inputs]:
@@ -83,8 +80,7 @@ def correct_biases(
                 on_batch(len(batch))
     for layer, each in zip(layers, seen, strict=True):
         assert layer.stored_bias is not None
-        name = layer.stored_bias[0]
-        stored[name].CopyFrom(numpy_helper.from_array(_corrected(layer, each, stored), name))
+        stored[layer.stored_bias[0]] = _corrected(layer, each, stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +96,12 @@ class _Inputs:
     error: Floats | None
 
     @classmethod
-    def of(cls, layer: QuantizedLayer, values: npt.NDArray[Any], stored: Stored) -> _Inputs:
+    def of(cls, layer: QuantizedLayer, values: npt.NDArray[Any], stored: StoredTensors) -> _Inputs:
         kernel, values = layer.shape[2:], values.astype(np.float32, copy=False)
         exact = mean_inputs(layer.node, kernel, values)
         if layer.levels is None:
             return cls(exact, None)
-        scale, zero_point = (numpy_helper.to_array(stored[name]) for name in layer.levels)
+        scale, zero_point = (stored[name] for name in layer.levels)
         error = np.rint(values / scale)
         limits, zero = np.iinfo(zero_point.dtype), float(zero_point)
         np.clip(error, limits.min - zero, limits.max - zero, out=error)
@@ -114,20 +110,22 @@ class _Inputs:
         return cls(exact, mean_inputs(layer.node, kernel, error))
 
 
-def _corrected(layer: QuantizedLayer, each: Sequence[_Inputs], stored: Stored) -> npt.NDArray[np.int32]:
+def _corrected(
+    layer: QuantizedLayer, each: Sequence[_Inputs], stored: StoredTensors
+) -> npt.NDArray[np.int32]:
     """The layer's bias, in levels."""
     assert layer.stored_bias is not None
-    bias, scale = (numpy_helper.to_array(stored[name]) for name in layer.stored_bias)
+    bias, scale = (stored[name] for name in layer.stored_bias)
     scale = scale.astype(np.float64)
     samples = _shifts(layer, each, stored) + (bias * scale - layer.bias)
-    shift = _certain_part(samples, alone=layer.node.op_type == "Conv")
+    shift = _certain_part(samples, alone=layer.node.op == "Conv")
     corrected = np.clip(np.rint(bias - shift / scale), -_LARGEST_BIAS, _LARGEST_BIAS)
     return np.asarray(corrected, np.int32)
 
 
-def _shifts(layer: QuantizedLayer, each: Sequence[_Inputs], stored: Stored) -> npt.NDArray[np.float64]:
+def _shifts(layer: QuantizedLayer, each: Sequence[_Inputs], stored: StoredTensors) -> npt.NDArray[np.float64]:
     """`E[W' x'] - E[W x]` of every image, `[images, channels]`."""
-    levels, scale = (numpy_helper.to_array(stored[name]) for name in layer.stored_weight)
+    levels, scale = (stored[name] for name in layer.stored_weight)
     rounded = layer.rows(levels * layer.broadcast(scale))
     exact = np.concatenate([inputs.exact for inputs in each])
     result = _products(rounded - layer.rows(layer.weight), exact)

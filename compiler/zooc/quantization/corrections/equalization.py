@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
 
-from zooc.ir.body_graph import BodyGraph, attribute
-from zooc.ir.channels import SCALE_FREE
+from zooc.ir.channels import SCALE_FREE, scale_inputs, scale_outputs
+from zooc.ir.graph import (
+    Constant,
+    Graph,
+    Node,
+    Tensor,
+    is_output,
+    read_graph,
+    readers,
+    shape_of,
+    values_of,
+    write_graph,
+)
 
 __all__ = ["equalize"]
 
 Floats = npt.NDArray[np.float64]
 Exponents = npt.NDArray[np.int64]
-Stored = dict[str, onnx.TensorProto]
 
 _LEAST_GAIN = 16.0
 """Estimated noise power before over after (12 dB, two bits) from which a pair is worth touching."""
@@ -31,14 +40,8 @@ _MOST_ROUNDS = 4
 _LARGEST_DOUBLINGS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    producer: int
-    consumers: tuple[int, ...]
-
-
 def equalize(body: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]:
-    """Scales channels between a convolution and those that read it, where that makes int8 much better.
+    """Scale channels between a convolution and those that read it, where that makes int8 much better.
 
     From M. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (arXiv
     1906.04721), section 4.1: for `y = W2 f(W1 x + b)` and `f` with `f(s z) = s f(z)`, dividing channel i of
@@ -62,102 +65,85 @@ def equalize(body: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]:
         A body that computes the same, to the bit (if nothing pays, the given one), and the names of the nodes
         whose channels were scaled.
     """
-    graph = BodyGraph(body)
-    stored = {t.name: t for t in body.graph.initializer}
-    if all(_doublings(graph, pair) is None for pair in _pairs(graph, stored)):
-        return body, ()
-    model = onnx.ModelProto()
-    model.CopyFrom(body)
-    graph = BodyGraph(model)
-    weights = {t.name: t for t in model.graph.initializer}
+    graph = read_graph(body)
     touched: dict[str, None] = {}
     for _ in range(_MOST_ROUNDS):
         changed = False
-        for pair in _pairs(graph, weights):
-            if (doublings := _doublings(graph, pair)) is None:
+        for producer, consumers in _pairs(graph):
+            if (doublings := _doublings(producer, consumers)) is None:
                 continue
-            _scale_rows(graph, weights, pair.producer, -doublings)
-            for consumer in pair.consumers:
-                _scale_columns(graph, weights, consumer, doublings)
-            touched[graph.name(pair.producer)] = None
+            scale_outputs(producer, np.exp2(-doublings))
+            for consumer in consumers:
+                scale_inputs(consumer, np.exp2(doublings))
+            touched[producer.name] = None
             changed = True
         if not changed:
             break
-    return model, tuple(touched)
+    return (write_graph(graph), tuple(touched)) if touched else (body, ())
 
 
-def _pairs(graph: BodyGraph, weights: Stored) -> Iterator[_Pair]:
+def _pairs(graph: Graph) -> Iterator[tuple[Node, list[Node]]]:
     """Producers whose channels only meet stored weights, behind nothing but operators that scale along."""
-    for index, node in enumerate(graph.nodes):
-        if node.op_type not in ("Conv", "Gemm") or not _own_weights(graph, weights, index):
-            continue
-        consumers = _consumers(graph, weights, node.output[0])
-        if consumers:
-            yield _Pair(index, consumers)
+    for node in graph.nodes:
+        if _has_own_weights(node) and (consumers := _consumers(graph, node.outputs[0])):
+            yield node, consumers
 
 
-def _own_weights(graph: BodyGraph, weights: Stored, index: int) -> bool:
+def _has_own_weights(node: Node) -> bool:
     """Whether weight and bias are stored, as float32, for this node alone."""
-    node = graph.nodes[index]
-    if node.op_type == "Gemm" and attribute(node, "transA", 0):
+    if node.op not in ("Conv", "Gemm") or (node.op == "Gemm" and node.attrs.get("transA", 0)):
         return False
-    for position, name in enumerate(node.input[1:3]):
-        if not name:
-            continue
-        values = graph.constant(name)
-        stored = name in weights and graph.consumers[name] == [index]
-        if not stored or values is None or values.dtype != np.float32:
-            return False
-        if position == 1 and values.size != _rows(graph, index).shape[0]:
-            return False
-    weight = graph.constant(node.input[1])
-    return weight is not None and weight.ndim >= 2
+    stored = [tensor for tensor in node.inputs[1:3] if not tensor.is_empty()]
+    if not all(isinstance(t, Constant) and len(t.outputs) == 1 and t.dtype == np.float32 for t in stored):
+        return False
+    if len(stored) == 2 and math.prod(stored[1].shape) != _rows(node).shape[0]:
+        return False
+    return len(stored[0].shape) >= 2
 
 
-def _consumers(graph: BodyGraph, weights: Stored, tensor: str) -> tuple[int, ...]:
-    """The weighted nodes that read a tensor, straight or through what scales along; () if others do."""
-    found: list[int] = []
+def _consumers(graph: Graph, tensor: Tensor) -> list[Node]:
+    """The weighted nodes that read a tensor, straight or through what scales along; none if others do."""
+    found: dict[str, Node] = {}
     waiting = [tensor]
     while waiting:
-        name = waiting.pop()
-        if name in graph.outputs or not graph.consumers[name]:
-            return ()
-        for index in graph.consumers[name]:
-            node = graph.nodes[index]
-            if node.op_type in ("Conv", "Gemm") and list(node.input).count(name) == 1:
-                if node.input[0] != name or not _own_weights(graph, weights, index):
-                    return ()
-                found.append(index)
-            elif _scales_along(graph, index):
-                waiting.append(node.output[0])
+        current = waiting.pop()
+        if is_output(graph, current) or not current.outputs:
+            return []
+        for node in readers(current):
+            if node.op in ("Conv", "Gemm"):
+                if sum(i is current for i in node.inputs) != 1 or node.inputs[0] is not current:
+                    return []
+                if not _has_own_weights(node):
+                    return []
+                found[node.name] = node
+            elif _scales_along(node):
+                waiting.append(node.outputs[0])
             else:
-                return ()
-    return tuple(sorted(found))
+                return []
+    return [node for node in graph.nodes if node.name in found]
 
 
-def _scales_along(graph: BodyGraph, index: int) -> bool:
-    node = graph.nodes[index]
-    if node.op_type == "Flatten":
-        shape = graph.shape(node.input[0])
-        return attribute(node, "axis", 1) == 1 and shape is not None and all(d == 1 for d in shape[2:])
-    return node.op_type in SCALE_FREE and len(node.output) == 1
+def _scales_along(node: Node) -> bool:
+    if node.op == "Flatten":
+        shape = shape_of(node.inputs[0])
+        return node.attrs.get("axis", 1) == 1 and shape is not None and all(d == 1 for d in shape[2:])
+    return node.op in SCALE_FREE and len(node.outputs) == 1
 
 
-def _rows(graph: BodyGraph, index: int) -> npt.NDArray[np.float32]:
+def _rows(node: Node) -> npt.NDArray[np.float32]:
     """The weights as `[output channels, input channels of a group, taps]`."""
-    node = graph.nodes[index]
-    weight = graph.constant(node.input[1])
+    weight = values_of(node.inputs[1])
     assert weight is not None
-    if node.op_type == "Gemm" and not attribute(node, "transB", 0):
+    if node.op == "Gemm" and not node.attrs.get("transB", 0):
         weight = weight.T
     return weight.reshape(*weight.shape[:2], -1)
 
 
-def _doublings(graph: BodyGraph, pair: _Pair) -> Exponents | None:
+def _doublings(producer: Node, consumers: Sequence[Node]) -> Exponents | None:
     """The exponents by which each channel's readers grow; `None` if it would not pay."""
-    rows = _rows(graph, pair.producer).astype(np.float64)
+    rows = _rows(producer).astype(np.float64)
     ranges = np.sqrt(np.square(rows).sum(axis=(1, 2)))
-    columns = [_columns(graph, consumer) for consumer in pair.consumers]
+    columns = [_columns(consumer) for consumer in consumers]
     if any(c.shape[1] != len(ranges) for c in columns):
         return None
     reach = np.max([c.max(axis=0) for c in columns], axis=0)
@@ -176,10 +162,10 @@ def _doublings(graph: BodyGraph, pair: _Pair) -> Exponents | None:
     return best
 
 
-def _columns(graph: BodyGraph, index: int) -> Floats:
+def _columns(node: Node) -> Floats:
     """What reads each channel: the largest weight over the taps, `[output channels, all input channels]`."""
-    largest = np.abs(_rows(graph, index)).max(axis=2).astype(np.float64)
-    groups = attribute(graph.nodes[index], "group", 1)
+    largest = np.abs(_rows(node)).max(axis=2).astype(np.float64)
+    groups = node.attrs.get("group", 1)
     if groups == 1:
         return np.asarray(largest)
     outputs, inputs = largest.shape[0], largest.shape[1]
@@ -200,34 +186,3 @@ def _noise(ranges: Floats, columns: list[Floats], exponents: Exponents) -> float
         meets = (matrix > 0) @ np.square(scaled)
         power += _MEAN_SQUARE * float((np.square(weights.max(axis=1) / _WEIGHT_LEVELS) * meets).sum())
     return power
-
-
-def _scale_rows(graph: BodyGraph, weights: Stored, index: int, exponents: Exponents) -> None:
-    """Multiplies output channels, and the bias, by powers of two."""
-    node = graph.nodes[index]
-    axis = 1 if node.op_type == "Gemm" and not attribute(node, "transB", 0) else 0
-    for name, channels in zip(node.input[1:3], (axis, -1), strict=False):
-        if name:
-            values = numpy_helper.to_array(weights[name])
-            shape = [-1 if a == channels % values.ndim else 1 for a in range(values.ndim)]
-            _store(weights[name], np.ldexp(values, exponents.reshape(shape)))
-
-
-def _scale_columns(graph: BodyGraph, weights: Stored, index: int, exponents: Exponents) -> None:
-    """Multiplies input channels by powers of two."""
-    node = graph.nodes[index]
-    values = numpy_helper.to_array(weights[node.input[1]])
-    if node.op_type == "Gemm":
-        axis = 1 if attribute(node, "transB", 0) else 0
-        _store(weights[node.input[1]], np.ldexp(values, exponents[:, None] if axis == 0 else exponents))
-        return
-    groups = attribute(node, "group", 1)
-    of_group = np.repeat(exponents.reshape(groups, -1), len(values) // groups, axis=0)
-    _store(
-        weights[node.input[1]],
-        np.ldexp(values, of_group.reshape(*values.shape[:2], *[1] * (values.ndim - 2))),
-    )
-
-
-def _store(tensor: onnx.TensorProto, values: npt.NDArray[np.float32]) -> None:
-    tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))

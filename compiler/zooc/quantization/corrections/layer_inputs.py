@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
-from zooc.ir.body_graph import attribute
+from zooc.ir.graph import Node
 
 __all__ = ["mean_inputs", "sampled_inputs"]
 
@@ -19,8 +18,8 @@ _PLACES = 64
 """Of an image's result; neighbours differ little, so that more images serve better than more places."""
 
 
-def mean_inputs(node: onnx.NodeProto, kernel: Sequence[int], values: Floats) -> Floats:
-    """The inputs of a node's sums, averaged over the places of its result.
+def mean_inputs(node: Node, kernel: Sequence[int], values: Floats) -> Floats:
+    """Return the inputs of a node's sums, averaged over the places of its result.
 
     The average of a layer's results is the product of its weights with this: sums are linear. Under a place
     of the kernel lie certain rows and columns of the image; to add them up is to multiply it from both sides
@@ -36,10 +35,10 @@ def mean_inputs(node: onnx.NodeProto, kernel: Sequence[int], values: Floats) -> 
     """
     for axis, taps in enumerate(_taps(node, kernel, values.shape[2:]), 2):
         values = np.moveaxis(np.moveaxis(values, axis, -1) @ taps, -1, axis)
-    return np.array(values.reshape(len(values), attribute(node, "group", 1), -1))
+    return np.array(values.reshape(len(values), node.attrs.get("group", 1), -1))
 
 
-def _taps(node: onnx.NodeProto, kernel: Sequence[int], sizes: Sequence[int]) -> list[Floats]:
+def _taps(node: Node, kernel: Sequence[int], sizes: Sequence[int]) -> list[Floats]:
     """For each axis `[size, kernel]`: in which share of the results an input is under a weight."""
     found = []
     for size, width, step, spread, (before, after) in zip(
@@ -54,10 +53,8 @@ def _taps(node: onnx.NodeProto, kernel: Sequence[int], sizes: Sequence[int]) -> 
     return found
 
 
-def sampled_inputs(
-    node: onnx.NodeProto, kernel: Sequence[int], values: Floats, random: np.random.Generator
-) -> Floats:
-    """The inputs of the sums that make a few places of a node's result.
+def sampled_inputs(node: Node, kernel: Sequence[int], values: Floats, random: np.random.Generator) -> Floats:
+    """Return the inputs of the sums that make a few places of a node's result.
 
     Args:
         node: Conv, Gemm or MatMul.
@@ -68,7 +65,7 @@ def sampled_inputs(
     Returns:
         float32 `[samples, groups, inputs]`, a convolution's inputs in the order of its weights.
     """
-    if node.op_type != "Conv":
+    if node.op != "Conv":
         rows = values.reshape(len(values), -1, values.shape[-1])
         return rows[:, _draw(random, rows.shape[1])].reshape(-1, 1, values.shape[-1])
     rank = len(kernel)
@@ -82,28 +79,28 @@ def sampled_inputs(
     space = windows.shape[2 : 2 + rank]
     places: tuple[Any, ...] = (*all_channels, *np.unravel_index(_draw(random, int(np.prod(space))), space))
     chosen: Floats = np.moveaxis(windows[places], 2, 1)
-    return chosen.reshape(chosen.shape[0] * chosen.shape[1], attribute(node, "group", 1), -1)
+    return chosen.reshape(chosen.shape[0] * chosen.shape[1], node.attrs.get("group", 1), -1)
 
 
 def _draw(random: np.random.Generator, count: int) -> npt.NDArray[np.int64]:
     return random.permutation(count)[:_PLACES]
 
 
-def _windows(node: onnx.NodeProto, kernel: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+def _windows(node: Node, kernel: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
     """Strides and dilations."""
     ones = [1] * len(kernel)
-    return attribute(node, "strides", ones), attribute(node, "dilations", ones)
+    return node.attrs.get("strides", ones), node.attrs.get("dilations", ones)
 
 
 def _reach(kernel: Sequence[int], dilations: Sequence[int]) -> list[int]:
     return [(width - 1) * spread + 1 for width, spread in zip(kernel, dilations, strict=True)]
 
 
-def _pads(node: onnx.NodeProto, kernel: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, int]]:
+def _pads(node: Node, kernel: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, int]]:
     """Zeros before and after each axis."""
-    kind = attribute(node, "auto_pad", b"NOTSET")
-    if kind not in (b"SAME_UPPER", b"SAME_LOWER"):
-        pads = attribute(node, "pads", [0] * (2 * len(kernel)))
+    kind = node.attrs.get("auto_pad", "NOTSET")
+    if kind not in ("SAME_UPPER", "SAME_LOWER"):
+        pads = node.attrs.get("pads", [0] * (2 * len(kernel)))
         return list(zip(pads[: len(kernel)], pads[len(kernel) :], strict=True))
     strides, dilations = _windows(node, kernel)
     totals = [
@@ -111,4 +108,4 @@ def _pads(node: onnx.NodeProto, kernel: Sequence[int], sizes: Sequence[int]) -> 
         for size, step, width in zip(sizes, strides, _reach(kernel, dilations), strict=True)
     ]
     fewer_and_more = [(total // 2, total - total // 2) for total in totals]
-    return fewer_and_more if kind == b"SAME_UPPER" else [(b, a) for a, b in fewer_and_more]
+    return fewer_and_more if kind == "SAME_UPPER" else [(b, a) for a, b in fewer_and_more]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from zooc.ir.body_graph import BodyGraph, attribute
+from zooc.ir.graph import Node, Tensor, maker, read_graph, values_of
 
 __all__ = ["QuantizedLayer", "quantized_layers"]
 
@@ -29,34 +29,33 @@ class QuantizedLayer:
         inputs: how many products each of its sums has.
     """
 
-    def __init__(self, graph: BodyGraph, index: int, quantized: BodyGraph, new: onnx.NodeProto) -> None:
-        """Node `index` of `graph`, which is `new` in `quantized` and has integer weights there."""
-        self.node = node = graph.nodes[index]
-        self.source = str(node.input[0])
-        self.levels = _levels(quantized, new.input[0])
-        stored = [_maker(quantized, name, "DequantizeLinear") for name in new.input[1:]]
-        names = [(maker.input[0], maker.input[1]) for maker in stored if maker is not None]
+    def __init__(self, node: Node, new: Node) -> None:
+        """Describe `node` of the float body, which is `new` with integer weights in the quantized one."""
+        self.node = node
+        self.source = str(node.inputs[0].name)
+        self.levels = _levels(new.inputs[0])
+        stored = [maker(tensor, "DequantizeLinear") for tensor in new.inputs[1:]]
+        names = [(node.inputs[0].name, node.inputs[1].name) for node in stored if node is not None]
         self.stored_weight, self.stored_bias = names[0], names[1] if len(names) > 1 else None
-        self._graph = graph
-        self._transposed = node.op_type != "Conv" and not attribute(node, "transB", 0)
-        self.shape = self.weight.shape
-        self.groups = attribute(node, "group", 1)
+        self._transposed = node.op != "Conv" and not node.attrs.get("transB", 0)
+        self.shape = tuple(node.inputs[1].shape)
+        self.groups = node.attrs.get("group", 1)
         self.inputs = self.shape[0] if self._transposed else math.prod(self.shape[1:])
 
     @property
     def weight(self) -> npt.NDArray[np.float32]:
         """What the int8 weights stand for; a new array each time."""
-        values = self._graph.constant(self.node.input[1])
+        values = values_of(self.node.inputs[1])
         assert values is not None
-        factor = attribute(self.node, "alpha", 1.0) if self.node.op_type == "Gemm" else 1.0
+        factor = self.node.attrs.get("alpha", 1.0) if self.node.op == "Gemm" else 1.0
         return values if factor == 1.0 else values * np.float32(factor)
 
     @property
     def bias(self) -> npt.NDArray[np.float64]:
         """`[channels]`, what the int32 bias stands for."""
         result = np.zeros(math.prod(self.shape) // self.inputs)
-        if len(self.node.input) > 2 and (values := self._graph.constant(self.node.input[2])) is not None:
-            factor = attribute(self.node, "beta", 1.0) if self.node.op_type == "Gemm" else 1.0
+        if len(self.node.inputs) > 2 and (values := values_of(self.node.inputs[2])) is not None:
+            factor = self.node.attrs.get("beta", 1.0) if self.node.op == "Gemm" else 1.0
             result += values.reshape(-1) * factor
         return result
 
@@ -79,33 +78,19 @@ class QuantizedLayer:
         return scale.reshape(-1, *[1] * behind)
 
 
-def quantized_layers(graph: BodyGraph, quantized: BodyGraph) -> list[QuantizedLayer]:
-    """The convolutions, Gemms and MatMuls that have int8 weights, in order."""
+def quantized_layers(body: onnx.ModelProto, quantized: onnx.ModelProto) -> list[QuantizedLayer]:
+    """Return the convolutions, Gemms and MatMuls that have int8 weights in the QDQ form, in order."""
+    integer = {node.name: node for node in read_graph(quantized).nodes}
     found = []
-    for index, node in enumerate(graph.nodes):
-        if node.op_type not in ("Conv", "Gemm", "MatMul"):
-            continue
-        result = node.output[0]
-        place = quantized.producer.get(f"{result}/float", quantized.producer.get(result))
-        new = None if place is None else quantized.nodes[place]
-        if (
-            new is not None
-            and new.op_type == node.op_type
-            and _maker(quantized, new.input[1], "DequantizeLinear")
-        ):
-            found.append(QuantizedLayer(graph, index, quantized, new))
+    for node in read_graph(body).nodes:
+        new = integer.get(node.name) if node.op in ("Conv", "Gemm", "MatMul") else None
+        if new is not None and maker(new.inputs[1], "DequantizeLinear") is not None:
+            found.append(QuantizedLayer(node, new))
     return found
 
 
-def _levels(quantized: BodyGraph, source: str) -> tuple[str, str] | None:
+def _levels(source: Tensor) -> tuple[str, str] | None:
     """Scale and zero point of a tensor that was just rounded."""
-    reader = _maker(quantized, source, "DequantizeLinear")
-    quantizer = None if reader is None else _maker(quantized, reader.input[0], "QuantizeLinear")
-    return None if quantizer is None else (quantizer.input[1], quantizer.input[2])
-
-
-def _maker(graph: BodyGraph, tensor: str, kind: str) -> onnx.NodeProto | None:
-    """The node that makes a tensor, if it is of this kind."""
-    maker = graph.producer.get(tensor)
-    node = None if maker is None else graph.nodes[maker]
-    return node if node is not None and node.op_type == kind else None
+    dequantize = maker(source, "DequantizeLinear")
+    quantize = None if dequantize is None else maker(dequantize.inputs[0], "QuantizeLinear")
+    return None if quantize is None else (quantize.inputs[1].name, quantize.inputs[2].name)
