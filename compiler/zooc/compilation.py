@@ -24,22 +24,7 @@ from zooc.verification.goldens import Golden
 if TYPE_CHECKING:
     from zooc.verification.speed import Speed
 
-__all__ = ["STAGES", "Calibrated", "Compilation", "Int8", "Legalized", "Program", "Request", "Verified"]
-
-STAGES = (
-    "analyze",
-    "load_model",
-    "simplify_graph",
-    "fuse_preprocessing",
-    "prepare_for_int8",
-    "calibrate_ranges",
-    "quantize_network",
-    "hold_contract",
-    "assemble_graph",
-    "check_result",
-    "emit",
-)
-"""A compile's stages in order; it can be stopped before any of them."""
+__all__ = ["Calibrated", "Compilation", "Int8", "Legalized", "Program", "Request", "Verified"]
 
 
 @dataclass(frozen=True)

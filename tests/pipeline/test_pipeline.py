@@ -13,9 +13,10 @@ import onnx
 import onnxruntime
 import pytest
 
-from zooc.compilation import STAGES, Request
+from zooc.compilation import Request
 from zooc.pipeline.compile import Package, compile_package
 from zooc.pipeline.context import Context, Stopped
+from zooc.pipeline.stages import STAGES
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc.verification.engine_view import float_convolutions

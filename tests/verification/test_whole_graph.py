@@ -16,7 +16,7 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import TensorProto, helper
 
 from zooc.deployment import (
     CenterCrop,
@@ -181,8 +181,8 @@ def _model(g: Builder, output: Value, shape: list[str | int] | None) -> onnx.Mod
     graph = helper.make_graph(
         g.nodes,
         "body",
-        [("pixels", np.uint8, ("batch", 3, SIDE, SIDE))],
-        [(output, np.float32, shape)],
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)],
         g.initializers,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)

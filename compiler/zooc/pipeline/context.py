@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from zooc.compilation import STAGES
 from zooc.diagnostics.diagnostic import Diagnostic
+from zooc.pipeline.stages import STAGES
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 

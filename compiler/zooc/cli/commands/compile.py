@@ -11,6 +11,7 @@ import typer
 
 from zooc.cli.error_boundary import as_json, guard, print_json, show
 from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
+from zooc.pipeline.stages import STAGES
 
 __all__ = ["EPILOG", "compile_command"]
 
@@ -42,9 +43,7 @@ def compile_command(
         typer.Option(
             "--stop-before",
             metavar="STAGE",
-            help="Run the stages up to this one and write no package: analyze, load_model, simplify_graph, "
-            "fuse_preprocessing, prepare_for_int8, calibrate_ranges, quantize_network, hold_contract, "
-            "assemble_graph, check_result, emit.",
+            help=f"Run the stages up to this one and write no package: {', '.join(STAGES)}.",
         ),
     ] = None,
     measure: Annotated[
@@ -86,7 +85,7 @@ def compile_command(
 
     def work() -> int:
         from zooc.cli.summary import print_package
-        from zooc.compilation import STAGES, Request
+        from zooc.compilation import Request
         from zooc.pipeline.compile import Package, compile_package
         from zooc.pipeline.context import Context, Stopped
         from zooc.support.cache import Cache, default_root

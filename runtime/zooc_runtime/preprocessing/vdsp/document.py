@@ -27,13 +27,14 @@ from typing import Any
 
 from ...errors import PackageError
 from .keys import COLORS, FORMATS, KEYS, NORMALIZATIONS, OPERATIONS, RESIZE_TYPES, UNSUPPORTED, Geometry
-from .values import Fault, JsonError, Reading, position, read_json
+from .placed_json import JsonError, Placed, position, read_json
+from .values import ConfigReader, Fault
 
 Step = dict[str, Any]
 Shape = tuple[list[Step], int, int]
 """Steps, and the height and width that they leave."""
 
-__all__ = ["Examination", "Fault", "VdspParams", "examine_vdsp", "parse_vdsp", "read_vdsp"]
+__all__ = ["Examination", "Fault", "VdspParams", "examine_values", "examine_vdsp", "parse_vdsp", "read_vdsp"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Examination:
 
 
 def read_vdsp(path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> VdspParams:
-    """Reads and checks a vdsp_params file.
+    """Read and check a vdsp_params file.
 
     Args:
         path: the file.
@@ -102,7 +103,7 @@ def parse_vdsp(text: str, name: str, size: tuple[int, int] | None = None) -> Vds
 
 
 def examine_vdsp(text: str, defaults: Mapping[str, int] | None = None) -> Examination:
-    """All faults of a file, or what it means.
+    """Return all faults of a file, or what it means.
 
     Args:
         text: the file's.
@@ -112,6 +113,11 @@ def examine_vdsp(text: str, defaults: Mapping[str, int] | None = None) -> Examin
         document = read_json(text)
     except JsonError as error:
         return Examination(None, (Fault(error.start, error.end, error.message, error.hint),), (), (), {})
+    return examine_values(document, defaults)
+
+
+def examine_values(document: Placed, defaults: Mapping[str, int] | None = None) -> Examination:
+    """Return what `examine_vdsp` does, of values that are read already."""
     file = _File(document, defaults or {})
     params = file.checked()
     if file.faults:
@@ -119,7 +125,7 @@ def examine_vdsp(text: str, defaults: Mapping[str, int] | None = None) -> Examin
     return Examination(params, tuple(file.faults), tuple(file.assumed), tuple(file.unused), file.places())
 
 
-class _File(Reading):
+class _File(ConfigReader):
     """One file under examination."""
 
     def checked(self) -> VdspParams | None:

@@ -6,8 +6,6 @@ What a file means and what is wrong with it is the runtime's knowledge
 
 from __future__ import annotations
 
-import json
-from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,9 @@ from zooc.frontend.semantics.blocks.image_flow import Action, Channels, Convert,
 from zooc.frontend.semantics.constants import Value
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
-from zooc_runtime.preprocessing.vdsp.document import Fault, VdspParams, examine_vdsp
+from zooc_runtime.preprocessing.vdsp.document import Fault, VdspParams, examine_values, examine_vdsp
 from zooc_runtime.preprocessing.vdsp.keys import COLORS, FORMATS, NORMALIZATIONS, OPERATIONS, RESIZE_TYPES
+from zooc_runtime.preprocessing.vdsp.placed_json import Placed
 
 __all__ = ["MAX_VDSP_BYTES", "read_inline_vdsp", "read_vdsp", "steps_of"]
 
@@ -32,7 +31,7 @@ _WORDS = (*OPERATIONS, *FORMATS, *COLORS, *NORMALIZATIONS, *RESIZE_TYPES, "CONST
 
 
 def read_vdsp(path: Path, span: Span, shape: InputShape | None, report: Report) -> list[Action] | None:
-    """The steps that a file describes; `None` after an error.
+    """Return the steps that a file describes; `None` after an error.
 
     Args:
         path: the JSON file.
@@ -65,26 +64,27 @@ def read_vdsp(path: Path, span: Span, shape: InputShape | None, report: Report) 
 def read_inline_vdsp(
     call: ast.Call, bound: Mapping[str, ast.Expr], shape: InputShape | None, reader: Reader
 ) -> list[Action] | None:
-    """The steps that `vdsp(OpType=..., ...)` describes; `None` after an error."""
-    document: dict[str, Any] = {}
-    spans: dict[str, Span] = {}
+    """Return the steps that `vdsp(OpType=..., ...)` describes; `None` after an error."""
+    spans = [call.span]
+    config: dict[str, Placed] = {}
     for key, node in bound.items():
         value = _plain(node, reader)
         if value is None:
             return None
-        document[key], spans[key] = value, node.span
-    kind = document.pop("OpType", None)
-    text, starts = _as_json(kind, document)
-    found = examine_vdsp(text, _defaults(shape))
-    offsets = [start for start, _ in starts]
+        config[key] = _placed(value, len(spans))
+        spans.append(node.span)
+    kind = config.pop("OpType", None)
+    values = {"OpConfig": Placed(config, 0, 0, {key: (item.start, item.end) for key, item in config.items()})}
+    found = examine_values(
+        Placed(values if kind is None else {"OpType": kind, **values}, 0, 0), _defaults(shape)
+    )
     for fault in found.faults:
-        at = bisect_right(offsets, fault.start) - 1
-        reader.report(_diagnostic(fault, fault.message, spans.get(starts[at][1], call.span)))
+        reader.report(_diagnostic(fault, fault.message, spans[fault.start]))
     return None if found.params is None else _actions(found.params, call.span)
 
 
 def steps_of(params: VdspParams, span: Span | None = None) -> tuple[deployment.Step, ...]:
-    """The pixel steps of a file as a description has them."""
+    """Return the pixel steps of a file as a description has them."""
     steps = []
     for step in params.steps:
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in step.items() if k != "op"}
@@ -126,18 +126,8 @@ def _unwrapped(value: Value) -> Any:
     return value.data
 
 
-def _as_json(kind: Any, config: dict[str, Any]) -> tuple[str, list[tuple[int, str]]]:
-    """The document's text, and where in it each key's part begins."""
-    starts = [(0, "")]
-    text = "{"
-    if kind is not None:
-        starts.append((len(text), "OpType"))
-        text += f'"OpType": {json.dumps(kind)}, '
-    starts.append((len(text), ""))
-    text += '"OpConfig": {'
-    for number, (key, value) in enumerate(config.items()):
-        text += ", " if number else ""
-        starts.append((len(text), key))
-        text += f'"{key}": {json.dumps(value)}'
-    starts.append((len(text), ""))
-    return text + "}}", starts
+def _placed(value: Any, argument: int) -> Placed:
+    """A value whose place is the number of the argument that gives it; 0 is the call."""
+    if isinstance(value, list):
+        value = [_placed(item, argument) for item in value]
+    return Placed(value, argument, argument + 1)
