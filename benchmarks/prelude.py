@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 import PIL
 
-from zooc.deployment import CenterCrop, ECenterCrop, Normalize, Preprocess, Resize
+from zooc.deployment import Normalize, Preprocess
 from zooc.ir.session import open_session
 from zooc.preprocessing.prelude import build_prelude, resample_order_of_pillow
 from zooc.verification.goldens import synthetic_image
 from zooc_runtime.preprocessing.pillow_steps import reference_pixels
+from zooc_runtime.preprocessing.steps import CenterCrop, ECenterCrop, Resize
 
 SIZES = ((100, 75), (320, 240), (500, 375), (640, 480), (1280, 720), (1920, 1080), (4000, 3000))
 PIPELINES = {

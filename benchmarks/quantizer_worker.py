@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from zooc_runtime.evaluation.image_folder import draw, list_images
 from zooc_runtime.preprocessing.decode import decode
 from zooc_runtime.preprocessing.pillow_steps import reference_pixels
+from zooc_runtime.preprocessing.steps import ECenterCrop
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32).reshape(3, 1, 1)
 STD = np.array([0.229, 0.224, 0.225], np.float32).reshape(3, 1, 1)
@@ -271,8 +272,7 @@ def _export(path: Path) -> int:
 
 
 def _pixels(path: Path, size: int) -> NDArray[np.uint8]:
-    steps = [{"op": "ECenterCrop", "size": size}]
-    return reference_pixels(decode(path), {"source": "rgb", "steps": steps})
+    return reference_pixels(decode(path), "rgb", [ECenterCrop(size)])
 
 
 def _normalized(pixels: NDArray[np.uint8]) -> Floats:

@@ -12,41 +12,29 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zooc.diagnostics.diagnostic import Span
+from zooc_runtime.preprocessing.steps import Step, steps_to_json
 
 __all__ = [
     "CalibrationMethod",
-    "CenterCrop",
     "Correction",
-    "Crop",
     "Deployment",
-    "ECenterCrop",
     "FileWeights",
     "ImageSet",
     "InputShape",
-    "Interpolation",
     "Labels",
-    "Letterbox",
     "Model",
     "ModelSource",
     "Normalize",
     "Package",
-    "Pad",
-    "PadMode",
     "Postprocess",
     "Preprocess",
     "PretrainedWeights",
     "Quantize",
     "RandomWeights",
     "Requirement",
-    "Resize",
-    "ResizeCv",
-    "Step",
-    "SwapChannels",
     "Weights",
 ]
 
-Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
-PadMode = Literal["constant", "edge", "reflect", "symmetric"]
 Correction = Literal["bias", "equalization", "rounding"]
 
 
@@ -115,93 +103,6 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Resize:
-    """torchvision's `Resize` on a PIL image.
-
-    `size` an int: the shorter side becomes `size`, the longer `int(size * long / short)`, at most
-    `max_size`.
-    `size` a pair: `(height, width)`.
-    """
-
-    size: int | tuple[int, int]
-    interpolation: Interpolation = "bilinear"
-    max_size: int | None = None
-    span: Span | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class CenterCrop:
-    """torchvision's `CenterCrop` on a PIL image; a smaller image is first padded with zeros."""
-
-    height: int
-    width: int
-    span: Span | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ECenterCrop:
-    """ResNeSt's crop of a centred square, `n / (n + 32)` of the shorter side, resized to `n x n` bicubic."""
-
-    size: int
-    span: Span | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Pad:
-    """torchvision's `Pad` on a PIL image; `fill` is RGB and matters only in mode `constant`."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    fill: tuple[int, int, int] = (0, 0, 0)
-    mode: PadMode = "constant"
-    span: Span | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class SwapChannels:
-    """RGB to BGR (and back): reverses the channels."""
-
-    span: Span | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Crop:
-    """A crop at a fixed offset, as vdsp's `CropX`, `CropY`; it must lie inside the image."""
-
-    left: int
-    top: int
-    height: int
-    width: int
-    span: Span | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ResizeCv:
-    """OpenCV's `resize` with `INTER_LINEAR` on `uint8` (vdsp's `BILINEAR_CV`)."""
-
-    height: int
-    width: int
-    span: Span | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Letterbox:
-    """Resized as a whole to fit into `height x width`, centred, the rest filled with `fill` (RGB)."""
-
-    height: int
-    width: int
-    interpolation: Interpolation | Literal["bilinear_cv"] = "bilinear_cv"
-    fill: tuple[int, int, int] = (114, 114, 114)
-    span: Span | None = field(default=None, compare=False)
-
-
-Step = Resize | CenterCrop | ECenterCrop | Pad | SwapChannels | Crop | ResizeCv | Letterbox
-"""The steps that map `uint8` pixels to `uint8` pixels."""
-
-
-@dataclass(frozen=True, slots=True)
 class Normalize:
     """`(pixel / divisor - mean) / std` a channel, in the channel order that the steps leave.
 
@@ -227,7 +128,7 @@ class Preprocess:
     span: Span | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """The form in `manifest.json`, which `zooc_runtime.preprocessing.pillow_steps` executes with Pillow.
+        """Return the form in `manifest.json`.
 
         Returns:
             `{"source": "rgb", "steps": [{"op": "Resize", "size": 256, ...}, ...], "normalize":
@@ -235,15 +136,13 @@ class Preprocess:
         """
         return {
             "source": self.source,
-            "steps": [_to_json(s) for s in self.steps],
-            "normalize": _to_json(self.normalize, op=False),
+            "steps": steps_to_json(self.steps),
+            "normalize": {
+                "divisor": self.normalize.divisor,
+                "mean": list(self.normalize.mean),
+                "std": list(self.normalize.std),
+            },
         }
-
-
-def _to_json(node: Any, *, op: bool = True) -> dict[str, Any]:
-    values = {name: getattr(node, name) for name in node.__dataclass_fields__ if name != "span"}
-    plain = {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
-    return {"op": type(node).__name__, **plain} if op else plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from zooc.cli.app import app
-from zooc.deployment import CenterCrop, ECenterCrop, Normalize, Resize
+from zooc.deployment import Normalize
 from zooc.frontend.semantics.analyze import load_deployment
 from zooc.frontend.syntax.formatter import format_source
 from zooc.networks.recipes.describe import describe_recipe
 from zooc.networks.recipes.find import find_recipe
 from zooc.networks.recipes.recipe import ModelSource, Preprocess, Recipe
 from zooc.networks.torch.official_names import OFFICIAL
+from zooc_runtime.preprocessing.steps import CenterCrop, ECenterCrop, Resize
 
 IMAGENET = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 

@@ -10,20 +10,19 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from zooc.deployment import (
+from zooc.deployment import Normalize, Preprocess
+from zooc.preprocessing.nv12 import as_image_input
+from zooc.preprocessing.prelude import build_prelude
+from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
     ECenterCrop,
     Letterbox,
-    Normalize,
     Pad,
-    Preprocess,
     Resize,
     ResizeCv,
     Step,
 )
-from zooc.preprocessing.nv12 import as_image_input
-from zooc.preprocessing.prelude import build_prelude
 
 openvino = pytest.importorskip("openvino")
 

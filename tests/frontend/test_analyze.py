@@ -11,21 +11,13 @@ from hypothesis import strategies as st
 
 from zooc.deployment import (
     CalibrationMethod,
-    CenterCrop,
-    Crop,
     Deployment,
-    ECenterCrop,
     FileWeights,
     ImageSet,
     InputShape,
-    Letterbox,
     Normalize,
-    Pad,
     PretrainedWeights,
     RandomWeights,
-    Resize,
-    ResizeCv,
-    SwapChannels,
 )
 from zooc.diagnostics.diagnostic import Diagnostic, SourceFile
 from zooc.frontend.semantics.analyze import analyze, load_deployment, variant_names
@@ -33,6 +25,16 @@ from zooc.frontend.semantics.blocks.package import name_problem
 from zooc.frontend.semantics.blocks.postprocess import imagenet1k_names
 from zooc.frontend.syntax.parser import parse
 from zooc.frontend.syntax.vocabulary import BLOCKS, STEPS
+from zooc_runtime.preprocessing.steps import (
+    CenterCrop,
+    Crop,
+    ECenterCrop,
+    Letterbox,
+    Pad,
+    Resize,
+    ResizeCv,
+    SwapChannels,
+)
 
 DATA = Path(__file__).parent / "data"
 

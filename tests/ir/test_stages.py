@@ -7,9 +7,10 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from zooc.deployment import ECenterCrop, Normalize, Preprocess
+from zooc.deployment import Normalize, Preprocess
 from zooc.ir.stages import assemble, build_postlude
 from zooc.preprocessing.prelude import build_prelude
+from zooc_runtime.preprocessing.steps import ECenterCrop
 
 PREPROCESS = Preprocess((ECenterCrop(48),), Normalize())
 

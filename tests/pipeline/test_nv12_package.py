@@ -19,6 +19,7 @@ from zooc_runtime.bench.command import main as bench
 from zooc_runtime.commands.verify import verify
 from zooc_runtime.preprocessing.nv12 import nv12_to_rgb, rgb_to_nv12
 from zooc_runtime.preprocessing.pillow_steps import apply_steps
+from zooc_runtime.preprocessing.steps import steps_from_json
 
 STEPS = "Resize([40, 44], library=opencv) Crop(2, 3, 32, 32) ToTensor() Normalize(0.5, 0.5)"
 
@@ -42,7 +43,7 @@ def test_a_package_of_frames_sees_what_the_reference_sees(project: Path, tmp_pat
     package = compile_it(project, tmp_path / "out", f"NV12({matrix}) {STEPS}")
     model = open_package(package)
     frame = np.random.default_rng(0).integers(0, 256, (90, 80), dtype=np.uint8)
-    steps = model.manifest["preprocess"]["steps"]
+    steps = steps_from_json(model.manifest["preprocess"]["steps"])
     wanted = apply_steps(nv12_to_rgb(frame, f"nv12-{matrix}"), steps)
     np.testing.assert_array_equal(model.pixels(frame), wanted)
     assert len(model([frame, frame[:60]])) == 2

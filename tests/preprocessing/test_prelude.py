@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from zooc.deployment import CenterCrop, ECenterCrop, Normalize, Pad, Preprocess, Resize, Step, SwapChannels
+from zooc.deployment import Normalize, Preprocess
 from zooc.ir.builder import Builder
 from zooc.preprocessing.prelude import (
     ResampleOrder,
@@ -25,6 +25,7 @@ from zooc.preprocessing.prelude import (
 )
 from zooc_runtime.preprocessing.pillow_steps import reference_pixels
 from zooc_runtime.preprocessing.sizes import ecenter_crop_box
+from zooc_runtime.preprocessing.steps import CenterCrop, ECenterCrop, Pad, Resize, Step, SwapChannels
 
 ORDER = resample_order_of_pillow(PIL.__version__)
 INTERPOLATIONS = ["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
@@ -54,7 +55,7 @@ def picture(height: int, width: int, seed: int, kind: str = "noise") -> Pixels:
 
 
 def assert_equals_pillow(steps: tuple[Step, ...], height: int, width: int, image: Pixels) -> None:
-    wanted = reference_pixels(image, Preprocess(steps, Normalize()).to_json())
+    wanted = reference_pixels(image, "rgb", steps)
     assert wanted.shape == (3, height, width)
     np.testing.assert_array_equal(run(steps, height, width, image), wanted)
 

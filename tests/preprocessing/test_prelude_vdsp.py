@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from zooc.deployment import CenterCrop, Crop, Letterbox, Normalize, Preprocess, ResizeCv, Step, SwapChannels
+from zooc.deployment import Normalize, Preprocess
 from zooc.preprocessing.prelude import build_prelude, resample_order_of_pillow
 from zooc_runtime.preprocessing.nv12 import nv12_to_rgb, rgb_to_nv12
 from zooc_runtime.preprocessing.pillow_steps import reference_pixels
+from zooc_runtime.preprocessing.steps import CenterCrop, Crop, Letterbox, ResizeCv, Step, SwapChannels
 
 ORDER = resample_order_of_pillow(PIL.__version__)
 INTERPOLATIONS = ["bilinear_cv", "nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
@@ -36,7 +37,7 @@ def assert_equals_reference(
     steps: tuple[Step, ...], height: int, width: int, image: Pixels, source: Any = "rgb"
 ) -> None:
     preprocess = Preprocess(steps, Normalize(), source)
-    wanted = reference_pixels(image, preprocess.to_json())
+    wanted = reference_pixels(image, preprocess.source, preprocess.steps)
     assert wanted.shape == (3, height, width)
     np.testing.assert_array_equal(run(preprocess, height, width, image), wanted)
 

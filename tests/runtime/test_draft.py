@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from zooc_runtime.preprocessing.pillow_steps import apply_steps
+from zooc_runtime.preprocessing.steps import ECenterCrop
 
-STEPS = [{"op": "ECenterCrop", "size": 32}]
+STEPS = [ECenterCrop(32)]
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc.deployment import CenterCrop, ECenterCrop, Normalize, Pad, Preprocess, Resize, Step, SwapChannels
 from zooc_runtime.errors import PackageError
 from zooc_runtime.preprocessing.pillow_steps import reference_pixels
 from zooc_runtime.preprocessing.sizes import output_size
+from zooc_runtime.preprocessing.steps import (
+    CenterCrop,
+    ECenterCrop,
+    Pad,
+    Resize,
+    Step,
+    SwapChannels,
+    steps_from_json,
+)
 
 SIZES = ((1, 1), (1, 7), (5, 3), (31, 47), (64, 64), (97, 33), (200, 20), (10, 300))
 
@@ -21,15 +29,14 @@ def _image(height: int, width: int) -> np.ndarray:
 
 
 def _run(image: np.ndarray, *steps: Step) -> np.ndarray:
-    return reference_pixels(image, Preprocess(steps, Normalize()).to_json())
+    return reference_pixels(image, "rgb", steps)
 
 
 def _check(image: np.ndarray, wanted: Image.Image, *steps: Step) -> None:
     got = _run(image, *steps)
     np.testing.assert_array_equal(got, np.asarray(wanted).transpose(2, 0, 1))
     assert got.flags.c_contiguous and got.dtype == np.uint8
-    plain = Preprocess(steps, Normalize()).to_json()["steps"]
-    assert output_size(plain, *image.shape[:2]) == got.shape[1:]
+    assert output_size(steps, *image.shape[:2]) == got.shape[1:]
 
 
 @pytest.mark.slow
@@ -98,4 +105,4 @@ def test_an_elongated_image_works() -> None:
 
 def test_an_unknown_step_is_an_error() -> None:
     with pytest.raises(PackageError, match="unknown preprocessing step Whirl"):
-        reference_pixels(_image(4, 4), {"steps": [{"op": "Whirl"}]})
+        steps_from_json([{"op": "Whirl"}])

@@ -11,7 +11,6 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from zooc.deployment import (
-    CenterCrop,
     Deployment,
     Labels,
     Model,
@@ -24,6 +23,7 @@ from zooc.deployment import (
 )
 from zooc.package.contents import PackageContents, golden_bytes
 from zooc_runtime.package.stages import Graph
+from zooc_runtime.preprocessing.steps import CenterCrop
 
 SIDE = 8
 CLASSES = 7

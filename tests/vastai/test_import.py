@@ -12,24 +12,22 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from zooc.cli.app import app
-from zooc.deployment import (
-    CenterCrop,
-    Crop,
-    ECenterCrop,
-    Letterbox,
-    ModelSource,
-    Normalize,
-    Pad,
-    Preprocess,
-    Resize,
-    ResizeCv,
-    SwapChannels,
-)
+from zooc.deployment import ModelSource, Normalize, Preprocess
 from zooc.diagnostics.diagnostic import Diagnostic
 from zooc.frontend.semantics.analyze import load_deployment
 from zooc.networks.recipes.official import official_recipe
 from zooc.vastai.export_vdsp import NotExpressible, vdsp_document
 from zooc.vastai.import_files import import_files
+from zooc_runtime.preprocessing.steps import (
+    CenterCrop,
+    Crop,
+    ECenterCrop,
+    Letterbox,
+    Pad,
+    Resize,
+    ResizeCv,
+    SwapChannels,
+)
 
 DATA = Path(__file__).parent / "data"
 RESNEST = DATA / "official_resnest.yaml"

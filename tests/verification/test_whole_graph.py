@@ -18,25 +18,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from zooc.deployment import (
-    CenterCrop,
-    Crop,
-    ECenterCrop,
-    Letterbox,
-    Normalize,
-    Pad,
-    Preprocess,
-    Resize,
-    ResizeCv,
-    Step,
-    SwapChannels,
-)
+from zooc.deployment import Normalize, Preprocess
 from zooc.diagnostics.diagnostic import ZoocError
 from zooc.ir.builder import OPSET, Builder, Value
 from zooc.ir.stages import assemble, build_postlude
 from zooc.preprocessing.nv12 import as_image_input
 from zooc.preprocessing.prelude import build_prelude
 from zooc.verification.whole_graph import check_whole
+from zooc_runtime.preprocessing.steps import (
+    CenterCrop,
+    Crop,
+    ECenterCrop,
+    Letterbox,
+    Pad,
+    Resize,
+    ResizeCv,
+    Step,
+    SwapChannels,
+)
 
 SIDE, CLASSES = 20, 5
 RNG = np.random.default_rng(0)

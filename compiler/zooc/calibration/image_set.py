@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from zooc_runtime.errors import PackageError
 from zooc_runtime.evaluation.image_folder import list_images, suffixes_found
 from zooc_runtime.preprocessing.decode import decode
 from zooc_runtime.preprocessing.sizes import output_size
+from zooc_runtime.preprocessing.steps import Step
 
 __all__ = ["find_images", "name_below", "read_usable", "skip_notes"]
 
@@ -55,7 +55,7 @@ def name_below(folder: Path, path: Path) -> str:
 
 
 def read_usable(
-    path: Path, steps: Sequence[dict[str, Any]], skipped: dict[str, str], name: str
+    path: Path, steps: Sequence[Step], skipped: dict[str, str], name: str
 ) -> npt.NDArray[np.uint8] | None:
     """Return an image, uint8 `[H, W, 3]`; `None` if it cannot be used: `skipped[name]` says why."""
     try:

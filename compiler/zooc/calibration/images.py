@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
 from zooc_runtime.evaluation.image_folder import draw
+from zooc_runtime.preprocessing.steps import Step
 from zooc_runtime.support.arrays import fill_batch
 
 __all__ = ["CalibrationImages", "pixel_batches", "pixel_items"]
@@ -46,7 +46,7 @@ class CalibrationImages:
 
     image_set: ImageSet
     paths: list[Path]
-    steps: Sequence[dict[str, Any]] = ()
+    steps: Sequence[Step] = ()
     shard: Shard = WHOLE
     drawn: int = 0
     content: str = ""
@@ -54,9 +54,7 @@ class CalibrationImages:
     skipped: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def find(
-        cls, image_set: ImageSet, steps: Sequence[dict[str, Any]] = (), shard: Shard = WHOLE
-    ) -> CalibrationImages:
+    def find(cls, image_set: ImageSet, steps: Sequence[Step] = (), shard: Shard = WHOLE) -> CalibrationImages:
         """List the folder, draw, and take a shard of what was drawn.
 
         Raises:

@@ -49,7 +49,7 @@ def _preprocessing(deployment: Deployment, network: Network) -> list[Diagnostic]
                 hint="leave out the `preprocess` block to compile the tensor form",
             )
         ]
-    height, width = output_size(preprocess.to_json()["steps"], *_SAMPLE)
+    height, width = output_size(preprocess.steps, *_SAMPLE)
     if (height, width) == (network.height, network.width):
         return []
     return [

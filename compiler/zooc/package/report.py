@@ -14,7 +14,8 @@ from zooc.resources import resource
 
 if TYPE_CHECKING:
     from zooc.compilation import Compilation, Verified
-    from zooc.deployment import Normalize, Step
+    from zooc.deployment import Normalize
+    from zooc_runtime.preprocessing.steps import Step
 
 __all__ = ["render_report"]
 

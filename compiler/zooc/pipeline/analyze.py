@@ -29,6 +29,7 @@ from zooc.verification.agreement import Agreement
 from zooc_runtime.errors import PackageError
 from zooc_runtime.package.manifest import Manifest, find_package
 from zooc_runtime.package.stages import Graph
+from zooc_runtime.preprocessing.steps import Step, steps_from_json
 
 __all__ = ["Analysis", "AnalysisRequest", "analyze_path"]
 
@@ -145,7 +146,7 @@ def _of_description(request: AnalysisRequest, cache: Cache, progress: Progress) 
     quantized = quantizer.quantize(calibrated)
     assert program.prelude is not None and calibrated.images is not None
     if request.images is not None:
-        images = _find(request.images, request.count, deployment.preprocess.to_json()["steps"])
+        images = _find(request.images, request.count, deployment.preprocess.steps)
     else:
         images = calibrated.images.sample(request.count)
     return _Subject(
@@ -175,7 +176,7 @@ def _of_package(request: AnalysisRequest) -> _Subject:
             stage: onnx.load_from_string(cut.cut(stage, [stages[stage]["input"]], [stages[stage]["output"]]))
             for stage in ("prelude", "body")
         }
-        steps = manifest["preprocess"]["steps"]
+        steps = steps_from_json(manifest["preprocess"]["steps"])
     except PackageError as problem:
         hint = "give the folder that `zooc compile` wrote"
         raise ZoocError(error("Z0497", str(problem), hint=hint)) from None
@@ -184,7 +185,7 @@ def _of_package(request: AnalysisRequest) -> _Subject:
     return _Subject(name, dequantized_reference(graph), graph, parts["prelude"], images, float_weights=False)
 
 
-def _find(folder: Path, count: int, steps: Sequence[dict[str, Any]]) -> CalibrationImages:
+def _find(folder: Path, count: int, steps: Sequence[Step]) -> CalibrationImages:
     """A draw from the folder; a folder with fewer images is taken whole."""
     images = CalibrationImages.find(ImageSet(folder.absolute()), steps)
     if len(images.paths) > count:

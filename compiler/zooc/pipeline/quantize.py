@@ -123,7 +123,7 @@ class Int8Quantizer:
             ZoocError: see `CalibrationImages.find`.
         """
         assert self._quantize.data is not None
-        return CalibrationImages.find(self._quantize.data, self._preprocess.to_json()["steps"], shard)
+        return CalibrationImages.find(self._quantize.data, self._preprocess.steps, shard)
 
     def measure(self, images: CalibrationImages) -> ActivationHistograms:
         """Run the images, and return the histograms of the observed tensors.
@@ -236,7 +236,7 @@ class Int8Quantizer:
     def _contract_images(self, requirement: Requirement) -> ContractImages:
         labels = self._deployment.postprocess.labels
         classes = Classes(self._facts.classes, labels.names if labels else ())
-        return ContractImages(requirement, self._prelude, classes, self._preprocess.to_json()["steps"])
+        return ContractImages(requirement, self._prelude, classes, self._preprocess.steps)
 
     def _sensitivity_batches(self, calibrated: Calibrated, images: ContractImages) -> Batches:
         """A few calibration images; of the contract's, where those are not at hand (`--ranges`)."""

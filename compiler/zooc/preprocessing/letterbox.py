@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from zooc.deployment import Letterbox
 from zooc.ir.builder import Builder
 from zooc.preprocessing.opencv_resize import resize_as_opencv
 from zooc.preprocessing.padding import pad_constant
 from zooc.preprocessing.pillow_resize import Picture, ResampleOrder, resize_as_pillow
 from zooc.preprocessing.resample import Axes
+from zooc_runtime.preprocessing.steps import Letterbox
 
 __all__ = ["letterbox"]
 

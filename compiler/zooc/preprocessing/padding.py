@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from zooc.deployment import Pad
 from zooc.ir.builder import Builder, Value
+from zooc_runtime.preprocessing.steps import Pad
 
 __all__ = ["pad_centred", "pad_constant", "pad_steps"]
 

@@ -13,18 +13,7 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
-from zooc.deployment import (
-    CenterCrop,
-    Crop,
-    ECenterCrop,
-    Letterbox,
-    Pad,
-    Preprocess,
-    Resize,
-    ResizeCv,
-    Step,
-    SwapChannels,
-)
+from zooc.deployment import Preprocess
 from zooc.ir.builder import Builder, Declaration, Value
 from zooc.preprocessing.letterbox import letterbox
 from zooc.preprocessing.nv12 import frame_input, mark_source, nv12_to_rgb
@@ -37,6 +26,17 @@ from zooc.preprocessing.pillow_resize import (
     resize_as_pillow,
 )
 from zooc.preprocessing.resample import Axes
+from zooc_runtime.preprocessing.steps import (
+    CenterCrop,
+    Crop,
+    ECenterCrop,
+    Letterbox,
+    Pad,
+    Resize,
+    ResizeCv,
+    Step,
+    SwapChannels,
+)
 
 __all__ = ["ResampleOrder", "build_prelude", "ecenter_box", "resample_order_of_pillow"]
 

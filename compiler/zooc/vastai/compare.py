@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from zooc.deployment import CenterCrop, Crop, Normalize, Preprocess, Resize, ResizeCv, Step, SwapChannels
+from zooc.deployment import Normalize, Preprocess
 from zooc.vastai.steps_text import normalize_text, step_text
+from zooc_runtime.preprocessing.steps import CenterCrop, Crop, Resize, ResizeCv, Step, SwapChannels
 
 __all__ = ["described", "differences"]
 

@@ -7,21 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from zooc.deployment import (
+from zooc.deployment import Normalize, Preprocess
+from zooc.diagnostics.diagnostic import Span
+from zooc.vastai.steps_text import step_text
+from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
     ECenterCrop,
     Letterbox,
-    Normalize,
     Pad,
-    Preprocess,
     Resize,
     ResizeCv,
     Step,
     SwapChannels,
 )
-from zooc.diagnostics.diagnostic import Span
-from zooc.vastai.steps_text import step_text
 from zooc_runtime.preprocessing.vdsp.keys import RESIZE_TYPES
 
 __all__ = ["NotExpressible", "vdsp_document"]

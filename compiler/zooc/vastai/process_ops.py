@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from zooc.deployment import CenterCrop, Letterbox, Normalize, Preprocess, ResizeCv, Step, SwapChannels
+from zooc.deployment import Normalize, Preprocess
 from zooc.diagnostics.diagnostic import Span
 from zooc.vastai.config import Input
 from zooc.vastai.sections import Reading, Section
 from zooc.vastai.yaml_tree import Node
+from zooc_runtime.preprocessing.steps import CenterCrop, Letterbox, ResizeCv, Step, SwapChannels
 
 __all__ = ["read_process_ops"]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from zooc.deployment import (
+from zooc.deployment import Normalize, Preprocess
+from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
     ECenterCrop,
     Letterbox,
-    Normalize,
     Pad,
-    Preprocess,
     Resize,
     ResizeCv,
     Step,

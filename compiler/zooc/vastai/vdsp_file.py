@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from zooc import deployment
 from zooc.deployment import Normalize, Preprocess
 from zooc.diagnostics.diagnostic import SourceFile, Span
 from zooc.vastai.config import Input
 from zooc.vastai.sections import Reading
+from zooc_runtime.preprocessing.sizes import output_size
 from zooc_runtime.preprocessing.vdsp.document import VdspParams, examine_vdsp
 
 __all__ = ["VdspFile", "read_vdsp_file"]
@@ -97,17 +97,12 @@ def _warn_of_assumptions(
     if not guessed:
         return
     message = f"the file does not give {', '.join(dict.fromkeys(guessed))}"
-    first = params.steps[0]
-    size = first.get("size") or [first.get("height"), first.get("width")]
+    size = output_size(params.steps[:1], 480, 640)
     notes = (f"assumed: {size[1]} x {size[0]} after the resize, {params.width} x {params.height} at the end",)
     hint = "correct the sizes in the result, or add them to the file"
     reading.warn("Z0806", message, span, notes=notes, hint=hint)
 
 
 def _preprocess(params: VdspParams) -> Preprocess:
-    steps = []
-    for step in params.steps:
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in step.items() if k != "op"}
-        steps.append(getattr(deployment, step["op"])(**values))
     normalize = Normalize(params.divisor, params.mean, params.std)
-    return Preprocess(tuple(steps), normalize, params.source)  # type: ignore[arg-type]
+    return Preprocess(params.steps, normalize, params.source)  # type: ignore[arg-type]

@@ -121,11 +121,10 @@ def check_against_pillow(prelude: onnx.ModelProto, preprocess: Preprocess) -> in
         ZoocError: Z0901, a pixel differs.
     """
     session = open_session(prelude, threads=1)
-    steps = preprocess.to_json()
     for index, (height, width) in enumerate(_CHECKED_SIZES):
         image = as_image_input(prelude, synthetic_image(height, width, index))
         pixels = session.run(None, {"image": image})[0][0]
-        wanted = reference_pixels(image, steps)
+        wanted = reference_pixels(image, preprocess.source, preprocess.steps)
         if not np.array_equal(pixels, wanted):
             same_shape = pixels.shape == wanted.shape
             differing = int(np.count_nonzero(pixels != wanted)) if same_shape else pixels.size

@@ -61,12 +61,11 @@ def measure_speed(
     comparisons.append(_compare("network, batch 1", "float32", float_run, run))
     if prelude is not None and preprocess is not None:
         image = as_image_input(prelude, synthetic_image(*_IMAGE))
-        steps = preprocess.to_json()
         comparisons.append(
             _compare(
                 f"preprocessing, {_IMAGE[1]} x {_IMAGE[0]}",
                 "Pillow",
-                lambda: reference_pixels(image, steps),
+                lambda: reference_pixels(image, preprocess.source, preprocess.steps),
                 _runner(prelude, {"image": image}),
             )
         )

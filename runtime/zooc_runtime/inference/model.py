@@ -19,6 +19,7 @@ from ..errors import PackageError
 from ..package.manifest import Manifest
 from ..package.stages import Graph
 from ..preprocessing.decode import ImageLike
+from ..preprocessing.steps import steps_from_json
 from ..preprocessing.vdsp.document import read_vdsp
 from ..preprocessing.vdsp.override import check_override
 from ..support.arrays import F32Array
@@ -235,7 +236,8 @@ def _open_prelude(
         check_override(params, preprocess, *size, os.fspath(vdsp_params))
         return VdspPrelude(params.steps, size, params.source)
     stage = OnnxRuntimeStage(_cut(graph, manifest["stages"], "prelude"), threads)
-    return CompiledPrelude(stage, preprocess["steps"], size, preprocess.get("source", "rgb"))
+    steps = steps_from_json(preprocess["steps"])
+    return CompiledPrelude(stage, steps, size, preprocess.get("source", "rgb"))
 
 
 def _cut(graph: Graph, boundaries: dict[str, Any], stage: Any) -> bytes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..errors import PackageError
 from ..preprocessing.nv12 import frame_size, is_nv12
 from ..preprocessing.pillow_steps import reference_pixels
 from ..preprocessing.sizes import output_size
+from ..preprocessing.steps import Step
 from ..support.arrays import U8Array
 from .engines import Stage
 
@@ -29,7 +30,7 @@ class CompiledPrelude:
     """The prelude of `model.onnx`."""
 
     def __init__(
-        self, stage: Stage, steps: Sequence[dict[str, Any]], size: tuple[int, int], source: str = "rgb"
+        self, stage: Stage, steps: Sequence[Step], size: tuple[int, int], source: str = "rgb"
     ) -> None:
         self.source = source
         self._stage = stage
@@ -37,7 +38,7 @@ class CompiledPrelude:
         self._size = size
 
     def pixels(self, image: U8Array) -> U8Array:
-        """Runs the stage, after a look at the image's size."""
+        """Run the stage, after a look at the image's size."""
         _check_size(self._steps, image, self._size, self.source)
         result: U8Array = self._stage.run(image)[0]
         return result
@@ -46,18 +47,18 @@ class CompiledPrelude:
 class VdspPrelude:
     """A vdsp file's steps, executed with numpy and Pillow."""
 
-    def __init__(self, steps: Sequence[dict[str, Any]], size: tuple[int, int], source: str = "rgb") -> None:
+    def __init__(self, steps: Sequence[Step], size: tuple[int, int], source: str = "rgb") -> None:
         self.source = source
-        self._steps = list(steps)
+        self._steps = steps
         self._size = size
 
     def pixels(self, image: U8Array) -> U8Array:
-        """Applies the steps."""
+        """Apply the steps."""
         _check_size(self._steps, image, self._size, self.source)
-        return reference_pixels(image, {"source": self.source, "steps": self._steps})
+        return reference_pixels(image, self.source, self._steps)
 
 
-def _check_size(steps: Sequence[dict[str, Any]], image: U8Array, size: tuple[int, int], source: str) -> None:
+def _check_size(steps: Sequence[Step], image: U8Array, size: tuple[int, int], source: str) -> None:
     rows, columns = frame_size(image) if is_nv12(source) else image.shape[:2]
     height, width = output_size(steps, rows, columns)
     if (height, width) != size:

@@ -7,9 +7,9 @@ The rounding is torchvision's: the long side is `int(size * long / short)`, crop
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
 
 from ..errors import PackageError
+from .steps import Crop, ECenterCrop, Pad, Resize, Step, SwapChannels
 
 __all__ = [
     "ECENTER_CROP_MARGIN",
@@ -27,7 +27,7 @@ ECENTER_CROP_MARGIN = 32
 
 
 def resized_size(height: int, width: int, size: int | Sequence[int], max_size: int | None = None) -> Size:
-    """What torchvision's `Resize(size, max_size=max_size)` makes of a `height x width` image."""
+    """Return what torchvision's `Resize(size, max_size=max_size)` makes of a `height x width` image."""
     if not isinstance(size, int):
         return size[0], size[1]
     short, long = min(height, width), max(height, width)
@@ -38,27 +38,25 @@ def resized_size(height: int, width: int, size: int | Sequence[int], max_size: i
 
 
 def crop_offset(have: int, want: int) -> int:
-    """The first row or column that torchvision's `CenterCrop` keeps."""
+    """Return the first row or column that torchvision's `CenterCrop` keeps."""
     return round((have - want) / 2.0)
 
 
 def ecenter_crop_box(height: int, width: int, size: int) -> tuple[int, int, int, int]:
-    """ResNeSt's centred square as Pillow's `crop` rounds it: left, top, right, bottom."""
+    """Return ResNeSt's centred square as Pillow's `crop` rounds it: left, top, right, bottom."""
     side = size / (size + ECENTER_CROP_MARGIN) * min(height, width)
     top, left = round((height - side) / 2.0), round((width - side) / 2.0)
     return left, top, round(left + side), round(top + side)
 
 
 def letterbox_size(height: int, width: int, into: Size) -> Size:
-    """The size that fits into `into` with the sides' ratio kept; no side falls below one pixel."""
+    """Return the size that fits into `into` with the sides' ratio kept; no side falls below one pixel."""
     scale = min(into[0] / height, into[1] / width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def output_size(
-    steps: Sequence[dict[str, Any]], height: int, width: int, *, most_pixels: int | None = None
-) -> Size:
-    """The size that `steps` leave of a `height x width` image.
+def output_size(steps: Sequence[Step], height: int, width: int, *, most_pixels: int | None = None) -> Size:
+    """Return the size that `steps` leave of a `height x width` image.
 
     Raises:
         PackageError: a step leaves nothing of so small an image, or makes more than `most_pixels` of it.
@@ -68,29 +66,29 @@ def output_size(
         now = _after(step, now)
         if min(now) < 1:
             raise PackageError(
-                f"an image of {width} x {height} pixels is too small for {step['op']}; "
+                f"an image of {width} x {height} pixels is too small for {type(step).__name__}; "
                 "leave it out or enlarge it first"
             )
         if most_pixels is not None and now[0] * now[1] > most_pixels:
             raise PackageError(
-                f"an image of {width} x {height} pixels is too elongated for {step['op']}: it would become "
-                f"{now[1]} x {now[0]}; crop the image first"
+                f"an image of {width} x {height} pixels is too elongated for {type(step).__name__}: it would "
+                f"become {now[1]} x {now[0]}; crop the image first"
             )
     return now
 
 
-def _after(step: dict[str, Any], now: Size) -> Size:
+def _after(step: Step, now: Size) -> Size:
     height, width = now
-    op = step["op"]
-    if op == "Resize":
-        return resized_size(height, width, step["size"], step.get("max_size"))
-    if op == "ECenterCrop":
-        left, top, right, bottom = ecenter_crop_box(height, width, step["size"])
-        return (0, 0) if right <= left or bottom <= top else (step["size"], step["size"])
-    if op == "Pad":
-        return height + step["top"] + step["bottom"], width + step["left"] + step["right"]
-    if op == "SwapChannels":
-        return now
-    if op == "Crop" and (step["top"] + step["height"] > height or step["left"] + step["width"] > width):
-        return 0, 0
-    return cast("int", step["height"]), cast("int", step["width"])
+    match step:
+        case Resize():
+            return resized_size(height, width, step.size, step.max_size)
+        case ECenterCrop():
+            left, top, right, bottom = ecenter_crop_box(height, width, step.size)
+            return (0, 0) if right <= left or bottom <= top else (step.size, step.size)
+        case Pad():
+            return height + step.top + step.bottom, width + step.left + step.right
+        case SwapChannels():
+            return now
+        case Crop() if step.top + step.height > height or step.left + step.width > width:
+            return 0, 0
+    return step.height, step.width

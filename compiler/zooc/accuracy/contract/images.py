@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from zooc.preprocessing.nv12 import as_image_input
 from zooc_runtime.errors import PackageError
 from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_label_file
 from zooc_runtime.evaluation.image_folder import draw
+from zooc_runtime.preprocessing.steps import Step
 
 __all__ = ["ContractImages"]
 
@@ -42,7 +42,7 @@ class ContractImages:
         requirement: Requirement,
         prelude: onnx.ModelProto,
         classes: Classes,
-        steps: Sequence[dict[str, Any]],
+        steps: Sequence[Step],
     ) -> None:
         """List, draw and label; decode nothing.
 
@@ -50,7 +50,7 @@ class ContractImages:
             requirement: the contract.
             prelude: `image` to `pixels`, the one that will be shipped.
             classes: how many, and their names.
-            steps: the preprocessing as `Preprocess.to_json` has it, of which an image can be too small.
+            steps: the preprocessing, of which an image can be too small.
 
         Raises:
             ZoocError: Z0491, labels that are missing or do not fit; Z0493, too few images; Z0495, none.

@@ -6,8 +6,8 @@ import keyword
 import re
 from collections.abc import Iterator
 
-from zooc.deployment import CenterCrop, ECenterCrop, Resize, Step
 from zooc.networks.recipes.recipe import Recipe
+from zooc_runtime.preprocessing.steps import CenterCrop, ECenterCrop, Resize, Step
 
 __all__ = ["describe_recipe"]
 

@@ -7,9 +7,10 @@ import re
 import warnings
 from typing import Any
 
-from zooc.deployment import CenterCrop, ModelSource, Normalize, Preprocess, Resize
+from zooc.deployment import ModelSource, Normalize, Preprocess
 from zooc.networks.recipes.recipe import Recipe, no_recipe
 from zooc.networks.torch.models.timm import check_name
+from zooc_runtime.preprocessing.steps import CenterCrop, Resize
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from zooc.deployment import CenterCrop, ModelSource, Normalize, Preprocess, Resize
+from zooc.deployment import ModelSource, Normalize, Preprocess
 from zooc.networks.recipes.recipe import Recipe
 from zooc.networks.torch.models.torchvision import published_weights
+from zooc_runtime.preprocessing.steps import CenterCrop, Resize
 
 __all__ = ["torchvision_recipe"]
 

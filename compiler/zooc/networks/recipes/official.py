@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from zooc.deployment import CenterCrop, ECenterCrop, ModelSource, Normalize, Preprocess, Resize, Step
+from zooc.deployment import ModelSource, Normalize, Preprocess
 from zooc.networks.recipes.recipe import IMAGENET_MEAN, IMAGENET_STD, Recipe
 from zooc.networks.torch.errors import unknown_official
 from zooc.networks.torch.official_names import OFFICIAL, RESNEST
+from zooc_runtime.preprocessing.steps import CenterCrop, ECenterCrop, Resize, Step
 
 __all__ = ["official_recipe"]
 

@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import PackageError
+from ..steps import Crop, Letterbox, Pad, Resize, ResizeCv, Step, SwapChannels
 from .keys import COLORS, FORMATS, KEYS, NORMALIZATIONS, OPERATIONS, RESIZE_TYPES, UNSUPPORTED, Geometry
 from .placed_json import JsonError, Placed, position, read_json
 from .values import ConfigReader, Fault
 
-Step = dict[str, Any]
 Shape = tuple[list[Step], int, int]
 """Steps, and the height and width that they leave."""
 
@@ -39,13 +39,13 @@ __all__ = ["Examination", "Fault", "VdspParams", "examine_values", "examine_vdsp
 
 @dataclass(frozen=True)
 class VdspParams:
-    """A checked vdsp file: steps for `reference.apply_steps`, the output's size, and the normalization.
+    """A checked vdsp file: steps, the output's size, and the normalization.
 
     `mean` and `std` are in the channel order that the steps leave: `(pixel / divisor - mean) / std`.
     `source` is as in the manifest: `rgb`, or `nv12-bt601` where the file works on camera frames.
     """
 
-    steps: tuple[dict[str, Any], ...]
+    steps: tuple[Step, ...]
     height: int
     width: int
     bgr: bool
@@ -151,7 +151,7 @@ class _File(ConfigReader):
             return None
         steps, height, width = shape
         if bgr:
-            steps.append({"op": "SwapChannels"})
+            steps.append(SwapChannels())
         return VdspParams(tuple(steps), height, width, bgr, *normalization, source)
 
     def operation(self) -> Geometry | None:
@@ -216,7 +216,7 @@ class _File(ConfigReader):
             return "nv12-bt601", color in ("YUV2BGR_NV12", "RGB2BGR", "BGR2RGB")
         return "rgb", order.startswith("BGR") != (color != "NO_CHANGE")
 
-    def geometry(self, kind: str, resize: str) -> Shape | None:  # noqa: PLR0911 - one return a case
+    def geometry(self, kind: str, resize: Any) -> Shape | None:  # noqa: PLR0911 - one return a case
         if kind == "letterbox_ext":
             return self.extended(resize)
         output = self.integers("OimageHeight", "OimageWidth")
@@ -226,23 +226,18 @@ class _File(ConfigReader):
             size, offset = self.integers("CropHeight", "CropWidth"), self.integers("CropY", "CropX", least=0)
             if output is None or size is None or offset is None:
                 return None
-            crop = {"op": "Crop", "left": offset[1], "top": offset[0], "height": size[0], "width": size[1]}
+            crop = Crop(left=offset[1], top=offset[0], height=size[0], width=size[1])
             return [crop, _stretch(output, resize)], output[0], output[1]
         fill = self.fill(114) if kind == "letterbox" else None
         if output is None:
             return None
         if kind == "resize":
             return [_stretch(output, resize)], output[0], output[1]
-        box = {
-            "op": "Letterbox",
-            "height": output[0],
-            "width": output[1],
-            "interpolation": resize,
-            "fill": fill,
-        }
-        return [box], output[0], output[1]
+        if fill is None:
+            return None
+        return [Letterbox(output[0], output[1], resize, fill)], output[0], output[1]
 
-    def cropped(self, resize: str, output: list[int] | None) -> Shape | None:
+    def cropped(self, resize: Any, output: list[int] | None) -> Shape | None:
         resized = self.integers("ResizeHeight", "ResizeWidth")
         offset = self.integers("CropY", "CropX", least=0)
         if output is None or resized is None or offset is None:
@@ -262,27 +257,28 @@ class _File(ConfigReader):
             )
             self.fault(place, message, "lower the offset or the crop")
             return None
-        crop = {"op": "Crop", "left": left, "top": top, "height": height, "width": width}
+        crop = Crop(left=left, top=top, height=height, width=width)
         return [_stretch(resized, resize), crop], height, width
 
-    def extended(self, resize: str) -> Shape | None:
+    def extended(self, resize: Any) -> Shape | None:
         resized = self.integers("ResizeHeight", "ResizeWidth")
         sides = ("left", "top", "right", "bottom")
         pads = self.integers(*(f"Padding{side.capitalize()}" for side in sides), least=0)
         fill = self.fill(0)
         if resized is None or pads is None or fill is None:
             return None
-        pad = {"op": "Pad", **dict(zip(sides, pads, strict=True)), "fill": fill, "mode": "constant"}
+        left, top, right, bottom = pads
+        pad = Pad(left, top, right, bottom, fill)
         height, width = resized[0] + pads[1] + pads[3], resized[1] + pads[0] + pads[2]
         return [_stretch(resized, resize), pad], height, width
 
-    def fill(self, default: int) -> list[int] | None:
+    def fill(self, default: int) -> tuple[int, int, int] | None:
         edge = self.config.value.get("EdgePaddingType")
         if edge is not None and edge.value != "CONSTANT":
             shown = json.dumps(edge.plain())
             self.fault(edge, f"EdgePaddingType {shown} is not supported", "use CONSTANT", unsupported=True)
         if "Padding" not in self.config.value:
-            return [default] * 3
+            return default, default, default
         values = self.triple("Padding")
         if values is None:
             return None
@@ -290,11 +286,9 @@ class _File(ConfigReader):
             place = self.config.value["Padding"]
             self.fault(place, "Padding holds a value that is no whole number from 0 to 255")
             return None
-        return [int(v) for v in values]
+        return int(values[0]), int(values[1]), int(values[2])
 
 
-def _stretch(size: list[int], resize: str) -> Step:
+def _stretch(size: list[int], resize: Any) -> Step:
     height, width = size
-    if resize == "bilinear_cv":
-        return {"op": "ResizeCv", "height": height, "width": width}
-    return {"op": "Resize", "size": [height, width], "interpolation": resize, "max_size": None}
+    return ResizeCv(height, width) if resize == "bilinear_cv" else Resize((height, width), resize)

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from zooc.deployment import (
+from zooc.deployment import InputShape, Normalize, Preprocess
+from zooc.diagnostics.diagnostic import Diagnostic, Label, Span, error, warning
+from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
     ECenterCrop,
-    InputShape,
     Letterbox,
-    Normalize,
     Pad,
-    Preprocess,
     Resize,
     ResizeCv,
     Step,
     SwapChannels,
 )
-from zooc.diagnostics.diagnostic import Diagnostic, Label, Span, error, warning
 
 __all__ = ["Action", "Channels", "Convert", "Pixel", "Source", "Standardize", "check_flow"]
 

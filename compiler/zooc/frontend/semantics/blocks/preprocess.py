@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from zooc.deployment import CenterCrop, ECenterCrop, InputShape, Pad, PadMode, Preprocess
+from zooc.deployment import InputShape, Preprocess
 from zooc.diagnostics.diagnostic import Span, error
 from zooc.diagnostics.suggest import all_of, did_you_mean
 from zooc.frontend.semantics.blocks.image_flow import (
@@ -32,6 +32,7 @@ from zooc.frontend.semantics.declarations import Settings
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.vocabulary import MATRICES, PAD_MODES, STEPS
+from zooc_runtime.preprocessing.steps import CenterCrop, ECenterCrop, Pad, PadMode
 
 __all__ = ["read_preprocess"]
 

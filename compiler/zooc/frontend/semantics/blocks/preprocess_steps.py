@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zooc.deployment import Crop, Interpolation, Letterbox, Resize, ResizeCv
 from zooc.diagnostics.diagnostic import error
 from zooc.frontend.semantics.blocks.image_flow import Action, Pixel
 from zooc.frontend.semantics.blocks.model import MAX_SIDE
@@ -12,6 +11,7 @@ from zooc.frontend.semantics.constants import Value, describe
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.vocabulary import INTERPOLATIONS, LIBRARIES
+from zooc_runtime.preprocessing.steps import Crop, Interpolation, Letterbox, Resize, ResizeCv
 
 __all__ = [
     "Triple",

@@ -7,21 +7,22 @@ What a file means and what is wrong with it is the runtime's knowledge
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zooc import deployment
 from zooc.deployment import InputShape
 from zooc.diagnostics.diagnostic import Diagnostic, Label, SourceFile, Span, error
 from zooc.frontend.semantics.blocks.image_flow import Action, Channels, Convert, Pixel, Source, Standardize
 from zooc.frontend.semantics.constants import Value
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
+from zooc_runtime.preprocessing.steps import SwapChannels
 from zooc_runtime.preprocessing.vdsp.document import Fault, VdspParams, examine_values, examine_vdsp
 from zooc_runtime.preprocessing.vdsp.keys import COLORS, FORMATS, NORMALIZATIONS, OPERATIONS, RESIZE_TYPES
 from zooc_runtime.preprocessing.vdsp.placed_json import Placed
 
-__all__ = ["MAX_VDSP_BYTES", "read_inline_vdsp", "read_vdsp", "steps_of"]
+__all__ = ["MAX_VDSP_BYTES", "read_inline_vdsp", "read_vdsp"]
 
 Report = Callable[[Diagnostic], None]
 
@@ -83,15 +84,6 @@ def read_inline_vdsp(
     return None if found.params is None else _actions(found.params, call.span)
 
 
-def steps_of(params: VdspParams, span: Span | None = None) -> tuple[deployment.Step, ...]:
-    """Return the pixel steps of a file as a description has them."""
-    steps = []
-    for step in params.steps:
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in step.items() if k != "op"}
-        steps.append(getattr(deployment, step["op"])(**values, span=span))
-    return tuple(steps)
-
-
 def _diagnostic(fault: Fault, message: str, span: Span, labels: tuple[Label, ...] = ()) -> Diagnostic:
     code = "Z0311" if fault.unsupported else "Z0310"
     return error(code, message, span, labels=labels, hint=fault.hint)
@@ -103,9 +95,9 @@ def _defaults(shape: InputShape | None) -> dict[str, int]:
 
 def _actions(params: VdspParams, span: Span) -> list[Action]:
     actions: list[Action] = [] if params.source == "rgb" else [Source(params.source, span)]
-    for step in steps_of(params, span):
-        swap = isinstance(step, deployment.SwapChannels)
-        actions.append(Channels("BGR", span) if swap else Pixel(step))
+    for step in params.steps:
+        swap = isinstance(step, SwapChannels)
+        actions.append(Channels("BGR", span) if swap else Pixel(replace(step, span=span)))
     actions.append(Convert(params.divisor, span))
     if params.mean != (0.0, 0.0, 0.0) or params.std != (1.0, 1.0, 1.0):
         actions.append(Standardize(params.mean, params.std, span))
