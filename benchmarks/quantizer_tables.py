@@ -17,7 +17,7 @@ Timed is the way from the float32 ONNX file and the image files to the quantized
 
 - zooc: the pipeline's stages `analyze` to `quantize_network` (simplifying, folding the normalization, one
   pass over the images, percentile ranges, corrections where they are the default, the QDQ model), and then
-  the ranges of the three other methods from the same sketches. The file was imported before (checked, and
+  the ranges of the three other methods from the same histograms. The file was imported before (checked, and
   tried with several batch sizes), as it is from a network's second compile on; the last row includes that.
 - NNCF: `openvino.Core().read_model`, `nncf.quantize` with its defaults and `subset_size` = the number of
   images; the model in memory.

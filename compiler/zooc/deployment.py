@@ -147,7 +147,7 @@ class Preprocess:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationMethod:
-    """How a tensor's range follows from its sketch; `percentile`, in per cent, only for that method."""
+    """How a tensor's range follows from its histogram; `percentile`, in per cent, only for that method."""
 
     name: Literal["max", "percentile", "kl_divergence", "mse", "auto"]
     percentile: float | None = None

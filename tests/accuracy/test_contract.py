@@ -88,7 +88,7 @@ def test_it_falls_back_until_it_holds_and_lists_the_layers(fallen: Any, clipped:
 
 
 def test_layers_go_back_in_order_of_harm_over_cost(fallen: Any) -> None:
-    ratios = [layer.harm / layer.cost for layer in fallen.contract.returned]
+    ratios = [layer.noise / layer.cost for layer in fallen.contract.returned]
     assert ratios == sorted(ratios, reverse=True)
 
 

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 
 from zooc.compilation import Request
-from zooc.pipeline.compile import Package, compile_package
+from zooc.pipeline.compile import WrittenPackage, compile_package
 from zooc.pipeline.context import Context, Stopped
 from zooc.pipeline.stages import STAGES
 from zooc.support.cache import Cache
@@ -26,7 +26,7 @@ from zooc_runtime.inference.amx_weights import move_zero_points
 SIZE, CLASSES = 32, 4
 
 
-def compile_it(project: Path, output: Path, cache: Path | None = None, **options: object) -> Package:
+def compile_it(project: Path, output: Path, cache: Path | None = None, **options: object) -> WrittenPackage:
     request = Request(project / "tiny.zoo", output, **options)  # type: ignore[arg-type]
     return compile_package(request, Context(Cache(cache), Progress()))
 

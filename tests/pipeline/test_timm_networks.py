@@ -10,7 +10,7 @@ from PIL import Image
 
 from zooc.cli.summary import print_package
 from zooc.compilation import Request
-from zooc.pipeline.compile import Package, compile_package
+from zooc.pipeline.compile import WrittenPackage, compile_package
 from zooc.pipeline.context import Context
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
@@ -38,7 +38,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def compiled(name: str, size: int, images: Path, cache: Path) -> Package:
+def compiled(name: str, size: int, images: Path, cache: Path) -> WrittenPackage:
     """Compiled whole, package and report included."""
     file = images.parent / f"{name}.zoo"
     file.write_text(ZOO.format(name=name, size=size), "utf-8")

@@ -130,8 +130,10 @@ def run() -> Callable[[onnx.ModelProto, np.ndarray], np.ndarray]:
 def quantized() -> Callable[..., Quantized]:
     def quantize(body: onnx.ModelProto, images: np.ndarray, options: Quantize = INT8) -> Quantized:
         tensors = tensors_to_observe(body, options)
-        sketches = calibrate(body, [images[i : i + 2] for i in range(0, len(images), 2)], tensors, threads=1)
-        result = quantize_body(body, choose_ranges(sketches, options.calibrate), options)
+        histograms = calibrate(
+            body, [images[i : i + 2] for i in range(0, len(images), 2)], tensors, threads=1
+        )
+        result = quantize_body(body, choose_ranges(histograms, options.calibrate), options)
         onnx.checker.check_model(result.model, full_check=True)
         return result
 

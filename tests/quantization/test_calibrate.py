@@ -38,8 +38,8 @@ def test_batches_of_any_size_give_the_same_sketches(body, net) -> None:
 
 def test_only_what_is_named_is_observed_and_the_body_stays_as_it_was(body, net) -> None:
     before = body.SerializeToString()
-    sketches = calibrate(body, [net().images(1)], ["act_out"])
-    assert list(sketches) == ["act_out"]
+    histograms = calibrate(body, [net().images(1)], ["act_out"])
+    assert list(histograms) == ["act_out"]
     assert body.SerializeToString() == before
 
 
@@ -54,8 +54,8 @@ def test_a_float_input_can_be_observed_itself() -> None:
     result = helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["batch", 2])
     graph = helper.make_graph([helper.make_node("Relu", ["input"], ["logits"])], "g", [source], [result])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    sketches = calibrate(model, [np.array([[-3, 2]], np.float32)], ["input", "logits"])
-    assert (sketches["input"].low, sketches["logits"].low, sketches["logits"].high) == (-3, 0, 2)
+    histograms = calibrate(model, [np.array([[-3, 2]], np.float32)], ["input", "logits"])
+    assert (histograms["input"].low, histograms["logits"].low, histograms["logits"].high) == (-3, 0, 2)
 
 
 def test_an_interrupted_run_continues_where_it_stopped(body, net) -> None:
@@ -94,9 +94,11 @@ def test_all_zero_activations_have_the_range_zero_and_still_quantize(net, run) -
     n.weights["dead.weight"][:] = 0
     n.weights["dead.bias"][:] = -1
     body, options = n.model(), Quantize(dtype="int8")
-    sketches = calibrate(body, [n.images(1)], tensors_to_observe(body, options))
+    histograms = calibrate(body, [n.images(1)], tensors_to_observe(body, options))
     for method in ("max", "percentile", "kl_divergence", "mse"):
-        ranges = choose_ranges(sketches, CalibrationMethod(method, 99.99 if method == "percentile" else None))
+        ranges = choose_ranges(
+            histograms, CalibrationMethod(method, 99.99 if method == "percentile" else None)
+        )
         assert ranges["act_out"] == (0.0, 0.0)
         logits = run(quantize_body(body, ranges, options).model, n.images(2))
         assert np.isfinite(logits).all()

@@ -17,15 +17,15 @@ METHODS = [
 
 
 def range_of(values: np.ndarray, method: CalibrationMethod) -> tuple[float, float]:
-    sketches = ActivationHistograms(["x"])
-    sketches.update("x", values.astype(np.float32))
-    return choose_ranges(sketches, method)["x"]
+    histograms = ActivationHistograms(["x"])
+    histograms.update("x", values.astype(np.float32))
+    return choose_ranges(histograms, method)["x"]
 
 
 def percentiles_of(values: np.ndarray, percentile: float) -> tuple[float, float]:
-    sketches = ActivationHistograms(["x"])
-    sketches.update("x", values.astype(np.float32))
-    return percentile_range(sketches["x"], percentile)
+    histograms = ActivationHistograms(["x"])
+    histograms.update("x", values.astype(np.float32))
+    return percentile_range(histograms["x"], percentile)
 
 
 def quantization_error(values: np.ndarray, low: float, high: float) -> float:

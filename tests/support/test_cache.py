@@ -25,7 +25,7 @@ def test_what_was_put_is_found_again_by_another_cache_object(tmp_path):
     assert found is not None
     assert found.read_bytes() == b"content"
     assert Cache(tmp_path).get("export", key("other")) is None
-    assert Cache(tmp_path).get("sketch", key("k")) is None
+    assert Cache(tmp_path).get("histogram", key("k")) is None
 
 
 @pytest.mark.parametrize("damage", [b"contenT", b"", b"content and more"])

@@ -61,14 +61,14 @@ class Calibration:
 
     Attributes:
         shards: which parts of the images; `1/1` is all of them.
-        sketches: `None` in imported ranges.
-        ranges: imported ranges, instead of sketches.
+        histograms: `None` in imported ranges.
+        ranges: imported ranges, instead of histograms.
         skipped: images left out, with the reason.
     """
 
     identity: Identity
     shards: tuple[Shard, ...] = (WHOLE,)
-    sketches: ActivationHistograms | None = None
+    histograms: ActivationHistograms | None = None
     ranges: Ranges | None = None
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -91,8 +91,8 @@ class Calibration:
         }
         text = json.dumps(about, sort_keys=True).encode()
         arrays: dict[str, Any] = {"calib": np.asarray(FORMAT), "about": np.frombuffer(text, np.uint8)}
-        if self.sketches is not None:
-            arrays |= self.sketches.arrays()
+        if self.histograms is not None:
+            arrays |= self.histograms.arrays()
         elif self.ranges is not None:
             arrays["tensors"] = np.asarray(list(self.ranges), np.str_)
             arrays["ranges"] = np.asarray(list(self.ranges.values()), np.float64).reshape(-1, 2)
@@ -134,7 +134,7 @@ class Calibration:
             skipped=about["skipped"],
         )
         if "ranges" not in arrays:
-            return replace(result, sketches=ActivationHistograms.from_arrays(arrays))
+            return replace(result, histograms=ActivationHistograms.from_arrays(arrays))
         limits = arrays["ranges"]
         if limits.shape != (len(arrays["tensors"]), 2) or not np.isfinite(limits).all():
             raise ValueError("its ranges are no pairs of finite numbers")
@@ -144,12 +144,12 @@ class Calibration:
         )
 
     def measured(self, path: Path) -> ActivationHistograms:
-        """The sketches.
+        """The histograms.
 
         Raises:
             ZoocError: Z0474, the file holds imported ranges, from which nothing else can be derived.
         """
-        if self.sketches is None:
+        if self.histograms is None:
             raise ZoocError(
                 error(
                     "Z0474",
@@ -157,7 +157,7 @@ class Calibration:
                     hint="use it as it is (zooc compile --ranges); for another method calibrate on images",
                 )
             )
-        return self.sketches
+        return self.histograms
 
 
 def merge(

@@ -1,8 +1,8 @@
-"""Streaming, mergeable sketches of activations: what every range method is derived from.
+"""Streaming, mergeable histograms of activations: what every range method is derived from.
 
-A sketch holds a tensor's exact minimum and maximum and a histogram of fixed size. Its bins have the width `2
-** (exponent - 11)`, a power of two, and are indexed by `trunc(x / width)`. Multiplying a float32 by a power
-of two is exact, and truncation composes (`trunc(trunc(y) / 2) == trunc(y / 2)`), so widening the range by
+A histogram holds a tensor's exact minimum and maximum and counts of a fixed number of bins. These have the
+width `2 ** (exponent - 11)`, a power of two, and are indexed by `trunc(x / width)`. Multiplying a float32 by
+a power of two is exact, and truncation composes (`trunc(trunc(y) / 2) == trunc(y / 2)`), so widening the range by
 merging neighbouring bins gives the very counts that binning into the wide range from the start would have
 given. The final exponent depends on the extremes alone. Hence the result does not depend on the order of the
 values, nor on how they were split between batches, processes or machines: merging is bit-identical to a
@@ -69,7 +69,7 @@ class NotFiniteError(ZoocError):
         )
 
     def of(self, body: onnx.ModelProto) -> NotFiniteError:
-        """The same with the name of the node that computes the tensor, which sketches do not know."""
+        """The same with the name of the node that computes the tensor, which histograms do not know."""
         layers = (n.name for n in read_graph(body).nodes if any(o.name == self.tensor for o in n.outputs))
         return NotFiniteError(self.tensor, self.values, next(layers, ""))
 
@@ -105,7 +105,7 @@ class Histogram:
         """Adds the values of one float32 array of any shape.
 
         Returns:
-            False, with the sketch unchanged, if a value is NaN or infinite.
+            False, with the histogram unchanged, if a value is NaN or infinite.
         """
         flat = values.reshape(-1)
         if not flat.size:
@@ -171,24 +171,24 @@ def _coarsen(counts: Counts, doublings: int) -> Counts:
 
 
 class ActivationHistograms:
-    """The sketches of a network's observed tensors, and how many images they have seen."""
+    """The histograms of a network's observed tensors, and how many images they have seen."""
 
     def __init__(self, tensors: Iterable[str]) -> None:
-        """Empty sketches of the named tensors, each name once."""
-        self._sketches = {name: Histogram() for name in tensors}
+        """Empty histograms of the named tensors, each name once."""
+        self._histograms = {name: Histogram() for name in tensors}
         self.images = 0
 
     def __getitem__(self, tensor: str) -> Histogram:
-        return self._sketches[tensor]
+        return self._histograms[tensor]
 
     def __contains__(self, tensor: object) -> bool:
-        return tensor in self._sketches
+        return tensor in self._histograms
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._sketches)
+        return iter(self._histograms)
 
     def __len__(self) -> int:
-        return len(self._sketches)
+        return len(self._histograms)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ActivationHistograms):
@@ -203,7 +203,7 @@ class ActivationHistograms:
         Raises:
             NotFiniteError: Z0411, a value is NaN or infinite.
         """
-        if not self._sketches[tensor].update(values):
+        if not self._histograms[tensor].update(values):
             raise NotFiniteError(tensor, values)
 
     def merge(self, other: ActivationHistograms) -> None:
@@ -233,15 +233,15 @@ class ActivationHistograms:
         return result
 
     def only(self, tensors: Iterable[str]) -> ActivationHistograms:
-        """The sketches of some tensors, shared, in the order given."""
+        """The histograms of some tensors, shared, in the order given."""
         result = ActivationHistograms(())
-        result._sketches = {name: self._sketches[name] for name in tensors}
+        result._histograms = {name: self._histograms[name] for name in tensors}
         result.images = self.images
         return result
 
     def become(self, other: ActivationHistograms) -> None:
         """Takes over what `other` saw in place of its own; the two share it from then on."""
-        self._sketches, self.images = other._sketches, other.images
+        self._histograms, self.images = other._histograms, other.images
 
     def save(self, path: Path) -> None:
         """Write an `.npz` without pickles; atomically, so a killed run leaves the old file or the new."""
@@ -278,8 +278,8 @@ class ActivationHistograms:
         )
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything, as the arrays of an `.npz`: equal sketches give equal bytes."""
-        every = list(self._sketches.values())
+        """Everything, as the arrays of an `.npz`: equal histograms give equal bytes."""
+        every = list(self._histograms.values())
         return {
             "format": np.asarray(_FORMAT),
             "images": np.asarray(self.images, np.int64),
@@ -304,7 +304,7 @@ class ActivationHistograms:
             raise ValueError(f"its histograms are not int64 {expected}")
         columns = zip(arrays["counts"], arrays["exponents"], arrays["lows"], arrays["highs"], strict=True)
         for name, (counts, exponent, low, high) in zip(result, columns, strict=True):
-            result._sketches[name] = Histogram(counts.copy(), int(exponent), float(low), float(high))
+            result._histograms[name] = Histogram(counts.copy(), int(exponent), float(low), float(high))
         return result
 
 

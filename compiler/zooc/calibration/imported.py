@@ -23,7 +23,7 @@ __all__ = ["fit_ranges", "load_ranges", "read_table", "refuse_ranges", "require_
 def load_ranges(
     path: Path, body: onnx.ModelProto, expected: Identity, tensors: Sequence[str]
 ) -> ActivationHistograms | Ranges:
-    """What a file says of `tensors`: sketches of a `.calib` file, or the ranges of a table.
+    """What a file says of `tensors`: histograms of a `.calib` file, or the ranges of a table.
 
     Raises:
         ZoocError: Z0461 to Z0464, the file is no calibration, or one of another version, preprocessing or
@@ -39,9 +39,9 @@ def load_ranges(
         return fit_ranges(found.ranges, body, tensors, str(path))
     if lacking := missing(found.shards):
         raise ZoocError(shards_missing(lacking, str(path)))
-    sketches = found.measured(path)
-    require_tensors(sketches, tensors, str(path))
-    return sketches.only(tensors)
+    histograms = found.measured(path)
+    require_tensors(histograms, tensors, str(path))
+    return histograms.only(tensors)
 
 
 def refuse_ranges(path: Path | None, quantize: Quantize) -> None:

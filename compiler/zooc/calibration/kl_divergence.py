@@ -1,4 +1,4 @@
-"""Ranges with the least loss of information (Kullback-Leibler divergence), from a sketch."""
+"""Ranges with the least loss of information (Kullback-Leibler divergence), from a histogram."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 
 
-def kl_divergence_range(sketch: Histogram) -> tuple[float, float]:
+def kl_divergence_range(histogram: Histogram) -> tuple[float, float]:
     """Searches the threshold whose quantized histogram diverges least from the full one.
 
     The algorithm of Szymon Migacz, "8-bit Inference with TensorRT" (GTC 2017), for 256 levels of uint8: for
@@ -31,13 +31,13 @@ def kl_divergence_range(sketch: Histogram) -> tuple[float, float]:
     128 thresholds are tried, evenly spaced from where a level holds a single bin to the extreme; a one-sided
     tensor uses its 256 levels for one side.
     """
-    if sketch.low == sketch.high:
-        return sketch.low, sketch.high
-    counts = sketch.counts.astype(np.float64)
+    if histogram.low == histogram.high:
+        return histogram.low, histogram.high
+    counts = histogram.counts.astype(np.float64)
     counts[_ZERO] = min(counts[_ZERO], max(counts[_ZERO - 1], counts[_ZERO + 1]))
     used = np.flatnonzero(counts)
     if not used.size:
-        return sketch.low, sketch.high
+        return histogram.low, histogram.high
     reach = int(np.abs(used - _ZERO).max())
     two_sided = bool(used[0] < _ZERO < used[-1])
     smallest = min(_LEVELS // (2 if two_sided else 1), reach)
@@ -45,8 +45,8 @@ def kl_divergence_range(sketch: Histogram) -> tuple[float, float]:
     first, last = min(int(used[0]), _ZERO), max(int(used[-1]), _ZERO)
     divergences = _divergences(counts, np.maximum(_ZERO - bounds, first), np.minimum(_ZERO + bounds, last))
     best = int(bounds[int(np.argmin(divergences))])
-    limit = (best + 1) * 2.0 ** (sketch.exponent - 11)
-    return max(sketch.low, -limit), min(sketch.high, limit)
+    limit = (best + 1) * 2.0 ** (histogram.exponent - 11)
+    return max(histogram.low, -limit), min(histogram.high, limit)
 
 
 def _divergences(counts: Floats, first: Places, last: Places) -> Floats:

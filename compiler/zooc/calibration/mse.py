@@ -1,4 +1,4 @@
-"""Ranges with the least expected error, of the values or of what is computed from them, from a sketch."""
+"""Ranges with the least expected error, of the values or of what is computed from them, from a histogram."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ZERO = BINS // 2
 Floats = npt.NDArray[np.float64]
 
 
-def mse_range(sketch: Histogram) -> tuple[float, float]:
+def mse_range(histogram: Histogram) -> tuple[float, float]:
     """Searches both limits at once for the least mean squared quantization error.
 
     The error of the range `[a, b]` splits into the clipped tails, `sum (x - b)^2` above and `sum (x - a)^2`
@@ -31,10 +31,10 @@ def mse_range(sketch: Histogram) -> tuple[float, float]:
     few levels below zero moves by a notable part. The bin around zero costs nothing: exact zeros are exact
     in every range.
     """
-    return _search(sketch, 1.0)
+    return _search(histogram, 1.0)
 
 
-def least_error_range(sketch: Histogram) -> tuple[float, float]:
+def least_error_range(histogram: Histogram) -> tuple[float, float]:
     """The range with the least estimated error in what the next layers make of the tensor.
 
     They sum it up: a convolution over taps and channels, a pool over space. Rounding errors of different
@@ -44,21 +44,21 @@ def least_error_range(sketch: Histogram) -> tuple[float, float]:
     of the error weighed by the number of elements that err together, for which the nine taps of a peak under
     a 3 x 3 window stand; `docs/design/quantization.md` has what was measured.
     """
-    return _search(sketch, CLIPPING_WEIGHT)
+    return _search(histogram, CLIPPING_WEIGHT)
 
 
-def _search(sketch: Histogram, clipping_weight: float) -> tuple[float, float]:
+def _search(histogram: Histogram, clipping_weight: float) -> tuple[float, float]:
     """The pair of limits with the least `clipping_weight * clipping error + rounding error`."""
-    if sketch.low == sketch.high:
-        return sketch.low, sketch.high
-    tops, bottoms = _limits(sketch.high)[None, :], -_limits(-sketch.low)[:, None]
+    if histogram.low == histogram.high:
+        return histogram.low, histogram.high
+    tops, bottoms = _limits(histogram.high)[None, :], -_limits(-histogram.low)[:, None]
     steps = (tops - bottoms) / _LEVELS
     levels_below = np.rint(-bottoms / steps)
-    counts = sketch.counts.astype(np.float64)
-    width = 2.0 ** (sketch.exponent - 11)
+    counts = histogram.counts.astype(np.float64)
+    width = 2.0 ** (histogram.exponent - 11)
     above = _clipping_error(counts, width, (_LEVELS - levels_below) * steps)
     below = _clipping_error(counts[::-1], width, levels_below * steps)
-    rounded = sketch.seen - float(counts[_ZERO])
+    rounded = histogram.seen - float(counts[_ZERO])
     error = clipping_weight * (above + below) + rounded * steps**2 / 12
     row, column = np.unravel_index(int(np.argmin(error)), steps.shape)
     return float(bottoms[row, 0]), float(tops[0, column])

@@ -1,4 +1,4 @@
-"""From sketches to ranges: which interval of a tensor's values the 256 levels of uint8 cover."""
+"""From histograms to ranges: which interval of a tensor's values the 256 levels of uint8 cover."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Ranges = dict[str, Range]
 """Tensor name to its range."""
 
 
-def choose_ranges(sketches: ActivationHistograms, method: CalibrationMethod) -> Ranges:
+def choose_ranges(histograms: ActivationHistograms, method: CalibrationMethod) -> Ranges:
     """Ranges of all sketched tensors by one method.
 
     An all-zero tensor has the range `(0, 0)`, a constant one `(0, c)` or `(c, 0)`.
     """
     choose = _chooser(method)
-    return {name: _with_zero(choose(sketches[name])) for name in sketches}
+    return {name: _with_zero(choose(histograms[name])) for name in histograms}
 
 
 def _chooser(method: CalibrationMethod) -> Callable[[Histogram], Range]:
@@ -47,15 +47,15 @@ def _chooser(method: CalibrationMethod) -> Callable[[Histogram], Range]:
     if method.name == "auto":
         return least_error_range
     percentile = 99.99 if method.percentile is None else method.percentile
-    return lambda sketch: harmless_percentile_range(sketch, percentile)
+    return lambda histogram: harmless_percentile_range(histogram, percentile)
 
 
-def max_range(sketch: Histogram) -> Range:
+def max_range(histogram: Histogram) -> Range:
     """Exact extremes."""
-    return sketch.low, sketch.high
+    return histogram.low, histogram.high
 
 
-def harmless_percentile_range(sketch: Histogram, percentile: float) -> Range:
+def harmless_percentile_range(histogram: Histogram, percentile: float) -> Range:
     """The percentiles, unless a wider range has less error.
 
     A percentile alone says nothing about the values beyond it. In trained networks they are often the peaks
@@ -63,12 +63,12 @@ def harmless_percentile_range(sketch: Histogram, percentile: float) -> Range:
     percentile(99.99) cost 4 to 5 dB of the logits' SQNR on the digits example. So `percentile(p)` clips at
     most `100 - p` % and never more than `least_error_range` does.
     """
-    low, high = percentile_range(sketch, percentile)
-    wider = least_error_range(sketch)
+    low, high = percentile_range(histogram, percentile)
+    wider = least_error_range(histogram)
     return min(low, wider[0]), max(high, wider[1])
 
 
-def percentile_range(sketch: Histogram, percentile: float) -> Range:
+def percentile_range(histogram: Histogram, percentile: float) -> Range:
     """The interval that keeps `percentile` % of the values.
 
     A tensor without negative values (a ReLU's output) is clipped at the top only: its upper limit is the
@@ -77,30 +77,30 @@ def percentile_range(sketch: Histogram, percentile: float) -> Range:
     Vastai's tools.
 
     Args:
-        sketch: of at least one value.
+        histogram: of at least one value.
         percentile: above 0, at most 100, which is `max`.
     """
-    clipped = sketch.seen * (1.0 - percentile / 100.0)
-    if sketch.low >= 0.0:
-        return sketch.low, _upper(sketch, clipped)
-    if sketch.high <= 0.0:
-        return -_upper(_mirrored(sketch), clipped), sketch.high
-    return -_upper(_mirrored(sketch), clipped / 2), _upper(sketch, clipped / 2)
+    clipped = histogram.seen * (1.0 - percentile / 100.0)
+    if histogram.low >= 0.0:
+        return histogram.low, _upper(histogram, clipped)
+    if histogram.high <= 0.0:
+        return -_upper(_mirrored(histogram), clipped), histogram.high
+    return -_upper(_mirrored(histogram), clipped / 2), _upper(histogram, clipped / 2)
 
 
-def _mirrored(sketch: Histogram) -> Histogram:
-    return Histogram(sketch.counts[::-1].copy(), sketch.exponent, -sketch.high, -sketch.low)
+def _mirrored(histogram: Histogram) -> Histogram:
+    return Histogram(histogram.counts[::-1].copy(), histogram.exponent, -histogram.high, -histogram.low)
 
 
-def _upper(sketch: Histogram, clipped: float) -> float:
+def _upper(histogram: Histogram, clipped: float) -> float:
     """The smallest limit above which at most `clipped` values lie."""
     if clipped <= 0:
-        return sketch.high
-    kept = sketch.seen - clipped
-    below = np.concatenate([[0], np.cumsum(sketch.counts)])
+        return histogram.high
+    kept = histogram.seen - clipped
+    below = np.concatenate([[0], np.cumsum(histogram.counts)])
     index = max(int(np.searchsorted(below, kept, side="left")) - 1, 0)
-    edges = sketch.edges
-    share = (kept - below[index]) / max(int(sketch.counts[index]), 1)
+    edges = histogram.edges
+    share = (kept - below[index]) / max(int(histogram.counts[index]), 1)
     return float(edges[index] + share * (edges[index + 1] - edges[index]))
 
 

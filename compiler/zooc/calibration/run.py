@@ -26,8 +26,8 @@ from zooc.support.progress import Progress
 
 __all__ = ["calibrate", "calibration_identity", "no_images", "run_calibration"]
 
-_SKETCHES_VERSION = 3
-"""Part of the cache key: raised when sketches of the same inputs would come out differently."""
+_HISTOGRAMS_VERSION = 3
+"""Part of the cache key: raised when histograms of the same inputs would come out differently."""
 
 _SAVE_EVERY = 5.0
 """Seconds of work that a killed calibration loses at most, and one batch."""
@@ -60,7 +60,7 @@ def run_calibration(
 ) -> ActivationHistograms:
     """Histograms of `tensors` over all images, the same to the bit however often it was interrupted.
 
-    The cache keeps finished sketches, and every five seconds what a run under way has done so far. Only if
+    The cache keeps finished histograms, and every five seconds what a run under way has done so far. Only if
     images are left to be run is `open_network` called: it gives at least the values of `tensors`.
 
     Raises:
@@ -68,7 +68,7 @@ def run_calibration(
     """
     identity = calibration_identity(body, prelude, None, images)
     cache_key = key(
-        _SKETCHES_VERSION,
+        _HISTOGRAMS_VERSION,
         [identity.network, identity.prelude, identity.engine],
         images.fingerprint(),
         sorted(tensors),
@@ -79,32 +79,32 @@ def run_calibration(
         images.skipped = json.loads(skipped.read_text("utf-8"))
         return ActivationHistograms.load(known)
     partial = _Partial(cache, cache_key, images)
-    tally = partial.load(tensors)
-    if tally.done:
+    state = partial.load(tensors)
+    if state.done:
         progress.note(
-            f"continues an interrupted calibration: {len(tally.done)} of {len(images.paths)} images done"
+            f"continues an interrupted calibration: {len(state.done)} of {len(images.paths)} images done"
         )
-    _run(body, prelude, images, tally, open_network, partial, progress)
+    _run(body, prelude, images, state, open_network, partial, progress)
     images.check_enough()
-    if not tally.sketches.images and images.shard == WHOLE:
+    if not state.histograms.images and images.shard == WHOLE:
         raise no_images()
-    cache.put("sketches", cache_key, tally.sketches.save)
+    cache.put("sketches", cache_key, state.histograms.save)
     text = json.dumps(images.skipped, sort_keys=True)
     cache.put("skipped", cache_key, lambda path: path.write_text(text, "utf-8"))
     partial.drop()
-    return tally.sketches
+    return state.histograms
 
 
 def _run(
     body: onnx.ModelProto,
     prelude: onnx.ModelProto,
     images: CalibrationImages,
-    tally: CalibrationState,
+    state: CalibrationState,
     open_network: Callable[[], Run],
     partial: _Partial,
     progress: Progress,
 ) -> None:
-    done = frozenset(tally.done)
+    done = frozenset(state.done)
     if len(done) == len(images.paths):
         return
     size = input_of(body).batch
@@ -113,13 +113,13 @@ def _run(
     release()
     try:
         with progress.track("calibrating", len(images.paths) - len(done)) as advance:
-            stream(items, run, tally, on_images=advance, checkpoint=partial.save, every=_SAVE_EVERY)
+            stream(items, run, state, on_images=advance, checkpoint=partial.save, every=_SAVE_EVERY)
     except NotFiniteError as problem:
         raise problem.of(body) from None
     except KeyboardInterrupt:
         if partial.saved:
             progress.note(
-                f"{len(tally.done)} of {len(images.paths)} images are calibrated; "
+                f"{len(state.done)} of {len(images.paths)} images are calibrated; "
                 "the same command continues from there"
             )
         raise
@@ -137,14 +137,14 @@ class _Partial:
     images: CalibrationImages
     saved: int = 0
 
-    def save(self, tally: CalibrationState) -> None:
-        """Keeps `tally`."""
-        if not tally.done:
+    def save(self, state: CalibrationState) -> None:
+        """Keeps `state`."""
+        if not state.done:
             return
         skipped = json.dumps(self.images.skipped).encode()
         arrays = {
-            **tally.sketches.arrays(),
-            "done": np.asarray(tally.done, np.int64),
+            **state.histograms.arrays(),
+            "done": np.asarray(state.done, np.int64),
             "skipped": np.frombuffer(skipped, np.uint8),
         }
 
@@ -169,7 +169,7 @@ class _Partial:
                 skipped = json.loads(arrays["skipped"].tobytes())
             except (OSError, ValueError, KeyError, ZoocError):
                 continue
-            if len(found.done) > len(best.done) and list(found.sketches) == list(tensors):
+            if len(found.done) > len(best.done) and list(found.histograms) == list(tensors):
                 best, self.images.skipped, self.saved = found, skipped, place + 1
         return best
 
@@ -205,33 +205,33 @@ def calibrate(
         tensors: what `tensors_to_observe` names; each float32.
         threads: how many batches are worked on at a time; `None` means one a core, at most four.
         on_batch: called with the number of images of each batch once that batch is counted.
-        into: sketches to continue, of the same tensors; changed in place. After an interruption (Ctrl-C
+        into: histograms to continue, of the same tensors; changed in place. After an interruption (Ctrl-C
             included) it holds whole batches only, and `into.images` says how many images.
 
     Returns:
-        `into`, or new sketches.
+        `into`, or new histograms.
 
     Raises:
         ZoocError: Z0411, an activation is NaN or infinite; Z0413, there was not a single image;
             Z0415, `into` observed other tensors.
     """
-    sketches = ActivationHistograms(tensors) if into is None else into
-    if set(sketches) != set(tensors):
+    histograms = ActivationHistograms(tensors) if into is None else into
+    if set(histograms) != set(tensors):
         raise ZoocError(error("Z0415", "the calibration to be continued observed other tensors"))
-    tally = CalibrationState(sketches)
+    state = CalibrationState(histograms)
     try:
         stream(
             _items(batches),
-            ActivationReader(body, list(sketches)),
-            tally,
+            ActivationReader(body, list(histograms)),
+            state,
             workers=threads,
             on_images=on_batch,
         )
     finally:
-        sketches.become(tally.sketches)
-    if not sketches.images:
+        histograms.become(state.histograms)
+    if not histograms.images:
         raise no_images()
-    return sketches
+    return histograms
 
 
 def no_images() -> ZoocError:

@@ -81,8 +81,8 @@ def parse_table(source: SourceFile) -> Ranges:
             name, limits = _entry(tokens)
             if name in places:
                 label = Label(places[name], "first given here")
-                raise _Refused(f'"{name}" is given twice', tokens[0], "keep one of the lines", (label,))
-        except _Refused as refused:
+                raise _BadLine(f'"{name}" is given twice', tokens[0], "keep one of the lines", (label,))
+        except _BadLine as refused:
             problems.append(
                 error("Z0468", refused.message, refused.span, labels=refused.labels, hint=refused.hint)
             )
@@ -101,7 +101,7 @@ def table_places(source: SourceFile) -> dict[str, Span]:
     return {_unquoted(tokens[0]): tokens[0] for tokens in lines if tokens}
 
 
-class _Refused(Exception):
+class _BadLine(Exception):
     def __init__(self, message: str, span: Span, hint: str, labels: tuple[Label, ...] = ()) -> None:
         super().__init__(message)
         self.message, self.span, self.hint, self.labels = message, span, hint, labels
@@ -121,20 +121,20 @@ def _entry(tokens: list[Span]) -> tuple[str, tuple[float, float]]:
     name = _unquoted(tokens[0])
     if len(tokens) not in (2, 4):
         what = f"{len(tokens)} column{'s' * (len(tokens) > 1)}"
-        raise _Refused(f"a line of {what}", Span(tokens[0].source, tokens[0].start, tokens[-1].end), _HINT)
+        raise _BadLine(f"a line of {what}", Span(tokens[0].source, tokens[0].start, tokens[-1].end), _HINT)
     threshold, *limits = [_number(token) for token in tokens[1:]]
     low, high = limits or (-threshold, threshold)
     if threshold < 0:
-        raise _Refused(
+        raise _BadLine(
             f"the threshold {threshold:g} is negative", tokens[1], "a threshold is max(|min|, |max|)"
         )
     if low > high:
         place = Span(tokens[0].source, tokens[2].start, tokens[3].end)
-        raise _Refused(f"the minimum {low:g} exceeds the maximum {high:g}", place, "exchange the two")
+        raise _BadLine(f"the minimum {low:g} exceeds the maximum {high:g}", place, "exchange the two")
     largest = max(abs(low), abs(high))
     if not math.isclose(threshold, largest, rel_tol=1e-3, abs_tol=1e-12):
         hint = f"zooc uses min and max; make the threshold {largest!r}, or min and max what you meant"
-        raise _Refused(f"the threshold {threshold:g} is not max(|min|, |max|) = {largest:g}", tokens[1], hint)
+        raise _BadLine(f"the threshold {threshold:g} is not max(|min|, |max|) = {largest:g}", tokens[1], hint)
     return name, (min(low, 0.0) + 0.0, max(high, 0.0) + 0.0)
 
 
@@ -142,9 +142,9 @@ def _number(token: Span) -> float:
     try:
         value = float(token.text)
     except ValueError:
-        raise _Refused(f"{token.text!r} is no number", token, _HINT) from None
+        raise _BadLine(f"{token.text!r} is no number", token, _HINT) from None
     if not math.isfinite(value) or abs(value) > 3.4e38:
-        raise _Refused(
+        raise _BadLine(
             f"{token.text} is no value of a tensor", token, "a range is finite and fits into float32"
         )
     return value
@@ -160,7 +160,7 @@ def _unquoted(token: Span) -> str:
     try:
         return str(json.loads(token.text))
     except ValueError:
-        raise _Refused(f"{token.text} is no quoted name", token, "a quoted name is a JSON string") from None
+        raise _BadLine(f"{token.text} is no quoted name", token, "a quoted name is a JSON string") from None
 
 
 _DEFAULT = "percentile(99.99)"
@@ -193,40 +193,41 @@ def ranges_of(calibration: Calibration, path: Path, method: str | None) -> Range
     """
     if calibration.ranges is not None and method is None:
         return calibration.ranges
-    chosen, sketches = parse_method(_DEFAULT if method is None else method), calibration.measured(path)
-    if not sketches.images:  # a shard of fewer images than shards
-        return dict.fromkeys(sketches, (0.0, 0.0))
-    return choose_ranges(sketches, chosen)
+    chosen, histograms = parse_method(_DEFAULT if method is None else method), calibration.measured(path)
+    if not histograms.images:  # a shard of fewer images than shards
+        return dict.fromkeys(histograms, (0.0, 0.0))
+    return choose_ranges(histograms, chosen)
 
 
 def describe(calibration: Calibration, method: str | None) -> list[str]:
     """Facts for the head of a table; nothing that changes from run to run."""
     shards = ", ".join(map(str, calibration.shards))
     network = f"network {calibration.identity.network[:16]}"
-    if calibration.sketches is None:
+    if calibration.histograms is None:
         return ["zooc calibration: imported ranges", network]
     part = "" if shards == "1/1" else f", shards {shards}"
     return [
-        f"zooc calibration: {calibration.sketches.images} images{part}, {len(calibration.skipped)} left out",
+        f"zooc calibration: {calibration.histograms.images} images{part}, "
+        f"{len(calibration.skipped)} left out",
         f"{network}, method {_DEFAULT if method is None else method}",
     ]
 
 
 def notes_of(calibration: Calibration) -> dict[str, str]:
     """Each tensor's observed extremes."""
-    if calibration.sketches is None:
+    if calibration.histograms is None:
         return {}
-    sketches = calibration.sketches
+    histograms = calibration.histograms
     return {
-        name: f"observed {sketches[name].low:.6g} to {sketches[name].high:.6g}"
-        for name in sketches
-        if sketches[name].seen
+        name: f"observed {histograms[name].low:.6g} to {histograms[name].high:.6g}"
+        for name in histograms
+        if histograms[name].seen
     }
 
 
 def to_json(calibration: Calibration, path: Path, method: str | None) -> dict[str, Any]:
     """The same as plain data."""
-    sketches = calibration.sketches
+    histograms = calibration.histograms
     rows = []
     for name, (low, high) in ranges_of(calibration, path, method).items():
         row: dict[str, Any] = {
@@ -235,14 +236,14 @@ def to_json(calibration: Calibration, path: Path, method: str | None) -> dict[st
             "min": low,
             "max": high,
         }
-        if sketches is not None and sketches[name].seen:
-            sketch = sketches[name]
-            row |= {"observed_min": sketch.low, "observed_max": sketch.high, "values": sketch.seen}
+        if histograms is not None and histograms[name].seen:
+            histogram = histograms[name]
+            row |= {"observed_min": histogram.low, "observed_max": histogram.high, "values": histogram.seen}
         rows.append(row)
     return {
         "file": str(path),
-        "method": None if sketches is None else _DEFAULT if method is None else method,
-        "images": None if sketches is None else sketches.images,
+        "method": None if histograms is None else _DEFAULT if method is None else method,
+        "images": None if histograms is None else histograms.images,
         "shards": [str(shard) for shard in calibration.shards],
         "skipped": calibration.skipped,
         "network": calibration.identity.network,

@@ -1,8 +1,8 @@
-"""Many batches through a network into sketches, on several threads, stoppable after any batch.
+"""Many batches through a network into histograms, on several threads, stoppable after any batch.
 
-Each worker takes the next batch, prepares it, runs it and counts it into sketches of its own. Merging
-sketches gives the same bits whatever the order, so that nothing but the total depends on who did what. While
-one worker is in ONNX Runtime another counts: decoding, inference and counting overlap, and each image's
+Each worker takes the next batch, prepares it, runs it and counts it into histograms of its own. Merging
+histograms gives the same bits whatever the order, so that nothing but the total depends on who did what.
+While one worker is in ONNX Runtime another counts: decoding, inference and counting overlap, and each image's
 activations stay in the cache of the core that computed them.
 """
 
@@ -56,13 +56,13 @@ class BatchTask:
 class CalibrationState:
     """ActivationHistograms, and the places of the images that are in them."""
 
-    def __init__(self, sketches: ActivationHistograms, done: Iterable[int] = ()) -> None:
-        self.sketches = sketches
+    def __init__(self, histograms: ActivationHistograms, done: Iterable[int] = ()) -> None:
+        self.histograms = histograms
         self.done = array.array("q", done)
 
     def add(self, other: CalibrationState) -> None:
         """Adds what `other` holds, which stays as it is."""
-        self.sketches.merge(other.sketches)
+        self.histograms.merge(other.histograms)
         self.done.extend(other.done)
 
 
@@ -95,7 +95,7 @@ def stream(
         ZoocError: Z0411, an activation is NaN or infinite.
         Exception: what `run`, a `load` or `items` raised.
     """
-    crew = _Crew(iter(items), run, into.sketches, workers or min(available_cores(), MOST_WORKERS))
+    crew = _Crew(iter(items), run, into.histograms, workers or min(available_cores(), MOST_WORKERS))
     saved = time.monotonic()
     try:
         crew.start()
@@ -108,7 +108,7 @@ def stream(
     finally:
         crew.stop()
         total = crew.snapshot(into)
-        into.sketches, into.done = total.sketches, total.done
+        into.histograms, into.done = total.histograms, total.done
         if checkpoint is not None and crew.ended_early and crew.whole:
             checkpoint(into)
     if crew.failure is not None:
@@ -119,7 +119,7 @@ class _Worker:
     """One thread's share of the work."""
 
     def __init__(self, tensors: Iterable[str]) -> None:
-        self.tally = CalibrationState(ActivationHistograms(tensors))
+        self.state = CalibrationState(ActivationHistograms(tensors))
         self.lock = threading.Lock()
         self.half_counted = False
 
@@ -127,12 +127,12 @@ class _Worker:
         """Adds the first `rows` of a batch of `size` images; all of it or, on failure, none."""
         with self.lock:
             self.half_counted = True
-            for name in self.tally.sketches if values else ():
+            for name in self.state.histograms if values else ():
                 value = values[name]
                 kept = value if rows == size else value[: len(value) * rows // size]
-                self.tally.sketches.update(name, kept)
-            self.tally.sketches.images += rows
-            self.tally.done.extend(item.indices)
+                self.state.histograms.update(name, kept)
+            self.state.histograms.images += rows
+            self.state.done.extend(item.indices)
             self.half_counted = False
 
 
@@ -179,16 +179,16 @@ class _Crew:
 
     def snapshot(self, base: CalibrationState) -> CalibrationState:
         """A copy of `base` with every worker's whole batches added."""
-        total = CalibrationState(base.sketches.copy(), base.done)
+        total = CalibrationState(base.histograms.copy(), base.done)
         for worker in self._workers:
             with worker.lock:
                 if not worker.half_counted:
-                    total.add(worker.tally)
+                    total.add(worker.state)
         return total
 
     @property
     def whole(self) -> bool:
-        """Whether every worker's sketches hold whole batches."""
+        """Whether every worker's histograms hold whole batches."""
         return not any(worker.half_counted for worker in self._workers)
 
     def _start_up_to(self, size: int) -> None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from zooc.pipeline.compile import Package
+    from zooc.pipeline.compile import WrittenPackage
     from zooc.quantization.layers import FloatKind
 
 __all__ = ["print_package"]
 
 
-def print_package(package: Package) -> None:
+def print_package(package: WrittenPackage) -> None:
     """Print what was compiled, and what to do with it, on standard output."""
     deployment, compiled, verified = package.compiled.deployment, package.compiled, package.verified
     size = sum(file.stat().st_size for file in package.folder.rglob("*") if file.is_file())

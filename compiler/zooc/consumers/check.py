@@ -11,7 +11,7 @@ import numpy as np
 
 from zooc.consumers.in_node import run_in_node
 from zooc.consumers.in_openvino import run_in_openvino
-from zooc.consumers.refusal import Refused
+from zooc.consumers.refusal import RuntimeRefusal
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc_runtime.package.stages import Graph
 from zooc_runtime.support.arrays import AnyArray, fill_batch
@@ -108,7 +108,7 @@ def check_consumer(
     try:
         answers = _run(consumer, model, inputs, base)[1]  # the file as it is; then its inner tensors, too
         version, runs = _run(consumer, exposed, inputs, base)
-    except Refused as refusal:
+    except RuntimeRefusal as refusal:
         raise _refused(consumer, refusal) from None
     merged = [{**run, **answer} for run, answer in zip(runs, answers, strict=True)]
     found = _compare(consumer, version, goldens, merged)
@@ -161,7 +161,7 @@ def _compare(
     return Consumption(consumer, version, differing, pixels, levels, distance, most)
 
 
-def _refused(consumer: str, refusal: Refused) -> ZoocError:
+def _refused(consumer: str, refusal: RuntimeRefusal) -> ZoocError:
     about = f" because of {refusal.operator}" if refusal.operator else ""
     return ZoocError(
         error(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zooc.consumers.refusal import Refused
+from zooc.consumers.refusal import RuntimeRefusal
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.resources import resource
 from zooc_runtime.support.arrays import AnyArray
@@ -40,7 +40,7 @@ def run_in_node(
         The package's version, and for each input the outputs by name.
 
     Raises:
-        Refused: the package cannot load or run the graph.
+        RuntimeRefusal: the package cannot load or run the graph.
         ZoocError: Z0703, there is no Node.js, or no such package.
     """
     node = shutil.which("node")
@@ -63,7 +63,7 @@ def run_in_node(
             answer = json.loads(done.stdout)
         except ValueError:
             last = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
-            raise Refused(package, f"Node.js ended with status {done.returncode}: {last}") from None
+            raise RuntimeRefusal(package, f"Node.js ended with status {done.returncode}: {last}") from None
         if "missing" in answer:
             raise _missing(
                 package,
@@ -71,7 +71,7 @@ def run_in_node(
                 f"npm install {package}, there or in a folder given with --node-modules",
             )
         if "error" in answer:
-            raise Refused(f"{package} {answer['version']}", answer["error"])
+            raise RuntimeRefusal(f"{package} {answer['version']}", answer["error"])
         runs = [{o["name"]: _read(folder, o) for o in outputs} for outputs in answer["outputs"]]
         return answer["version"], runs
 

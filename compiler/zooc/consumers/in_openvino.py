@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zooc.consumers.refusal import Refused
+from zooc.consumers.refusal import RuntimeRefusal
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc_runtime.support.arrays import AnyArray
 
@@ -25,7 +25,7 @@ def run_in_openvino(
         OpenVINO's version, and for each input the outputs by name.
 
     Raises:
-        Refused: OpenVINO cannot load or run the graph.
+        RuntimeRefusal: OpenVINO cannot load or run the graph.
         ZoocError: Z0703, OpenVINO is not installed.
     """
     try:
@@ -48,5 +48,5 @@ def run_in_openvino(
             results = compiled([value])
             runs.append({port.any_name: results[port].copy() for port in compiled.outputs})
     except Exception as problem:  # OpenVINO raises RuntimeError and its own kinds
-        raise Refused(f"openvino {version}", str(problem)) from None
+        raise RuntimeRefusal(f"openvino {version}", str(problem)) from None
     return version, runs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["Refused"]
+__all__ = ["RuntimeRefusal"]
 
 _OPERATOR = (
     # ONNX Runtime: "Could not find an implementation for Conv(11) node with name 'stem'"
@@ -20,7 +20,7 @@ _OPERATOR = (
 )
 
 
-class Refused(Exception):
+class RuntimeRefusal(Exception):
     """A runtime cannot load or run the graph.
 
     Attributes:

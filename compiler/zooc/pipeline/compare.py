@@ -22,7 +22,7 @@ from zooc_runtime.evaluation.wilson import wilson_interval
 from zooc_runtime.inference.model import Model, open_package
 from zooc_runtime.package.manifest import find_package
 
-__all__ = ["Comparison", "Worst", "compare_packages"]
+__all__ = ["PackageComparison", "Worst", "compare_packages"]
 
 _BATCH = 8
 
@@ -47,7 +47,7 @@ class Worst:
 
 
 @dataclass
-class Comparison:
+class PackageComparison:
     """Counts and sums over the images so far.
 
     Attributes:
@@ -147,7 +147,7 @@ def mcnemar(first: int, second: int) -> float:
 
 def compare_packages(
     places: tuple[Path, Path], folder: Path, count: int | None, labels: str, keep: int, progress: Progress
-) -> Comparison:
+) -> PackageComparison:
     """Runs both packages on the same images, in batches; memory does not depend on their number.
 
     Args:
@@ -174,7 +174,7 @@ def compare_packages(
     names = (models[0].manifest["name"], models[1].manifest["name"])
     if names[0] == names[1]:
         names = (os.fspath(places[0]), os.fspath(places[1]))
-    result = Comparison(names, kind, keep)
+    result = PackageComparison(names, kind, keep)
     with progress.track("comparing", len(chosen)) as advance:
         for start in range(0, len(chosen), _BATCH):
             part = chosen[start : start + _BATCH]
@@ -189,7 +189,7 @@ def compare_packages(
 
 
 def _add_batch(
-    result: Comparison,
+    result: PackageComparison,
     models: Sequence[Model],
     folder: Path,
     paths: Sequence[Path],

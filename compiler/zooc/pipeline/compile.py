@@ -21,11 +21,11 @@ from zooc.quantization.layers import Quantized
 from zooc.support.memory import keep_freed, release
 from zooc.vastai.export_vdsp import NotExpressible, vdsp_document
 
-__all__ = ["Package", "compile_graph", "compile_package"]
+__all__ = ["WrittenPackage", "compile_graph", "compile_package"]
 
 
 @dataclass(frozen=True)
-class Package:
+class WrittenPackage:
     """A written package: its folder, and what it was made of."""
 
     folder: Path
@@ -33,7 +33,7 @@ class Package:
     verified: Verified
 
 
-def compile_package(request: Request, context: Context) -> Package:
+def compile_package(request: Request, context: Context) -> WrittenPackage:
     """Compile a description into a package.
 
     Raises:
@@ -42,7 +42,7 @@ def compile_package(request: Request, context: Context) -> Package:
     """
     compiled = compile_graph(request, context)
     verified = verify(compiled, request, context)
-    return Package(_emit(compiled, verified, request, context), compiled, verified)
+    return WrittenPackage(_emit(compiled, verified, request, context), compiled, verified)
 
 
 def compile_graph(request: Request, context: Context) -> Compilation:

@@ -1,4 +1,4 @@
-"""A content-addressed cache on disk: exports and sketches, found again by what they were made from.
+"""A content-addressed cache on disk: exports and histograms, found again by what they were made from.
 
 An entry is one file beside a sidecar that holds its sha256. Both are written under a temporary name and
 renamed, so a killed compile leaves no half entry; its temporary files go a day later, with the next entry.

@@ -19,14 +19,14 @@ from zooc.verification.goldens import synthetic_image
 from zooc_runtime.inference.cpu import available_cores, cpu_name
 from zooc_runtime.preprocessing.pillow_steps import reference_pixels
 
-__all__ = ["Comparison", "Speed", "measure_speed"]
+__all__ = ["Speed", "Timing", "measure_speed"]
 
 _ROUNDS = 15
 _IMAGE = (375, 500)
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Timing:
     """Median milliseconds of two ways to do one thing, on one thread; `ratio` above 1: ours is faster."""
 
     what: str
@@ -45,7 +45,7 @@ class Speed:
     """The comparisons, and the machine they were made on."""
 
     machine: str
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[Timing, ...]
 
 
 def measure_speed(
@@ -72,7 +72,7 @@ def measure_speed(
     return Speed(f"{cpu_name()}, {available_cores()} cores", tuple(comparisons))
 
 
-def _compare(what: str, baseline: str, theirs: Callable[[], Any], ours: Callable[[], Any]) -> Comparison:
+def _compare(what: str, baseline: str, theirs: Callable[[], Any], ours: Callable[[], Any]) -> Timing:
     times: tuple[list[float], list[float]] = ([], [])
     for round_number in range(_ROUNDS + 2):
         for taken, call in zip(times, (theirs, ours), strict=True):
@@ -80,7 +80,7 @@ def _compare(what: str, baseline: str, theirs: Callable[[], Any], ours: Callable
             call()
             if round_number >= 2:
                 taken.append(1e3 * (time.perf_counter() - start))
-    return Comparison(what, baseline, median(times[0]), median(times[1]))
+    return Timing(what, baseline, median(times[0]), median(times[1]))
 
 
 def _runner(model: onnx.ModelProto, feed: dict[str, Any]) -> Callable[[], Any]:

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from ..errors import PackageError
 
-__all__ = ["Field", "encode_bytes_field", "fields"]
+__all__ = ["ProtoField", "encode_bytes_field", "fields"]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-class Field(NamedTuple):
+class ProtoField(NamedTuple):
     """One field: its number, the whole of it with its key, and its payload (a varint's is its bytes)."""
 
     number: int
@@ -20,7 +20,7 @@ class Field(NamedTuple):
     payload: memoryview
 
 
-def fields(message: memoryview) -> Iterator[Field]:
+def fields(message: memoryview) -> Iterator[ProtoField]:
     """The fields of a message in the order written.
 
     Raises:
@@ -43,7 +43,7 @@ def fields(message: memoryview) -> Iterator[Field]:
         position = begin + length
         if position > end or key < 8:
             raise _broken()
-        yield Field(key >> 3, message[start:position], message[begin:position])
+        yield ProtoField(key >> 3, message[start:position], message[begin:position])
 
 
 def encode_bytes_field(number: int, parts: list[memoryview | bytes]) -> list[memoryview | bytes]:

@@ -1,4 +1,4 @@
-"""Returns layers to float, the most harm for the least work first, until the contract holds."""
+"""Returns layers to float, the most noise for the least work first, until the contract holds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOST_FLOAT = 0.5
 
 _STEPS_TOLD = 8
 _WORTH_TRYING = 0.01
-"""Layers that do less of the harm come after all others, however cheap."""
+"""Layers that make less of the noise come after all others, however cheap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class RevertedLayer:
 
     Attributes:
         name, op: its node's.
-        harm: noise in the logits when it alone is quantized, as a share of the signal's power.
+        noise: in the logits when it alone is quantized, as a share of the signal's power.
         sqnr_db: the same in decibels.
         macs: its multiply-accumulates; for a layer without weights 0.
         cost: `macs`, or the elements of its result.
@@ -49,7 +49,7 @@ class RevertedLayer:
 
     name: str
     op: str
-    harm: float
+    noise: float
     sqnr_db: float
     macs: int
     cost: int
@@ -59,7 +59,7 @@ class RevertedLayer:
         return {
             "name": self.name,
             "op": self.op,
-            "harm": float(f"{self.harm:.4g}"),
+            "harm": float(f"{self.noise:.4g}"),
             "sqnr_db": round(min(self.sqnr_db, 999.0), 2),
             "macs": self.macs,
             "cost": self.cost,
@@ -76,7 +76,7 @@ class ContractResult:
         trials: of int8 as it was asked for, then with one layer more in float each; the last holds.
         returned: those layers in that order.
         float_share: of the network's multiply-accumulates, what they do.
-        harm_images: images that the harm was measured on.
+        sensitivity_images: images that the noise was measured on.
     """
 
     requirement: Requirement
@@ -84,7 +84,7 @@ class ContractResult:
     trials: tuple[Trial, ...]
     returned: tuple[RevertedLayer, ...] = ()
     float_share: float = 0.0
-    harm_images: int = 0
+    sensitivity_images: int = 0
 
     @property
     def error_rate(self) -> float:
@@ -119,12 +119,12 @@ def enforce(
     reference: onnx.ModelProto,
     quantized: Quantized,
     requantize: Callable[[tuple[str, ...]], Quantized],
-    harm_batches: Callable[[], Sequence[npt.NDArray[Any]]],
+    sensitivity_batches: Callable[[], Sequence[npt.NDArray[Any]]],
     progress: Progress,
 ) -> tuple[Quantized, ContractResult]:
     """Tries int8, then returns layers to float one by one, until the contract holds.
 
-    The order is that of harm over cost, both measured: the noise that a layer alone brings into the logits,
+    The order is that of noise over cost, both measured: the noise that a layer alone brings into the logits,
     and its multiply-accumulates. Trial `k` may err with a probability of `ALPHA / (k (k + 1))`, which sums up
     to `ALPHA` over any number of trials.
 
@@ -134,7 +134,7 @@ def enforce(
         reference: the float body that was quantized.
         quantized: int8 as asked for.
         requantize: quantizes anew with further `keep` patterns.
-        harm_batches: a few calibration images for the harm; only asked for if int8 fails.
+        sensitivity_batches: a few calibration images for the noise; only asked for if int8 fails.
         progress: told what is going on.
 
     Returns:
@@ -156,8 +156,8 @@ def enforce(
 
     if holds(quantized.model):
         return quantized, ContractResult(requirement, images.labels, tuple(trials))
-    batches = harm_batches()
-    order, total = _by_harm_over_cost(reference, quantized.model, batches, progress)
+    batches = sensitivity_batches()
+    order, total = _by_sensitivity_over_cost(reference, quantized.model, batches, progress)
     returned: list[RevertedLayer] = []
 
     def result() -> tuple[Quantized, ContractResult]:
@@ -198,7 +198,7 @@ def _explained(quantized: Quantized, returned: Sequence[RevertedLayer]) -> Quant
     return replace(quantized, layers=layers)
 
 
-def _by_harm_over_cost(
+def _by_sensitivity_over_cost(
     reference: onnx.ModelProto,
     quantized: onnx.ModelProto,
     batches: Sequence[npt.NDArray[Any]],
@@ -210,23 +210,23 @@ def _by_harm_over_cost(
     macs = macs_of_nodes(reference)
     statistics, _, count = compare_layers(reference, graph, layers, batches[:1])
     sizes = {layer.name: one.seen // max(count, 1) for layer, one in zip(layers, statistics, strict=True)}
-    with progress.track("harm of each layer alone", len(layers)) as advance:
+    with progress.track("noise of each layer alone", len(layers)) as advance:
         found = measure_sensitivity(reference, graph, layers, batches, advance)
-    candidates = [_candidate(harm, macs, sizes) for harm in found]
-    everything = float(np.sum([one.harm for one in candidates]))
+    candidates = [_candidate(one, macs, sizes) for one in found]
+    everything = float(np.sum([one.noise for one in candidates]))
     place = {one.name: index for index, one in enumerate(candidates)}
 
     def order(one: RevertedLayer) -> tuple[bool, float, int]:
-        return one.harm < _WORTH_TRYING * everything, -one.harm / one.cost, place[one.name]
+        return one.noise < _WORTH_TRYING * everything, -one.noise / one.cost, place[one.name]
 
-    return sorted((one for one in candidates if one.harm > 0), key=order), sum(macs.values())
+    return sorted((one for one in candidates if one.noise > 0), key=order), sum(macs.values())
 
 
-def _candidate(harm: LayerSensitivity, macs: dict[str, int], sizes: dict[str, int]) -> RevertedLayer:
-    layer = harm.layer
+def _candidate(found: LayerSensitivity, macs: dict[str, int], sizes: dict[str, int]) -> RevertedLayer:
+    layer = found.layer
     own = macs.get(layer.name, 0)
     cost = max(own or sizes[layer.name], 1)
-    return RevertedLayer(layer.name, layer.op, harm.noise, harm.agreement.sqnr_db, own, cost)
+    return RevertedLayer(layer.name, layer.op, found.noise, found.agreement.sqnr_db, own, cost)
 
 
 def _describe(trial: Trial) -> str:
@@ -252,5 +252,6 @@ def _broken(
         f"the contract cannot be held: {what} {reached.drop:.2%}, {100 * requirement.drop:g}% allowed",
         requirement.span,
         notes=tuple(notes),
-        hint="`zooc analyze` shows what harms most; change the calibration, raise the limit, or use fp16",
+        hint="`zooc analyze` shows which layers make most of the noise; change the calibration, raise the "
+        "limit, or use fp16",
     )

@@ -223,8 +223,8 @@ def _prepared(
 def _report(
     warnings: list[Diagnostic], output: Path, calibration: Calibration, output_format: Format, quiet: bool
 ) -> None:
-    tensors: Ranges | Any = calibration.ranges if calibration.sketches is None else calibration.sketches
-    images = 0 if calibration.sketches is None else calibration.sketches.images
+    tensors: Ranges | Any = calibration.ranges if calibration.histograms is None else calibration.histograms
+    images = 0 if calibration.histograms is None else calibration.histograms.images
     shards = [str(shard) for shard in calibration.shards]
     if output_format is Format.json:
         summary = {"file": str(output), "images": images, "tensors": len(tensors), "shards": shards}
@@ -233,5 +233,5 @@ def _report(
     show(warnings)
     if not quiet:
         part = "" if shards == ["1/1"] else f" (shard{'s' * (len(shards) > 1)} {', '.join(shards)})"
-        measured = f", {images} images{part}" if calibration.sketches is not None else ", imported ranges"
+        measured = f", {images} images{part}" if calibration.histograms is not None else ", imported ranges"
         typer.echo(f"{output}: {len(tensors)} tensors{measured}")

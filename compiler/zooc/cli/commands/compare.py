@@ -11,7 +11,7 @@ from zooc.cli.error_boundary import guard, print_json
 from zooc.cli.options import Format, FormatOption, QuietOption, VerboseOption
 
 if TYPE_CHECKING:
-    from zooc.pipeline.compare import Comparison
+    from zooc.pipeline.compare import PackageComparison
 
 __all__ = ["compare"]
 
@@ -56,7 +56,7 @@ def compare(
     guard(work, output_format, verbose=verbose)
 
 
-def _print(found: Comparison) -> None:
+def _print(found: PackageComparison) -> None:
     document = found.to_json()
     low, high = document["top1_agreement_interval"]
     typer.echo(

@@ -86,7 +86,7 @@ def compile_command(
     def work() -> int:
         from zooc.cli.summary import print_package
         from zooc.compilation import Request
-        from zooc.pipeline.compile import Package, compile_package
+        from zooc.pipeline.compile import WrittenPackage, compile_package
         from zooc.pipeline.context import Context, Stopped
         from zooc.support.cache import Cache, default_root
         from zooc.support.progress import make_progress
@@ -115,7 +115,7 @@ def compile_command(
         )
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
         context = Context(Cache(None if no_cache else default_root()), progress, stop_before)
-        package: Package | None = None
+        package: WrittenPackage | None = None
         with suppress(Stopped):
             package = compile_package(request, context)
         warnings = context.diagnostics()

@@ -15,7 +15,7 @@ from zooc.frontend.semantics.blocks.postprocess import read_postprocess
 from zooc.frontend.semantics.blocks.preprocess import read_preprocess
 from zooc.frontend.semantics.blocks.quantize import read_quantize
 from zooc.frontend.semantics.constants import Scope
-from zooc.frontend.semantics.declarations import Outline, Settings, outline
+from zooc.frontend.semantics.declarations import BlockSettings, Outline, outline
 from zooc.frontend.semantics.overrides import apply_overrides, check_targets
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
@@ -164,8 +164,10 @@ def _describe(
         shape = model.input if model else None
         preprocess = read_preprocess(blocks["preprocess"], shape, shape.span if shape else None, reader)
     quantize = read_quantize(blocks["quantize"], reader) if "quantize" in blocks else Quantize()
-    postprocess: Postprocess | None = read_postprocess(blocks.get("postprocess", Settings()), model, reader)
-    package = read_package(blocks.get("package", Settings()), reader, path=path, fallback=start)
+    postprocess: Postprocess | None = read_postprocess(
+        blocks.get("postprocess", BlockSettings()), model, reader
+    )
+    package = read_package(blocks.get("package", BlockSettings()), reader, path=path, fallback=start)
     used |= reader.scope.used
     if model is None or quantize is None or postprocess is None or package is None:
         return None

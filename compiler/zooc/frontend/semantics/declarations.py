@@ -11,13 +11,13 @@ from zooc.frontend.semantics.constants import Definition
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.vocabulary import BLOCKS, EXAMPLES, FUNCTIONS, RESERVED
 
-__all__ = ["Field", "Outline", "Settings", "outline"]
+__all__ = ["BlockSettings", "Outline", "Setting", "outline"]
 
 Report = Callable[[Diagnostic], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class Setting:
     """One statement's values; `name_span` is the statement's word, `span` all of it."""
 
     values: tuple[ast.Expr, ...]
@@ -26,11 +26,11 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class BlockSettings:
     """One block: what stands before the brace, its statements by name, its steps (`preprocess` only)."""
 
     header: tuple[ast.Expr, ...] = ()
-    fields: dict[str, Field] = field(default_factory=dict)
+    fields: dict[str, Setting] = field(default_factory=dict)
     steps: tuple[ast.Entry, ...] = ()
     name_span: Span | None = None
 
@@ -40,7 +40,7 @@ class Outline:
     """A file's content by name."""
 
     lets: dict[str, Definition] = field(default_factory=dict)
-    blocks: dict[str, Settings] = field(default_factory=dict)
+    blocks: dict[str, BlockSettings] = field(default_factory=dict)
     variants: dict[str, ast.Block] = field(default_factory=dict)
 
 
@@ -123,7 +123,7 @@ def _add_block(item: ast.Block, result: Outline, report: Report) -> None:
     if name == "preprocess":
         settings = _preprocess_settings(item, report)
     else:
-        settings = Settings(item.header, _fields(item, report), (), item.name.span)
+        settings = BlockSettings(item.header, _fields(item, report), (), item.name.span)
         if name == "quantize":
             _check_quantize_header(item, report)
         else:
@@ -131,15 +131,15 @@ def _add_block(item: ast.Block, result: Outline, report: Report) -> None:
     result.blocks[name] = settings
 
 
-def _preprocess_settings(item: ast.Block, report: Report) -> Settings:
+def _preprocess_settings(item: ast.Block, report: Report) -> BlockSettings:
     if item.entries is not None:
         _check_plain_header(item, report)
-        return Settings((), {}, item.entries, item.name.span)
+        return BlockSettings((), {}, item.entries, item.name.span)
     if len(item.header) == 1 and isinstance(item.header[0], ast.Call):
-        return Settings((), {}, (item.header[0],), item.name.span)
+        return BlockSettings((), {}, (item.header[0],), item.name.span)
     hint = 'write `preprocess { ... }` or `preprocess vdsp("params.json")`'
     report(error("Z0118", "`preprocess` needs its steps in braces", item.name.span, hint=hint))
-    return Settings(name_span=item.name.span)
+    return BlockSettings(name_span=item.name.span)
 
 
 def _check_plain_header(item: ast.Block, report: Report) -> None:
@@ -165,10 +165,10 @@ def _check_quantize_header(item: ast.Block, report: Report) -> None:
         report(error("Z0114", "`quantize` takes one word for its data type", span, hint=hint))
 
 
-def _fields(item: ast.Block, report: Report) -> dict[str, Field]:
+def _fields(item: ast.Block, report: Report) -> dict[str, Setting]:
     block = item.name.text
     arity = BLOCKS[block]
-    fields: dict[str, Field] = {}
+    fields: dict[str, Setting] = {}
     for entry in item.entries or ():
         name = _entry_name(entry)
         if name.text not in arity:
@@ -189,12 +189,12 @@ def _fields(item: ast.Block, report: Report) -> dict[str, Field]:
             how = "without `=`" if isinstance(entry, ast.Assignment) else "without parentheses"
             message = f"`{name.text}` takes its value {how}"
             report(error("Z0118", message, entry.span, hint=f"write it like `{example}`"))
-            fields.setdefault(name.text, Field((), name.span, entry.span))
+            fields.setdefault(name.text, Setting((), name.span, entry.span))
             continue
         if name.text in fields:
             _twice(f"`{name.text}` is given twice", name.span, fields[name.text].name_span, report)
             continue
-        fields[name.text] = Field(entry.values, name.span, entry.span)
+        fields[name.text] = Setting(entry.values, name.span, entry.span)
         wanted = arity[name.text]
         if len(entry.values) != wanted:
             count = {0: "no value", 1: "one value", 2: "two values", 3: "three values"}[wanted]
@@ -202,7 +202,7 @@ def _fields(item: ast.Block, report: Report) -> dict[str, Field]:
             message = f"`{name.text}` takes {count}, found {len(entry.values) or 'none'}"
             hint = _misspelt(entry.values[wanted:], arity) or f"write it like `{example}`"
             report(error("Z0114", message, span, hint=hint))
-            fields[name.text] = Field((), name.span, entry.span)
+            fields[name.text] = Setting((), name.span, entry.span)
     return fields
 
 

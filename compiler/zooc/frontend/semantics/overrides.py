@@ -8,7 +8,7 @@ from dataclasses import replace
 from zooc.diagnostics.diagnostic import Diagnostic, Label, error
 from zooc.diagnostics.suggest import did_you_mean
 from zooc.frontend.semantics.constants import Definition
-from zooc.frontend.semantics.declarations import Field, Outline, Settings
+from zooc.frontend.semantics.declarations import BlockSettings, Outline, Setting
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.vocabulary import BLOCKS
 
@@ -77,9 +77,9 @@ def apply_overrides(base: Outline, layers: Sequence[Sequence[ast.Assignment]]) -
 
 def _apply(entry: ast.Assignment, result: Outline) -> None:
     block, dot, statement = entry.target.text.partition(".")
-    settings = result.blocks.get(block, Settings())
+    settings = result.blocks.get(block, BlockSettings())
     if dot:
-        field = Field(_values(entry, settings), entry.target.span, entry.span)
+        field = Setting(_values(entry, settings), entry.target.span, entry.span)
         result.blocks[block] = replace(settings, fields={**settings.fields, statement: field})
     elif block in result.lets:
         result.lets[block] = Definition(entry.target.parts[0], entry.value)
@@ -93,7 +93,7 @@ def _apply(entry: ast.Assignment, result: Outline) -> None:
         result.blocks[block] = replace(settings, steps=steps)
 
 
-def _values(entry: ast.Assignment, settings: Settings) -> tuple[ast.Expr, ...]:
+def _values(entry: ast.Assignment, settings: BlockSettings) -> tuple[ast.Expr, ...]:
     """The statement's new values; of a contract only the limit changes."""
     before = settings.fields.get("require")
     is_false = isinstance(entry.value, ast.Reference) and entry.value.word == "false"
@@ -103,7 +103,7 @@ def _values(entry: ast.Assignment, settings: Settings) -> tuple[ast.Expr, ...]:
     return (ast.Comparison(drop, entry.value, entry.value.span), *before.values[1:])
 
 
-def _int8_only(name: str, field: Field) -> bool:
+def _int8_only(name: str, field: Setting) -> bool:
     last = field.values[-1] if field.values else None
     return name in _INT8_ONLY or (name == "keep" and isinstance(last, ast.Reference) and last.word == "auto")
 

@@ -17,7 +17,7 @@ from zooc.frontend.syntax.vocabulary import BLOCKS
 if TYPE_CHECKING:
     Node = Any
 
-__all__ = ["MAX_SYNTAX_ERRORS", "OVERRIDE_SOURCE", "Builder", "parse", "parse_override"]
+__all__ = ["MAX_SYNTAX_ERRORS", "OVERRIDE_SOURCE", "TreeBuilder", "parse", "parse_override"]
 
 MAX_SYNTAX_ERRORS = 100
 """No more are reported of one file: what has more is no `.zoo` file."""
@@ -36,7 +36,7 @@ def parse(source: SourceFile) -> tuple[ast.File | None, list[Diagnostic]]:
         The tree and no diagnostics, or `None` and at least one.
     """
     tokens, diagnostics = tokenize(source)
-    builder = Builder(source, diagnostics.append)
+    builder = TreeBuilder(source, diagnostics.append)
     tree, failure = _run(source, tokens.significant, "file")
     if failure is None:
         items = group_items(builder.pieces(tree), diagnostics.append)
@@ -63,7 +63,7 @@ def parse_override(text: str) -> tuple[ast.Assignment | None, list[Diagnostic]]:
     tokens, diagnostics = tokenize(source)
     tree, failure = _run(source, tokens.significant, "setting")
     if failure is None:
-        (piece,) = Builder(source, diagnostics.append).pieces(tree)
+        (piece,) = TreeBuilder(source, diagnostics.append).pieces(tree)
         if not diagnostics and isinstance(piece, ast.Assignment):
             return piece, []
     value_start = len(left) + 1
@@ -91,7 +91,7 @@ def _run(source: SourceFile, tokens: Sequence[Token], start: str) -> tuple[Any, 
     return tree, None
 
 
-def _errors_by_item(source: SourceFile, tokens: Sequence[Token], builder: Builder) -> list[Diagnostic]:
+def _errors_by_item(source: SourceFile, tokens: Sequence[Token], builder: TreeBuilder) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     for chunk in _chunks(source, tokens):
         tree, failure = _run(source, chunk, "file")
@@ -124,7 +124,7 @@ def _chunks(source: SourceFile, tokens: Sequence[Token]) -> list[list[Token]]:
     return chunks
 
 
-class Builder:
+class TreeBuilder:
     """Builds one file's nodes; malformed literals are reported and stand in as plain values."""
 
     def __init__(self, source: SourceFile, report: Callable[[Diagnostic], None]) -> None:

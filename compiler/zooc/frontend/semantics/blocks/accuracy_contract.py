@@ -7,7 +7,7 @@ from pathlib import Path
 
 from zooc.deployment import ImageSet, Requirement
 from zooc.diagnostics.diagnostic import Label, error
-from zooc.frontend.semantics.declarations import Field
+from zooc.frontend.semantics.declarations import Setting
 from zooc.frontend.semantics.image_set import is_images_call, read_image_set
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
@@ -19,13 +19,13 @@ _EXAMPLE = EXAMPLES["quantize", "require"]
 _PARAMETERS = (*FUNCTIONS["images"], Parameter("labels"))
 
 
-def is_dropped(field: Field) -> bool:
+def is_dropped(field: Setting) -> bool:
     """Whether an override says `quantize.require = false`."""
     only = field.values[0] if len(field.values) == 1 else None
     return isinstance(only, ast.Reference) and only.word == "false"
 
 
-def read_requirement(field: Field, reader: Reader) -> Requirement | None:
+def read_requirement(field: Setting, reader: Reader) -> Requirement | None:
     """Checks the statement; `None` after an error."""
     if len(field.values) != 3:
         if field.values:

@@ -13,7 +13,7 @@ from zooc.deployment import (
 )
 from zooc.diagnostics.diagnostic import Label, error
 from zooc.diagnostics.suggest import did_you_mean, either
-from zooc.frontend.semantics.declarations import Field, Settings
+from zooc.frontend.semantics.declarations import BlockSettings, Setting
 from zooc.frontend.semantics.image_set import MAX_SEED
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
@@ -28,7 +28,7 @@ MAX_SIDE = 8192
 MAX_CLASSES = 1_000_000
 
 
-def read_model(settings: Settings, reader: Reader) -> Model | None:
+def read_model(settings: BlockSettings, reader: Reader) -> Model | None:
     """Checks the block; `None` when source, weights or input are missing or wrong."""
     fields = settings.fields
     source_field = _required("source", settings, reader)
@@ -58,7 +58,7 @@ def read_model(settings: Settings, reader: Reader) -> Model | None:
     return Model(source, weights, shape, classes, classes_span, settings.name_span)
 
 
-def _required(name: str, settings: Settings, reader: Reader) -> Field | None:
+def _required(name: str, settings: BlockSettings, reader: Reader) -> Setting | None:
     field = settings.fields.get(name)
     if field is None:
         hint = f"add `{EXAMPLES['model', name]}`"
@@ -67,7 +67,7 @@ def _required(name: str, settings: Settings, reader: Reader) -> Field | None:
     return field if field.values else None
 
 
-def _source(field: Field, reader: Reader) -> ModelSource | None:
+def _source(field: Setting, reader: Reader) -> ModelSource | None:
     node = field.values[0]
     forms = either([*(f"{kind}.NAME" for kind in SOURCES), 'onnx("file.onnx")'])
     notes = (f"a source is {forms}",)
@@ -104,7 +104,7 @@ def _as_path(name: str) -> str | None:
     return f"write `{name}.NAME`" if name in SOURCES else None
 
 
-def _weights(field: Field, reader: Reader) -> Weights | None:  # noqa: PLR0911 - one return a case
+def _weights(field: Setting, reader: Reader) -> Weights | None:  # noqa: PLR0911 - one return a case
     node = field.values[0]
     if isinstance(node, ast.Reference) and node.word == "pretrained":
         return PretrainedWeights(field.span)
@@ -139,7 +139,7 @@ def _from_command_line(node: ast.Expr) -> bool:
     return node.span.source.name == "--set"
 
 
-def _weights_fit(source: ModelSource, source_field: Field, settings: Settings, reader: Reader) -> bool:
+def _weights_fit(source: ModelSource, source_field: Setting, settings: BlockSettings, reader: Reader) -> bool:
     field = settings.fields.get("weights")
     label = (Label(source_field.span, "the source"),)
     if source.kind == "onnx" and field is not None:
@@ -154,7 +154,7 @@ def _weights_fit(source: ModelSource, source_field: Field, settings: Settings, r
     return True
 
 
-def _input(field: Field, reader: Reader) -> InputShape | None:
+def _input(field: Setting, reader: Reader) -> InputShape | None:
     if not field.values:
         return None
     example = "`[batch, 3, 224, 224]`"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zooc.deployment import Package
 from zooc.diagnostics.diagnostic import Label, Span, error
-from zooc.frontend.semantics.declarations import Field, Settings
+from zooc.frontend.semantics.declarations import BlockSettings, Setting
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.vocabulary import ENGINES
@@ -54,7 +54,9 @@ def name_problem(name: str) -> str | None:  # noqa: PLR0911 - one return a case
     return f"is longer than {_MAX_NAME} characters" if len(name) > _MAX_NAME else None
 
 
-def read_package(settings: Settings, reader: Reader, *, path: Path, fallback: Span | None) -> Package | None:
+def read_package(
+    settings: BlockSettings, reader: Reader, *, path: Path, fallback: Span | None
+) -> Package | None:
     """Checks the block; the name defaults to the file's, when that can name a package.
 
     Args:
@@ -81,7 +83,7 @@ def read_package(settings: Settings, reader: Reader, *, path: Path, fallback: Sp
     return Package(name, version, engines, name_span, settings.name_span)
 
 
-def _name(field: Field, reader: Reader) -> str | None:
+def _name(field: Setting, reader: Reader) -> str | None:
     if not field.values:
         return None
     node = field.values[0]
@@ -113,7 +115,7 @@ def _default_name(path: Path, span: Span | None, reader: Reader) -> str | None:
     return None
 
 
-def _version(field: Field, reader: Reader) -> str | None:
+def _version(field: Setting, reader: Reader) -> str | None:
     if not field.values:
         return None
     node = field.values[0]
@@ -127,7 +129,7 @@ def _version(field: Field, reader: Reader) -> str | None:
     return None
 
 
-def _engines(field: Field, reader: Reader) -> tuple[str, ...] | None:
+def _engines(field: Setting, reader: Reader) -> tuple[str, ...] | None:
     if not field.values:
         return None
     items = reader.items(field.values[0], "the engines", "`[onnxruntime, openvino]`")

@@ -9,7 +9,7 @@ from zooc.deployment import Labels, Model, Postprocess
 from zooc.diagnostics.diagnostic import Label, Span, error
 from zooc.diagnostics.suggest import did_you_mean
 from zooc.frontend.semantics.blocks.model import MAX_CLASSES
-from zooc.frontend.semantics.declarations import Settings
+from zooc.frontend.semantics.declarations import BlockSettings
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
 from zooc.resources import resource
@@ -19,7 +19,7 @@ __all__ = ["imagenet1k_names", "read_labels", "read_postprocess"]
 _DEFAULT = Postprocess()
 
 
-def read_postprocess(settings: Settings, model: Model | None, reader: Reader) -> Postprocess | None:
+def read_postprocess(settings: BlockSettings, model: Model | None, reader: Reader) -> Postprocess | None:
     """Checks the block, and its numbers against the model's classes; `None` after an error."""
     fields = settings.fields
     softmax: bool | None = "softmax" in fields

@@ -28,7 +28,7 @@ from zooc.frontend.semantics.blocks.preprocess_steps import (
     read_triple,
 )
 from zooc.frontend.semantics.blocks.vdsp import read_inline_vdsp, read_vdsp
-from zooc.frontend.semantics.declarations import Settings
+from zooc.frontend.semantics.declarations import BlockSettings
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.vocabulary import MATRICES, PAD_MODES, STEPS
@@ -40,7 +40,7 @@ Arguments = dict[str, ast.Expr]
 
 
 def read_preprocess(
-    settings: Settings, shape: InputShape | None, input_span: Span | None, reader: Reader
+    settings: BlockSettings, shape: InputShape | None, input_span: Span | None, reader: Reader
 ) -> Preprocess | None:
     """Checks the steps and that their result fits the model's input; `None` after an error.
 

@@ -10,7 +10,7 @@ from zooc.deployment import CalibrationMethod, ImageSet, Quantize
 from zooc.diagnostics.diagnostic import Label, Span, error
 from zooc.diagnostics.suggest import did_you_mean, either
 from zooc.frontend.semantics.blocks.accuracy_contract import is_dropped, read_requirement
-from zooc.frontend.semantics.declarations import Field, Settings
+from zooc.frontend.semantics.declarations import BlockSettings, Setting
 from zooc.frontend.semantics.image_set import is_images_call, read_image_set
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
@@ -33,7 +33,7 @@ _DEFAULT = Quantize()
 _DATA_EXAMPLE = 'data images("folder", suffix="JPEG", count=50)'
 
 
-def read_quantize(settings: Settings, reader: Reader) -> Quantize | None:
+def read_quantize(settings: BlockSettings, reader: Reader) -> Quantize | None:
     """Checks the block; `None` after an error."""
     if not settings.header and settings.name_span is None and settings.fields:
         header: ast.Expr = _implied_header(next(iter(settings.fields.values())).span)
@@ -86,7 +86,7 @@ def _implied_header(span: Span) -> ast.Reference:
     return ast.Reference((ast.Name(_DEFAULT.dtype, span),), span)
 
 
-def _consistent(dtype: str, span: Span, settings: Settings, reader: Reader) -> bool:
+def _consistent(dtype: str, span: Span, settings: BlockSettings, reader: Reader) -> bool:
     if dtype == "int8":
         if "data" not in settings.fields:
             hint = 'add `data images("folder", count=50)`: ranges are measured on real images'
@@ -106,7 +106,7 @@ def _consistent(dtype: str, span: Span, settings: Settings, reader: Reader) -> b
     return not ignored
 
 
-def _calibrate(field: Field, reader: Reader) -> CalibrationMethod | None:  # noqa: PLR0911 - one return a case
+def _calibrate(field: Setting, reader: Reader) -> CalibrationMethod | None:  # noqa: PLR0911 - one return a case
     if not field.values:
         return None
     node = field.values[0]
@@ -140,7 +140,7 @@ def _calibrate(field: Field, reader: Reader) -> CalibrationMethod | None:  # noq
     return CalibrationMethod(word, None, field.span)  # type: ignore[arg-type]
 
 
-def _data(field: Field, reader: Reader) -> ImageSet | None:
+def _data(field: Setting, reader: Reader) -> ImageSet | None:
     if not field.values:
         return None
     node = field.values[0]
@@ -152,13 +152,13 @@ def _data(field: Field, reader: Reader) -> ImageSet | None:
     return None if bound is None else read_image_set(bound, field.span, reader, if_missing)
 
 
-def _is_auto(field: Field) -> bool:
+def _is_auto(field: Setting) -> bool:
     """`keep fp32 auto`; an override may leave out the `fp32`."""
     last = field.values[-1] if field.values else None
     return isinstance(last, ast.Reference) and last.word == "auto"
 
 
-def _keep(field: Field, reader: Reader) -> list[tuple[str, Span]] | None:
+def _keep(field: Setting, reader: Reader) -> list[tuple[str, Span]] | None:
     if not field.values:
         return None
     sound = len(field.values) < 2 or reader.word(field.values[0], ["fp32"], "data type to keep") is not None
@@ -189,7 +189,7 @@ class Options:
     target: Any = _DEFAULT.target
 
 
-def read_options(fields: Mapping[str, Field], reader: Reader) -> Options | None:
+def read_options(fields: Mapping[str, Setting], reader: Reader) -> Options | None:
     """Checks `weights`, `activations`, `corrections` and `target`; `None` after an error."""
     found: dict[str, Any] = {}
     if (weights := _first(fields, "weights")) is not None:
@@ -203,7 +203,7 @@ def read_options(fields: Mapping[str, Field], reader: Reader) -> Options | None:
     return None if None in found.values() else Options(**found)
 
 
-def read_vamc_calibration(fields: Mapping[str, Field], reader: Reader) -> CalibrationMethod | None:
+def read_vamc_calibration(fields: Mapping[str, Setting], reader: Reader) -> CalibrationMethod | None:
     """`calibrate_mode` and `calibrate_range`, vamc's names for what `calibrate` says; `None` after an error.
 
     `calibrate_range 0.99999` is a share of the values: `percentile(99.999)`.
@@ -233,7 +233,7 @@ def read_vamc_calibration(fields: Mapping[str, Field], reader: Reader) -> Calibr
     return CalibrationMethod(mode, None, named[0].span)  # type: ignore[arg-type]
 
 
-def _share(fields: Mapping[str, Field], reader: Reader) -> float | None:
+def _share(fields: Mapping[str, Setting], reader: Reader) -> float | None:
     node = _first(fields, "calibrate_range")
     value = None if node is None else reader.number(node, "the share of values kept")
     if node is None or value is None:
@@ -246,7 +246,7 @@ def _share(fields: Mapping[str, Field], reader: Reader) -> float | None:
     return value
 
 
-def _first(fields: Mapping[str, Field], name: str) -> ast.Expr | None:
+def _first(fields: Mapping[str, Setting], name: str) -> ast.Expr | None:
     """The statement's value; `None` if it is absent or its form was reported before."""
     values = fields[name].values if name in fields else ()
     return values[0] if values else None

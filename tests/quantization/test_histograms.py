@@ -16,14 +16,14 @@ values = arrays.arrays(np.float32, st.integers(0, 60), elements=finite)
 
 
 def sketch_of(*parts: np.ndarray) -> Histogram:
-    sketch = Histogram()
+    histogram = Histogram()
     for part in parts:
-        assert sketch.update(part)
-    return sketch
+        assert histogram.update(part)
+    return histogram
 
 
-def state(sketch: Histogram) -> tuple[bytes, int, str, str]:
-    return sketch.counts.tobytes(), sketch.exponent, sketch.low.hex(), sketch.high.hex()
+def state(histogram: Histogram) -> tuple[bytes, int, str, str]:
+    return histogram.counts.tobytes(), histogram.exponent, histogram.low.hex(), histogram.high.hex()
 
 
 @settings(max_examples=150, deadline=None)
@@ -42,12 +42,12 @@ def test_order_and_sharding_change_no_bit(parts, random, shards) -> None:
 @settings(max_examples=100, deadline=None)
 @given(values.filter(len))
 def test_every_value_lies_in_its_bin(array) -> None:
-    sketch = sketch_of(array)
-    assert sketch.seen == array.size
-    assert (sketch.low, sketch.high) == (array.min(), array.max())
-    width = 2.0 ** (sketch.exponent - 11)
+    histogram = sketch_of(array)
+    assert histogram.seen == array.size
+    assert (histogram.low, histogram.high) == (array.min(), array.max())
+    width = 2.0 ** (histogram.exponent - 11)
     expected = np.bincount(np.trunc(array.astype(np.float64) / width).astype(int) + 2047, minlength=BINS)
-    np.testing.assert_array_equal(sketch.counts, expected)
+    np.testing.assert_array_equal(histogram.counts, expected)
 
 
 def test_a_large_array_is_counted_in_chunks_without_loss() -> None:
@@ -60,42 +60,42 @@ def test_the_smallest_and_largest_floats_fit() -> None:
     array = np.array(
         [limits.max, limits.min, limits.smallest_subnormal, -limits.smallest_subnormal], np.float32
     )
-    sketch = sketch_of(array[2:], array[:2])
-    assert sketch.counts[[0, 2047, -1]].tolist() == [1, 2, 1]
+    histogram = sketch_of(array[2:], array[:2])
+    assert histogram.counts[[0, 2047, -1]].tolist() == [1, 2, 1]
 
 
 def test_all_zeros_and_nothing_at_all_are_sketches_too() -> None:
-    sketch = sketch_of(np.zeros((2, 3), np.float32), np.array([-0.0], np.float32))
-    assert (sketch.low, sketch.high, sketch.seen) == (0.0, 0.0, 7)
+    histogram = sketch_of(np.zeros((2, 3), np.float32), np.array([-0.0], np.float32))
+    assert (histogram.low, histogram.high, histogram.seen) == (0.0, 0.0, 7)
     assert sketch_of(np.zeros(0, np.float32)).seen == 0
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_not_finite_is_refused_by_name_and_not_counted(bad: float) -> None:
-    sketches = ActivationHistograms(["layer1/Relu"])
-    sketches.update("layer1/Relu", np.ones(3, np.float32))
-    before = state(sketches["layer1/Relu"])
+    histograms = ActivationHistograms(["layer1/Relu"])
+    histograms.update("layer1/Relu", np.ones(3, np.float32))
+    before = state(histograms["layer1/Relu"])
     with pytest.raises(
         ZoocError, match=r'Z0411: the activation "layer1/Relu" has 1 (NaN|infinite) of 4 values'
     ):
-        sketches.update("layer1/Relu", np.array([0, bad, 1, 2], np.float32))
-    assert state(sketches["layer1/Relu"]) == before
+        histograms.update("layer1/Relu", np.array([0, bad, 1, 2], np.float32))
+    assert state(histograms["layer1/Relu"]) == before
 
 
 def filled(names: list[str], seed: int) -> ActivationHistograms:
-    sketches = ActivationHistograms(names)
+    histograms = ActivationHistograms(names)
     random = np.random.default_rng(seed)
     for name in names:
-        sketches.update(name, random.normal(0, 10**seed, 50).astype(np.float32))
-    sketches.images = seed + 1
-    return sketches
+        histograms.update(name, random.normal(0, 10**seed, 50).astype(np.float32))
+    histograms.images = seed + 1
+    return histograms
 
 
 def test_saving_and_loading_keeps_everything_and_is_reproducible(tmp_path: Path) -> None:
-    sketches = filled(["a", "b/ü"], 2)
-    sketches.save(tmp_path / "one.npz")
-    sketches.save(tmp_path / "two.npz")
-    assert ActivationHistograms.load(tmp_path / "one.npz") == sketches
+    histograms = filled(["a", "b/ü"], 2)
+    histograms.save(tmp_path / "one.npz")
+    histograms.save(tmp_path / "two.npz")
+    assert ActivationHistograms.load(tmp_path / "one.npz") == histograms
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one.npz", "two.npz"]
 
