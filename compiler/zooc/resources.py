@@ -14,7 +14,7 @@ _ROOTS = (_PACKAGE, _PACKAGE.parent.parent)
 
 
 def resource(relative: str) -> Path:
-    """Absolute path of a data file or folder such as `grammar/zooc.lark`.
+    """Return absolute path of a data file or folder such as `grammar/zooc.lark`.
 
     Raises:
         FileNotFoundError: the installation is incomplete.

@@ -27,7 +27,7 @@ def open_package(
     streams: int | None = None,
     hint: str | None = None,
 ) -> Model:
-    """Loads the package in `directory`; see `model.open_package`."""
+    """Load the package in `directory`; see `model.open_package`."""
     from .inference import model
 
     return model.open_package(directory, engine, threads, batch_size, vdsp_params, max_wait_us, streams, hint)

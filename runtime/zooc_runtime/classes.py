@@ -11,7 +11,7 @@ __all__ = ["parse_labels", "softmax", "top_k"]
 
 
 def softmax(logits: F32Array) -> F32Array:
-    """Softmax over the last axis, computed in float64 and rounded to float32."""
+    """Return softmax over the last axis, computed in float64 and rounded to float32."""
     wide = logits.astype(np.float64)
     exponentials = np.exp(wide - wide.max(axis=-1, keepdims=True))
     result: F32Array = (exponentials / exponentials.sum(axis=-1, keepdims=True)).astype(np.float32)
@@ -19,7 +19,7 @@ def softmax(logits: F32Array) -> F32Array:
 
 
 def top_k(probabilities: F32Array, k: int) -> list[int]:
-    """Class ids of the `k` greatest of `float32 [classes]`, the lower id first among equals.
+    """Return class ids of the `k` greatest of `float32 [classes]`, the lower id first among equals.
 
     Asking for more classes than there are gives all of them.
     """
@@ -30,7 +30,7 @@ def top_k(probabilities: F32Array, k: int) -> list[int]:
 
 
 def parse_labels(text: str, classes: int, name: str = "labels.txt") -> tuple[str, ...]:
-    """Splits the text of a labels file.
+    """Split the text of a labels file.
 
     Raises:
         PackageError: another number of lines than classes.

@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 
 
 def decibels(signal: float, noise: float) -> float:
-    """`10 log10(signal / noise)`: `inf` without noise, `-inf` without signal."""
+    """Return `10 log10(signal / noise)`: `inf` without noise, `-inf` without signal."""
     if noise <= 0.0:
         return math.inf
     return 10.0 * math.log10(signal / noise) if signal > 0.0 else -math.inf

@@ -74,11 +74,11 @@ class Calibration:
 
     @staticmethod
     def recognizes(data: bytes) -> bool:
-        """Whether a file's bytes begin like a `.calib` file."""
+        """Tell whether a file's bytes begin like a `.calib` file."""
         return data.startswith(_MAGIC)
 
     def save(self, path: Path, *, force: bool = False) -> None:
-        """Writes the file in one step; equal calibrations give equal bytes.
+        """Write the file in one step; equal calibrations give equal bytes.
 
         Raises:
             ZoocError: Z0471, there is a file already and `force` is not set; Z0702, it cannot be written.
@@ -103,7 +103,7 @@ class Calibration:
 
     @classmethod
     def load(cls, path: Path) -> Calibration:
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
             ZoocError: Z0461, the file is missing, truncated, damaged or something else; Z0462, it was written
@@ -144,7 +144,7 @@ class Calibration:
         )
 
     def measured(self, path: Path) -> ActivationHistograms:
-        """The histograms.
+        """Return the histograms.
 
         Raises:
             ZoocError: Z0474, the file holds imported ranges, from which nothing else can be derived.
@@ -163,7 +163,7 @@ class Calibration:
 def merge(
     parts: Sequence[tuple[Path, Calibration]], *, partial: bool = False
 ) -> tuple[Calibration, list[Diagnostic]]:
-    """One calibration of several parts, the same to the bit whatever their order and the split.
+    """Return one calibration of several parts, the same to the bit whatever their order and the split.
 
     Args:
         parts: at least one, each with the file it came from.
@@ -205,7 +205,7 @@ def merge(
 
 
 def shards_missing(lacking: Sequence[Shard], what: str) -> Diagnostic:
-    """Z0466."""
+    """Return the diagnostic Z0466."""
     named = ", ".join(map(str, lacking[:10])) + (", ..." if len(lacking) > 10 else "")
     return error(
         "Z0466",

@@ -2,10 +2,10 @@
 
 A histogram holds a tensor's exact minimum and maximum and counts of a fixed number of bins. These have the
 width `2 ** (exponent - 11)`, a power of two, and are indexed by `trunc(x / width)`. Multiplying a float32 by
-a power of two is exact, and truncation composes (`trunc(trunc(y) / 2) == trunc(y / 2)`), so widening the range by
-merging neighbouring bins gives the very counts that binning into the wide range from the start would have
-given. The final exponent depends on the extremes alone. Hence the result does not depend on the order of the
-values, nor on how they were split between batches, processes or machines: merging is bit-identical to a
+a power of two is exact, and truncation composes (`trunc(trunc(y) / 2) == trunc(y / 2)`), so widening the
+range by merging neighbouring bins gives the very counts that binning into the wide range from the start would
+have given. The final exponent depends on the extremes alone. Hence the result does not depend on the order of
+the values, nor on how they were split between batches, processes or machines: merging is bit-identical to a
 single pass.
 
 2047 bins a side, and one around zero: at worst (a one-sided tensor whose range has just doubled) 1024 of
@@ -102,7 +102,7 @@ class Histogram:
         return np.asarray(np.clip(np.concatenate([-magnitude[::-1], magnitude]), self.low, self.high))
 
     def update(self, values: npt.NDArray[np.float32]) -> bool:
-        """Adds the values of one float32 array of any shape.
+        """Add the values of one float32 array of any shape.
 
         Returns:
             False, with the histogram unchanged, if a value is NaN or infinite.
@@ -129,7 +129,7 @@ class Histogram:
         return True
 
     def merge(self, other: Histogram) -> None:
-        """Adds everything that `other` saw; `other` stays as it is."""
+        """Add everything that `other` saw; `other` stays as it is."""
         if not other.seen:
             return
         self._extend(other.low, other.high)
@@ -198,7 +198,7 @@ class ActivationHistograms:
     __hash__ = None  # type: ignore[assignment]
 
     def update(self, tensor: str, values: npt.NDArray[np.float32]) -> None:
-        """Adds a batch's values of one tensor.
+        """Add a batch's values of one tensor.
 
         Raises:
             NotFiniteError: Z0411, a value is NaN or infinite.
@@ -207,7 +207,7 @@ class ActivationHistograms:
             raise NotFiniteError(tensor, values)
 
     def merge(self, other: ActivationHistograms) -> None:
-        """Adds everything that `other` saw.
+        """Add everything that `other` saw.
 
         Raises:
             ZoocError: Z0415, the two observed different tensors.
@@ -227,20 +227,20 @@ class ActivationHistograms:
         self.images += other.images
 
     def copy(self) -> ActivationHistograms:
-        """The same, sharing nothing."""
+        """Return the same, sharing nothing."""
         result = ActivationHistograms(self)
         result.merge(self)
         return result
 
     def only(self, tensors: Iterable[str]) -> ActivationHistograms:
-        """The histograms of some tensors, shared, in the order given."""
+        """Return the histograms of some tensors, shared, in the order given."""
         result = ActivationHistograms(())
         result._histograms = {name: self._histograms[name] for name in tensors}
         result.images = self.images
         return result
 
     def become(self, other: ActivationHistograms) -> None:
-        """Takes over what `other` saw in place of its own; the two share it from then on."""
+        """Take over what `other` saw in place of its own; the two share it from then on."""
         self._histograms, self.images = other._histograms, other.images
 
     def save(self, path: Path) -> None:
@@ -250,7 +250,7 @@ class ActivationHistograms:
 
     @classmethod
     def load(cls, path: Path) -> ActivationHistograms:
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
             ZoocError: Z0412, the file is missing, damaged, or of another version.
@@ -278,7 +278,7 @@ class ActivationHistograms:
         )
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything, as the arrays of an `.npz`: equal histograms give equal bytes."""
+        """Return everything, as the arrays of an `.npz`: equal histograms give equal bytes."""
         every = list(self._histograms.values())
         return {
             "format": np.asarray(_FORMAT),
@@ -292,7 +292,7 @@ class ActivationHistograms:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> ActivationHistograms:
-        """What `arrays` gave.
+        """Return what `arrays` gave.
 
         Raises:
             ValueError, KeyError: they are no such arrays.

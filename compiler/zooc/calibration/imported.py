@@ -23,7 +23,7 @@ __all__ = ["fit_ranges", "load_ranges", "read_table", "refuse_ranges", "require_
 def load_ranges(
     path: Path, body: onnx.ModelProto, expected: Identity, tensors: Sequence[str]
 ) -> ActivationHistograms | Ranges:
-    """What a file says of `tensors`: histograms of a `.calib` file, or the ranges of a table.
+    """Return what a file says of `tensors`: histograms of a `.calib` file, or the ranges of a table.
 
     Raises:
         ZoocError: Z0461 to Z0464, the file is no calibration, or one of another version, preprocessing or
@@ -45,7 +45,7 @@ def load_ranges(
 
 
 def refuse_ranges(path: Path | None, quantize: Quantize) -> None:
-    """Raises Z0475 if a file of ranges is given to a data type that has none."""
+    """Raise Z0475 if a file of ranges is given to a data type that has none."""
     if path is not None:
         hint = "leave out --ranges, or write `quantize int8`"
         what = f"{quantize.dtype} needs no calibration, so {path} would be ignored"
@@ -53,7 +53,7 @@ def refuse_ranges(path: Path | None, quantize: Quantize) -> None:
 
 
 def read_table(path: Path) -> SourceFile | None:
-    """A table's text; `None` if the file is no text.
+    """Return a table's text; `None` if the file is no text.
 
     Raises:
         ZoocError: Z0461, the file cannot be read, is empty, or neither text nor a `.calib` file.
@@ -76,7 +76,7 @@ def read_table(path: Path) -> SourceFile | None:
 
 
 def check_identity(path: Path, found: Identity, expected: Identity) -> None:
-    """Raises Z0463 or Z0464 if a calibration is of another preprocessing or network."""
+    """Raise Z0463 or Z0464 if a calibration is of another preprocessing or network."""
     if found.preprocess != expected.preprocess:
         raise ZoocError(
             error(
@@ -117,7 +117,7 @@ def fit_ranges(
     origin: str,
     places: Mapping[str, Span] | None = None,
 ) -> Ranges:
-    """The ranges of `tensors`, in that order.
+    """Return the ranges of `tensors`, in that order.
 
     A range of a tensor that a ReLU has clamped begins at zero, whatever the file says (a threshold alone
     stands for a symmetric range): otherwise half of the levels would be lost, and the ReLU could not be
@@ -149,7 +149,7 @@ def fit_ranges(
 
 
 def require_tensors(have: Iterable[str], tensors: Sequence[str], origin: str) -> None:
-    """Raises Z0470 if some of `tensors` are not among `have`."""
+    """Raise Z0470 if some of `tensors` are not among `have`."""
     there = set(have)
     lacking = [name for name in tensors if name not in there]
     if lacking:

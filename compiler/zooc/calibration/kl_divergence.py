@@ -20,7 +20,7 @@ Places = npt.NDArray[np.int64]
 
 
 def kl_divergence_range(histogram: Histogram) -> tuple[float, float]:
-    """Searches the threshold whose quantized histogram diverges least from the full one.
+    """Search the threshold whose quantized histogram diverges least from the full one.
 
     The algorithm of Szymon Migacz, "8-bit Inference with TensorRT" (GTC 2017), for 256 levels of uint8: for
     each threshold `t` the reference P is the histogram within `[-t, t]` with the outliers added to the

@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def mse_range(histogram: Histogram) -> tuple[float, float]:
-    """Searches both limits at once for the least mean squared quantization error.
+    """Search both limits at once for the least mean squared quantization error.
 
     The error of the range `[a, b]` splits into the clipped tails, `sum (x - b)^2` above and `sum (x - a)^2`
     below, and the rounding inside, `step^2 / 12` a value with `step = (b - a) / 255`: the additive-noise
@@ -35,7 +35,7 @@ def mse_range(histogram: Histogram) -> tuple[float, float]:
 
 
 def least_error_range(histogram: Histogram) -> tuple[float, float]:
-    """The range with the least estimated error in what the next layers make of the tensor.
+    """Return the range with the least estimated error in what the next layers make of the tensor.
 
     They sum it up: a convolution over taps and channels, a pool over space. Rounding errors of different
     elements are independent and have no sign, so `n` of them give a sum with the variance `n e^2`. Clipping

@@ -29,7 +29,7 @@ Ranges = dict[str, Range]
 
 
 def choose_ranges(histograms: ActivationHistograms, method: CalibrationMethod) -> Ranges:
-    """Ranges of all sketched tensors by one method.
+    """Return ranges of all sketched tensors by one method.
 
     An all-zero tensor has the range `(0, 0)`, a constant one `(0, c)` or `(c, 0)`.
     """
@@ -51,12 +51,12 @@ def _chooser(method: CalibrationMethod) -> Callable[[Histogram], Range]:
 
 
 def max_range(histogram: Histogram) -> Range:
-    """Exact extremes."""
+    """Return the exact extremes."""
     return histogram.low, histogram.high
 
 
 def harmless_percentile_range(histogram: Histogram, percentile: float) -> Range:
-    """The percentiles, unless a wider range has less error.
+    """Return the percentiles, unless a wider range has less error.
 
     A percentile alone says nothing about the values beyond it. In trained networks they are often the peaks
     that decide, and one value in ten thousand is one on every other channel of an image: a plain
@@ -69,7 +69,7 @@ def harmless_percentile_range(histogram: Histogram, percentile: float) -> Range:
 
 
 def percentile_range(histogram: Histogram, percentile: float) -> Range:
-    """The interval that keeps `percentile` % of the values.
+    """Return the interval that keeps `percentile` % of the values.
 
     A tensor without negative values (a ReLU's output) is clipped at the top only: its upper limit is the
     percentile itself. Of others each tail loses half of what is to be clipped. Within a bin the values count
@@ -105,7 +105,7 @@ def _upper(histogram: Histogram, clipped: float) -> float:
 
 
 def symmetric(limits: Range) -> Range:
-    """A two-sided range widened to the same reach on both sides; a one-sided one as it is."""
+    """Return a two-sided range widened to the same reach on both sides; a one-sided one as it is."""
     low, high = limits
     if low >= 0.0 or high <= 0.0:
         return limits

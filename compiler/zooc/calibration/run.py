@@ -39,7 +39,7 @@ def calibration_identity(
     preprocess: object,
     images: CalibrationImages | None = None,
 ) -> Identity:
-    """What a calibration of this network on these images is known by; `preprocess` has a JSON form."""
+    """Return what a calibration of this network on these images is known by; `preprocess` has a JSON form."""
     return Identity(
         network=model_sha256(body),
         prelude=model_sha256(prelude),
@@ -58,7 +58,7 @@ def run_calibration(
     cache: Cache,
     progress: Progress,
 ) -> ActivationHistograms:
-    """Histograms of `tensors` over all images, the same to the bit however often it was interrupted.
+    """Return histograms of `tensors` over all images, the same to the bit however often it was interrupted.
 
     The cache keeps finished histograms, and every five seconds what a run under way has done so far. Only if
     images are left to be run is `open_network` called: it gives at least the values of `tensors`.
@@ -138,7 +138,7 @@ class _Partial:
     saved: int = 0
 
     def save(self, state: CalibrationState) -> None:
-        """Keeps `state`."""
+        """Keep `state`."""
         if not state.done:
             return
         skipped = json.dumps(self.images.skipped).encode()
@@ -156,7 +156,7 @@ class _Partial:
             self.saved += 1
 
     def load(self, tensors: Sequence[str]) -> CalibrationState:
-        """The furthest state kept, or an empty one."""
+        """Return the furthest state kept, or an empty one."""
         best = CalibrationState(ActivationHistograms(tensors))
         for place in (0, 1):
             path = self.cache.get("partial", self._place(place))
@@ -174,7 +174,7 @@ class _Partial:
         return best
 
     def drop(self) -> None:
-        """Forgets what was kept."""
+        """Forget what was kept."""
         for place in (0, 1):
             self.cache.remove("partial", self._place(place))
 
@@ -194,7 +194,7 @@ def calibrate(
     on_batch: Callable[[int], None] | None = None,
     into: ActivationHistograms | None = None,
 ) -> ActivationHistograms:
-    """ActivationHistograms the named tensors over all batches in one pass.
+    """Return histograms of the named tensors over all batches in one pass.
 
     Memory depends on the batch's size and not on the number of images. Batches of one image give the same
     bits whatever their order and the number of threads.
@@ -235,7 +235,7 @@ def calibrate(
 
 
 def no_images() -> ZoocError:
-    """Z0413: there was nothing to calibrate with."""
+    """Return the diagnostic Z0413: there was nothing to calibrate with."""
     return ZoocError(
         error(
             "Z0413",

@@ -24,7 +24,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Reads `3/8`.
+        """Read `3/8`.
 
         Raises:
             ZoocError: Z0460, it is not two whole numbers `i/n` with `1 <= i <= n`.
@@ -44,7 +44,7 @@ class Shard:
         return f"{self.number}/{self.of}"
 
     def take(self, count: int) -> range:
-        """The places of this shard's images in a list of `count`."""
+        """Return the places of this shard's images in a list of `count`."""
         return range(self.number - 1, count, self.of)
 
 
@@ -52,7 +52,7 @@ WHOLE = Shard(1, 1)
 
 
 def overlap(one: Shard, other: Shard) -> bool:
-    """Whether a long enough list has an image in both (the Chinese remainder theorem)."""
+    """Tell whether a long enough list has an image in both (the Chinese remainder theorem)."""
     return (one.number - other.number) % math.gcd(one.of, other.of) == 0
 
 
@@ -66,6 +66,6 @@ def missing(shards: Sequence[Shard]) -> list[Shard]:
 
 
 def joined(shards: Iterable[Shard]) -> tuple[Shard, ...]:
-    """The same images, written the same way whatever the order; `1/1` once all are there."""
+    """Return the same images, written the same way whatever the order; `1/1` once all are there."""
     every = sorted(shards)
     return tuple(every) if missing(every) else (WHOLE,)

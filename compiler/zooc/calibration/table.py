@@ -38,7 +38,7 @@ _HINT = "a line is `name threshold min max`, or `name threshold`; `#` begins a c
 
 
 def format_table(ranges: Ranges, *, about: Sequence[str] = (), notes: Mapping[str, str] | None = None) -> str:
-    """The table as text, in columns.
+    """Return the table as text, in columns.
 
     Args:
         ranges: of float64 limits.
@@ -64,7 +64,7 @@ def format_table(ranges: Ranges, *, about: Sequence[str] = (), notes: Mapping[st
 
 
 def parse_table(source: SourceFile) -> Ranges:
-    """Reads a table.
+    """Read a table.
 
     Raises:
         ZoocError: Z0468, one for each line that is malformed, has a value that is no finite number, whose
@@ -96,7 +96,7 @@ def parse_table(source: SourceFile) -> Ranges:
 
 
 def table_places(source: SourceFile) -> dict[str, Span]:
-    """Where each tensor of a sound table is named."""
+    """Return where each tensor of a sound table is named."""
     lines = (_tokens(source, number, start) for number, start in enumerate(source.line_starts, 1))
     return {_unquoted(tokens[0]): tokens[0] for tokens in lines if tokens}
 
@@ -168,7 +168,7 @@ _PLAIN_METHODS = ("max", "kl_divergence", "mse", "auto")
 
 
 def parse_method(text: str) -> CalibrationMethod:
-    """Reads a method as it is written in the language.
+    """Read a method as it is written in the language.
 
     Raises:
         ZoocError: Z0477, it is none.
@@ -186,7 +186,7 @@ def parse_method(text: str) -> CalibrationMethod:
 
 
 def ranges_of(calibration: Calibration, path: Path, method: str | None) -> Ranges:
-    """The ranges by a method; imported ones as they are.
+    """Return the ranges by a method; imported ones as they are.
 
     Raises:
         ZoocError: Z0477, no such method; Z0474, a method for imported ranges.
@@ -200,7 +200,7 @@ def ranges_of(calibration: Calibration, path: Path, method: str | None) -> Range
 
 
 def describe(calibration: Calibration, method: str | None) -> list[str]:
-    """Facts for the head of a table; nothing that changes from run to run."""
+    """Return facts for the head of a table; nothing that changes from run to run."""
     shards = ", ".join(map(str, calibration.shards))
     network = f"network {calibration.identity.network[:16]}"
     if calibration.histograms is None:
@@ -214,7 +214,7 @@ def describe(calibration: Calibration, method: str | None) -> list[str]:
 
 
 def notes_of(calibration: Calibration) -> dict[str, str]:
-    """Each tensor's observed extremes."""
+    """Return each tensor's observed extremes."""
     if calibration.histograms is None:
         return {}
     histograms = calibration.histograms
@@ -226,7 +226,7 @@ def notes_of(calibration: Calibration) -> dict[str, str]:
 
 
 def to_json(calibration: Calibration, path: Path, method: str | None) -> dict[str, Any]:
-    """The same as plain data."""
+    """Return the same as plain data."""
     histograms = calibration.histograms
     rows = []
     for name, (low, high) in ranges_of(calibration, path, method).items():

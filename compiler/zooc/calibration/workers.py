@@ -61,7 +61,7 @@ class CalibrationState:
         self.done = array.array("q", done)
 
     def add(self, other: CalibrationState) -> None:
-        """Adds what `other` holds, which stays as it is."""
+        """Add what `other` holds, which stays as it is."""
         self.histograms.merge(other.histograms)
         self.done.extend(other.done)
 
@@ -124,7 +124,7 @@ class _Worker:
         self.half_counted = False
 
     def count(self, item: BatchTask, values: Mapping[str, Batch], size: int, rows: int) -> None:
-        """Adds the first `rows` of a batch of `size` images; all of it or, on failure, none."""
+        """Add the first `rows` of a batch of `size` images; all of it or, on failure, none."""
         with self.lock:
             self.half_counted = True
             for name in self.state.histograms if values else ():
@@ -156,7 +156,7 @@ class _Crew:
         self._start_up_to(2)
 
     def finished_batches(self) -> Iterator[int]:
-        """The number of images of each batch as it is done, until all workers have ended."""
+        """Yield the number of images of each batch as it is done, until all workers have ended."""
         ended = 0
         while ended < len(self._threads):
             try:
@@ -178,7 +178,7 @@ class _Crew:
             thread.join()
 
     def snapshot(self, base: CalibrationState) -> CalibrationState:
-        """A copy of `base` with every worker's whole batches added."""
+        """Return a copy of `base` with every worker's whole batches added."""
         total = CalibrationState(base.histograms.copy(), base.done)
         for worker in self._workers:
             with worker.lock:

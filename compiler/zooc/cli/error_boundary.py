@@ -74,7 +74,7 @@ def guard(work: Callable[[], int], output_format: Format = Format.human, *, verb
 
 
 def open_streams() -> None:
-    """Gives a process that was started with a standard stream closed (`2>&-`) one that swallows all."""
+    """Give a process that was started with a standard stream closed (`2>&-`) one that swallows all."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for good
@@ -106,7 +106,7 @@ def show(diagnostics: Sequence[Diagnostic]) -> None:
 
 
 def as_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
-    """Diagnostics as plain data for `print_json`."""
+    """Return diagnostics as plain data for `print_json`."""
     from zooc.diagnostics.render import to_json
 
     return [to_json(d) for d in diagnostics]

@@ -32,7 +32,7 @@ _KINDS = ("timm", "torchvision", "official")
 
 
 def read_source(text: str) -> ModelSource:
-    """The source that `text` names.
+    """Return the source that `text` names.
 
     Raises:
         ZoocError: `Z0225`.
@@ -53,7 +53,7 @@ def read_source(text: str) -> ModelSource:
 
 
 def read_weights(text: str) -> Weights:
-    """`pretrained`, `random`, or a file: here, or by its bare name among torch.hub's downloads.
+    """Return `pretrained`, `random`, or a file: here, or by its bare name among torch.hub's downloads.
 
     Raises:
         ZoocError: `Z0204`: there is no such file.

@@ -51,7 +51,7 @@ class Consumption:
     default_logits: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """For the manifest and `--format json`."""
+        """Return plain data for the manifest and `--format json`."""
         return {
             "for": self.consumer,
             "runtime": CONSUMERS[self.consumer],
@@ -67,7 +67,7 @@ class Consumption:
         }
 
     def in_words(self) -> str:
-        """One line for people."""
+        """Return one line for people."""
         runtime = f"{CONSUMERS[self.consumer]} {self.version}"
         words = f"in {runtime}: logits within {self.logits:.1e} of the package's"
         if self.pixels_differing is not None:

@@ -28,7 +28,7 @@ _TYPES = {"uint8": np.uint8, "float32": np.float32}
 def run_in_node(
     package: str, model: bytes, inputs: Sequence[AnyArray], base: Path
 ) -> tuple[str, list[dict[str, AnyArray]]]:
-    """The outputs of `model` for each input.
+    """Return the outputs of `model` for each input.
 
     Args:
         package: `onnxruntime-node` or `onnxruntime-web`.

@@ -14,7 +14,7 @@ __all__ = ["run_in_openvino"]
 def run_in_openvino(
     model: bytes, inputs: Sequence[AnyArray], precision: str | None = "f32"
 ) -> tuple[str, list[dict[str, AnyArray]]]:
-    """The outputs of `model` for each input.
+    """Return the outputs of `model` for each input.
 
     Args:
         model: an ONNX file.

@@ -20,7 +20,7 @@ _NO_IMAGE = re.compile(r"mkdir\b.*|#.*|ImageId,.*|cd\b.*|set\b.*|wget\b.*|")
 
 
 def read_ground_truth(file: Path, images: Sequence[str], synsets: Sequence[str]) -> dict[str, str]:
-    """The synset of each image that the list tells of, by file name.
+    """Return the synset of each image that the list tells of, by file name.
 
     Args:
         file: the list, in one of `FORMS`.

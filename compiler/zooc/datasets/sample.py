@@ -43,7 +43,7 @@ def sample(
     suffix: str | None = None,
     how: How = "copy",
 ) -> Sample:
-    """Draws `per_class` readable images from each class folder into `<output>/<class>/<name>`.
+    """Draw `per_class` readable images from each class folder into `<output>/<class>/<name>`.
 
     A class's draw depends on `seed`, the class's name and its sorted file names, on nothing else: more
     classes do not change it.

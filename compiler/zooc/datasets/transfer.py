@@ -20,7 +20,7 @@ HOW: tuple[How, ...] = get_args(How)
 
 
 def is_in_place(source: Path, target: Path) -> bool:
-    """Whether `target` is there, with the content of `source` if that is there too.
+    """Tell whether `target` is there, with the content of `source` if that is there too.
 
     Raises:
         PackageError: `target` is something else.
@@ -37,7 +37,7 @@ def is_in_place(source: Path, target: Path) -> bool:
 
 
 def transfer(source: Path, target: Path, how: How) -> bool:
-    """Brings `source` to `target`, in a folder that exists; whether there was something to do.
+    """Bring `source` to `target`, in a folder that exists; return whether there was something to do.
 
     `target` appears whole or not at all, and is never replaced. A moved file's old name goes when the new one
     is there with the same content, so that an interruption leaves at least one of them.

@@ -45,7 +45,7 @@ def arrange(
     partial: bool = False,
     report: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Arrangement:
-    """Brings each image of `folder` to `<output>/<synset>/<name>`; all is checked first, nothing is replaced.
+    """Bring each image of `folder` to `<output>/<synset>/<name>`; all is checked first, nothing is replaced.
 
     An interrupted run goes on when repeated, and one that is repeated once more finds nothing to do.
 

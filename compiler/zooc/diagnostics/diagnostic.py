@@ -30,7 +30,7 @@ class SourceFile:
         return [0, *(i + 1 for i, char in enumerate(self.text) if char == "\n")]
 
     def line(self, number: int) -> str:
-        """Text of line `number` (1-based), without its line end."""
+        """Return text of line `number` (1-based), without its line end."""
         start = self.line_starts[number - 1]
         end = self.text.find("\n", start)
         return self.text[start : len(self.text) if end < 0 else end].rstrip("\r")
@@ -45,12 +45,12 @@ class Span:
     end: int
 
     def position(self) -> tuple[int, int]:
-        """1-based line and column of the first character."""
+        """Return 1-based line and column of the first character."""
         line = bisect.bisect_right(self.source.line_starts, self.start)
         return line, self.start - self.source.line_starts[line - 1] + 1
 
     def end_position(self) -> tuple[int, int]:
-        """1-based line and column just past the last character."""
+        """Return 1-based line and column just past the last character."""
         line = bisect.bisect_right(self.source.line_starts, self.end)
         return line, self.end - self.source.line_starts[line - 1] + 1
 
@@ -99,7 +99,7 @@ def error(
     notes: tuple[str, ...] = (),
     hint: str | None = None,
 ) -> Diagnostic:
-    """Shorthand for a `Diagnostic` of severity `error`."""
+    """Return a `Diagnostic` of severity `error`."""
     return Diagnostic(code, "error", message, span, labels, notes, hint)
 
 
@@ -112,7 +112,7 @@ def warning(
     notes: tuple[str, ...] = (),
     hint: str | None = None,
 ) -> Diagnostic:
-    """Shorthand for a `Diagnostic` of severity `warning`."""
+    """Return a `Diagnostic` of severity `warning`."""
     return Diagnostic(code, "warning", message, span, labels, notes, hint)
 
 

@@ -11,12 +11,12 @@ __all__ = ["explain", "known_codes", "near_codes"]
 
 
 def known_codes() -> list[str]:
-    """Every code that has a page, sorted."""
+    """Return every code that has a page, sorted."""
     return sorted(page.stem for page in resource("docs/errors").glob("Z[0-9][0-9][0-9][0-9].md"))
 
 
 def explain(code: str) -> str | None:
-    """The page of `code` as Markdown; `None` when there is no such code."""
+    """Return the page of `code` as Markdown; `None` when there is no such code."""
     code = code.strip().upper()
     if not re.fullmatch(r"Z[0-9]{4}", code):
         return None
@@ -25,7 +25,7 @@ def explain(code: str) -> str | None:
 
 
 def near_codes(code: str) -> list[str]:
-    """Up to three codes that look like `code`, the nearest first."""
+    """Return up to three codes that look like `code`, the nearest first."""
     digits = code.strip().upper().removeprefix("Z")
     if not (digits.isascii() and digits.isdigit()):
         return difflib.get_close_matches(code.strip().upper(), known_codes(), n=3, cutoff=0.6)

@@ -43,12 +43,12 @@ class _Mark:
 
 
 def render(diagnostic: Diagnostic) -> str:
-    """The diagnostic as plain text, without a trailing line end."""
+    """Return the diagnostic as plain text, without a trailing line end."""
     return "\n".join("".join(text for text, _ in line).rstrip() for line in _lines(diagnostic))
 
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic], stream: TextIO) -> None:
-    """Writes the diagnostics, a blank line after each; in colour if `stream` is a terminal that wants it."""
+    """Write the diagnostics, a blank line after each; in colour if `stream` is a terminal that wants it."""
     colour = stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     for diagnostic in diagnostics:
         if colour:
@@ -70,7 +70,7 @@ def _print_coloured(diagnostic: Diagnostic, stream: TextIO) -> None:
 
 
 def to_json(diagnostic: Diagnostic) -> dict[str, Any]:
-    """The diagnostic as JSON values; lines and columns count from 1, in characters."""
+    """Return the diagnostic as JSON values; lines and columns count from 1, in characters."""
     return {
         "code": diagnostic.code,
         "severity": diagnostic.severity,

@@ -25,12 +25,12 @@ def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str
 
 
 def either(words: Iterable[str]) -> str:
-    """The words in backquotes, in the form "`a`, `b` or `c`"."""
+    """Return the words in backquotes, in the form "`a`, `b` or `c`"."""
     return _joined(words, "or")
 
 
 def all_of(words: Iterable[str]) -> str:
-    """The words in backquotes, in the form "`a`, `b` and `c`"."""
+    """Return the words in backquotes, in the form "`a`, `b` and `c`"."""
     return _joined(words, "and")
 
 
@@ -40,7 +40,7 @@ def _joined(words: Iterable[str], last: str) -> str:
 
 
 def near_names(name: str, known: Sequence[str]) -> list[str]:
-    """Names to suggest for an unknown one, best first: close spellings, then those that contain it."""
+    """Name to suggest for an unknown one, best first: close spellings, then those that contain it."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.75)
     containing = sorted((k for k in known if name and name in k), key=lambda k: (len(k), k))
     return list(dict.fromkeys([*close, *containing]))[:5]

@@ -15,7 +15,7 @@ _LARGEST_FILES = 6
 
 
 def render(inspection: Inspection, console: Console) -> None:
-    """Prints `inspection` as a few short tables, plain text where `console` is no terminal."""
+    """Print `inspection` as a few short tables, plain text where `console` is no terminal."""
     facts = _grid()
     facts.add_row(inspection.kind, f"[bold]{escape(inspection.name)}[/bold]")
     for name, value in inspection.facts.items():

@@ -44,7 +44,7 @@ def output_channels(layer: gs.Node) -> int | None:
 
 
 def input_channels(layer: gs.Node) -> int:
-    """The number of input channels, of all groups, of a layer whose `output_channels` are known."""
+    """Return the number of input channels, of all groups, of a layer whose `output_channels` are known."""
     weight = layer.inputs[1].values
     if layer.op == "Conv":
         return int(weight.shape[1]) * int(layer.attrs.get("group", 1))
@@ -52,14 +52,14 @@ def input_channels(layer: gs.Node) -> int:
 
 
 def is_padded(layer: gs.Node) -> bool:
-    """Whether a Conv or Gemm puts zeros around its input."""
+    """Tell whether a Conv or Gemm puts zeros around its input."""
     if layer.attrs.get("auto_pad", "NOTSET") != "NOTSET":
         return bool(layer.attrs["auto_pad"] != "VALID")
     return any(layer.attrs.get("pads", ()))
 
 
 def scale_outputs(layer: gs.Node, scale: Array, shift: Array | float = 0.0) -> None:
-    """Makes `layer` give `scale * y + shift` a channel instead of y.
+    """Make `layer` give `scale * y + shift` a channel instead of y.
 
     Products are taken in float64 and rounded once; weights that several layers share are copied.
     """
@@ -70,7 +70,7 @@ def scale_outputs(layer: gs.Node, scale: Array, shift: Array | float = 0.0) -> N
 
 
 def scale_inputs(layer: gs.Node, scale: Array, shift: Array | float = 0.0) -> None:
-    """Makes `layer` give for x what it gave for `scale * x + shift`; with a shift it must not be padded."""
+    """Make `layer` give for x what it gave for `scale * x + shift`; with a shift it must not be padded."""
     weight = layer.inputs[1].values.astype(np.float64)
     factors, shifts = (np.broadcast_to(v, input_channels(layer)) for v in (scale, shift))
     if layer.op == "Conv":
@@ -89,7 +89,7 @@ def scale_inputs(layer: gs.Node, scale: Array, shift: Array | float = 0.0) -> No
 
 
 def affine_map(node: gs.Node, value: gs.Tensor, channels: int, rank: int) -> tuple[Array, Array] | None:
-    """`(a, d)` of shape `[channels]` where `node` is `a * value + d` a channel, else `None`."""
+    """Return `(a, d)` of shape `[channels]` where `node` is `a * value + d` a channel, else `None`."""
     if node.op == "BatchNormalization":
         return batchnorm_affine(node, value)
     if node.op not in ("Mul", "Add") or len(node.inputs) != 2:
@@ -104,7 +104,7 @@ def affine_map(node: gs.Node, value: gs.Tensor, channels: int, rank: int) -> tup
 
 
 def batchnorm_affine(node: gs.Node, value: gs.Tensor) -> tuple[Array, Array] | None:
-    """`(a, d)` of shape `[channels]` where a BatchNormalization is `a * value + d`, else `None`."""
+    """Return `(a, d)` of shape `[channels]` where a BatchNormalization is `a * value + d`, else `None`."""
     if node.inputs[0] is not value or node.attrs.get("training_mode", 0) or len(node.outputs) != 1:
         return None
     if not all(isinstance(i, gs.Constant) for i in node.inputs[1:]):

@@ -33,12 +33,12 @@ Shape = tuple[int, ...]
 
 
 def count_macs(model: onnx.ModelProto, batch: int = 1) -> int:
-    """Multiply-accumulates of one run: the sum of `macs_of_nodes`."""
+    """Return multiply-accumulates of one run: the sum of `macs_of_nodes`."""
     return sum(macs_of_nodes(model, batch).values())
 
 
 def macs_of_nodes(model: onnx.ModelProto, batch: int = 1) -> dict[str, int]:
-    """Multiply-accumulates of one run, by node name.
+    """Return multiply-accumulates of one run, by node name.
 
     Counted are Conv, ConvTranspose, Gemm, MatMul and their integer variants.
 
@@ -165,7 +165,7 @@ _AROUND = ("prelude/", "postlude/")
 
 
 def count_parameters(model: onnx.ModelProto) -> int:
-    """The elements of all constant tensors with dimensions that are weights of the network.
+    """Return the elements of all constant tensors with dimensions that are weights of the network.
 
     Counts what a state dict of the folded network would hold: no BatchNorm statistics, no quantization
     scales, nothing of a compiled graph's prelude and postlude. A BatchNorm already folded into its

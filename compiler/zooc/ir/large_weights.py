@@ -15,12 +15,12 @@ _LARGE = 1024
 
 
 def large_weights(model: onnx.ModelProto) -> Iterable[onnx.TensorProto]:
-    """The stored tensors that `without_large_weights` leaves out, in order."""
+    """Return the stored tensors that `without_large_weights` leaves out, in order."""
     return (tensor for tensor in model.graph.initializer if _is_large(tensor))
 
 
 def without_large_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose large weights have a name, a shape and a type only: marked as stored elsewhere.
+    """Return a copy whose large weights have a name, a shape and a type only: marked as stored elsewhere.
 
     Protobuf would copy all weights with a model, and again in each conversion to bytes, of which it allows 2
     GiB; every 100 MB of them take a tenth of a second or two.

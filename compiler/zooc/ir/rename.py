@@ -13,7 +13,7 @@ RESERVED_PREFIXES = ("prelude/", "postlude/")
 
 
 def subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """`graph` itself, then every graph nested in its nodes' attributes, depth first."""
+    """Yield `graph` itself, then every graph nested in its nodes' attributes, depth first."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -23,7 +23,7 @@ def subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def rename_tensors(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
-    """Gives tensors new names, in place, wherever they are defined or used; `names` maps old to new."""
+    """Give tensors new names, in place, wherever they are defined or used; `names` maps old to new."""
     for one in subgraphs(graph):
         for node in one.node:
             for values in (node.input, node.output):
@@ -35,7 +35,7 @@ def rename_tensors(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
 
 
 def free_reserved_names(graph: onnx.GraphProto) -> None:
-    """Moves tensors and nodes out of the names that the compiled graph's stages use, under `body/`.
+    """Move tensors and nodes out of the names that the compiled graph's stages use, under `body/`.
 
     The graph's own inputs and outputs are meant to be renamed by the caller and are moved too.
     """
@@ -54,7 +54,7 @@ def free_reserved_names(graph: onnx.GraphProto) -> None:
 
 
 def name_nodes(graph: onnx.GraphProto) -> None:
-    """Gives nodes without a name their operator's, and makes names unique by numbers at the end."""
+    """Give nodes without a name their operator's, and make names unique by numbers at the end."""
     taken = {node.name for one in subgraphs(graph) for node in one.node}
     seen: set[str] = set()
     for one in subgraphs(graph):
@@ -66,7 +66,7 @@ def name_nodes(graph: onnx.GraphProto) -> None:
 
 
 def strip_metadata(model: onnx.ModelProto) -> None:
-    """Removes documentation strings, metadata, producer and stale shapes, in place.
+    """Remove documentation strings, metadata, producer and stale shapes, in place.
 
     torch's exporter writes stack traces with local file names there.
     """

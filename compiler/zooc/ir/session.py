@@ -22,7 +22,7 @@ def open_session(
     weights: Mapping[str, onnxruntime.OrtValue] | None = None,
     mem_pattern: bool = True,
 ) -> onnxruntime.InferenceSession:
-    """A CPU session that prints nothing.
+    """Return a CPU session that prints nothing.
 
     Args:
         model: of any size, also beyond the 2 GiB that a serialized one may have; not changed.
@@ -69,7 +69,7 @@ _WARNING, _FATAL = 2, 4
 
 @contextlib.contextmanager
 def quiet_engine() -> Iterator[None]:
-    """Within, the engine's default logger is silent; after, it is back at the engine's own default.
+    """Give Within, the engine's default logger is silent; after, it is back at the engine's own default.
 
     A session's `log_severity_level` does not reach what is logged while a graph is loaded and optimized.
     """

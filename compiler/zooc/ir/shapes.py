@@ -10,7 +10,7 @@ __all__ = ["inferred_graph"]
 
 
 def inferred_graph(model: onnx.ModelProto) -> onnx.GraphProto:
-    """The graph with what ONNX's shape inference found in its `value_info` and `output`.
+    """Return the graph with what ONNX's shape inference found in its `value_info` and `output`.
 
     Its large weights have no content.
     """

@@ -14,7 +14,7 @@ _STAGES = ("prelude/", "postlude/")
 
 
 def build_postlude(classes: int) -> onnx.ModelProto:
-    """Softmax over the classes: `logits` float32 `[batch, classes]` to `probabilities`."""
+    """Return softmax over the classes: `logits` float32 `[batch, classes]` to `probabilities`."""
     g = Builder("postlude/")
     g.op("Softmax", "logits", out="probabilities", axis=-1)
     shape = ("batch", classes)
@@ -24,7 +24,7 @@ def build_postlude(classes: int) -> onnx.ModelProto:
 def assemble(
     prelude: onnx.ModelProto | None, body: onnx.ModelProto, postlude: onnx.ModelProto | None
 ) -> onnx.ModelProto:
-    """One model of the stages that there are; boundary tensors are recorded in its `value_info`.
+    """Return one model of the stages that there are; boundary tensors are recorded in its `value_info`.
 
     Node and initializer names keep telling the stage (`docs/design/architecture.md`); a body whose own names
     begin like another stage's gets them prefixed. A body of a fixed batch sees the one image in every row.

@@ -19,7 +19,7 @@ _SAMPLE = (480, 640)
 
 
 def network_contradictions(deployment: Deployment, network: Network) -> list[Diagnostic]:
-    """Errors, all of them: weights that are no numbers, and what does not fit the network.
+    """Return errors, all of them: weights that are no numbers, and what does not fit the network.
 
     That is preprocessing, labels and top-k.
     """

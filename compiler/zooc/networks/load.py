@@ -22,7 +22,7 @@ SOURCES: dict[str, Source] = {"onnx": onnx_file.OnnxFileSource(), **TORCH_SOURCE
 def load_network(
     model: Model, cache: Cache, *, on_progress: Callable[[str], None] = lambda _: None
 ) -> Network:
-    """The network that `model` describes.
+    """Return the network that `model` describes.
 
     Args:
         model: the checked `model` block.
@@ -45,7 +45,7 @@ def load_network(
 def export_network(
     model: Model, *, on_progress: Callable[[str], None] = lambda _: None
 ) -> tuple[Network, int]:
-    """Exports a torch model anew and counts its operations.
+    """Export a torch model anew and count its operations.
 
     Args:
         model: of kind `timm`, `torchvision` or `official`.

@@ -25,7 +25,7 @@ class Source(Protocol):
         ...
 
     def load(self, model: Model, on_progress: Progress) -> Network:
-        """Loads the network.
+        """Load the network.
 
         Raises:
             ZoocError: it cannot be loaded.

@@ -40,7 +40,7 @@ class PackageContents:
 
 
 def golden_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The arrays as an npz file whose bytes depend on nothing but their names and contents."""
+    """Return the arrays as an npz file whose bytes depend on nothing but their names and contents."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in sorted(arrays):

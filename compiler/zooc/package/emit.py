@@ -14,7 +14,7 @@ __all__ = ["PackageContents", "absolute_place", "check_output", "emit_package", 
 
 
 def check_output(directory: Path, *, force: bool) -> None:
-    """Refuses, before the long work begins, a place that `emit_package` would refuse after it.
+    """Refuse, before the long work begins, a place that `emit_package` would refuse after it.
 
     Raises:
         ZoocError: Z0601, Z0602, Z0603, Z0605.
@@ -23,7 +23,7 @@ def check_output(directory: Path, *, force: bool) -> None:
 
 
 def emit_package(contents: PackageContents, directory: Path, *, force: bool) -> Path:
-    """Writes the package into `directory`, all at once; equal contents give equal bytes.
+    """Write the package into `directory`, all at once; equal contents give equal bytes.
 
     Args:
         contents: what to write.
@@ -42,7 +42,7 @@ def emit_package(contents: PackageContents, directory: Path, *, force: bool) -> 
 
 
 def absolute_place(directory: Path) -> Path:
-    """The folder's full path, without `..`.
+    """Return the folder's full path, without `..`.
 
     Raises:
         ZoocError: Z0603, it is the root folder.

@@ -61,7 +61,7 @@ _GRAPHS = {
 
 
 def package_files(contents: PackageContents) -> dict[str, bytes]:
-    """Every file of the package, the two manifests included, in sorted order.
+    """Return every file of the package, the two manifests included, in sorted order.
 
     The mapping depends on nothing but `contents` and the runtime's sources.
     """

@@ -27,7 +27,7 @@ def place(
     force: bool,
     foreign: Callable[[Path], str | None] | None = None,
 ) -> None:
-    """Makes `directory` hold exactly `files` (relative POSIX paths), modes 0644 and 0755 whatever the umask.
+    """Make `directory` hold exactly `files` (relative POSIX paths), modes 0644 and 0755 whatever the umask.
 
     Either all of it succeeds, or `directory` is as it was. What killed runs left beside it is cleared away.
 

@@ -62,13 +62,13 @@ def _facts(c: Compilation, verified: Verified) -> dict[str, Any]:
 
 
 def describe_step(step: Step) -> str:
-    """A step as the language writes it, its defaults left out."""
+    """Return a step as the language writes it, its defaults left out."""
     fields = {name: getattr(step, name) for name in step.__dataclass_fields__ if name != "span"}
     return f"{type(step).__name__}({', '.join(f'{name}={value}' for name, value in fields.items())})"
 
 
 def describe_normalize(normalize: Normalize) -> str:
-    """The normalization as a formula."""
+    """Return the normalization as a formula."""
     mean = ", ".join(f"{m:g}" for m in normalize.mean)
     std = ", ".join(f"{s:g}" for s in normalize.std)
     return f"(pixel / {normalize.divisor:g} - [{mean}]) / [{std}]"

@@ -13,7 +13,7 @@ __all__ = ["render"]
 
 
 def render(template: str, **values: str) -> str:
-    """The text of `templates/<template>.j2`; an unknown variable is an error, line ends are LF.
+    """Return the text of `templates/<template>.j2`; an unknown variable is an error, line ends are LF.
 
     Raises:
         FileNotFoundError: the installation lacks its templates.

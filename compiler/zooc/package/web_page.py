@@ -30,7 +30,7 @@ _MARK = "model.json"
 
 
 def web_page(package: Path, backend: str, base: Path) -> dict[str, bytes]:
-    """The page's files by relative path.
+    """Return the page's files by relative path.
 
     Args:
         package: the folder that `zooc compile` wrote, or the import package in it.
@@ -75,7 +75,7 @@ def web_page(package: Path, backend: str, base: Path) -> dict[str, bytes]:
 
 
 def not_of_a_page(directory: Path) -> str | None:
-    """The name of an entry that no exported page has, `None` for a folder that holds such a page."""
+    """Return the name of an entry that no exported page has, `None` for a folder that holds such a page."""
     known = {*_STATIC, _MARK, "model.onnx", "files.js", "ort"}
     stranger = next((p.name for p in sorted(directory.iterdir()) if p.name not in known), None)
     if stranger is not None:
@@ -120,7 +120,7 @@ def _refuse_integers(manifest: Manifest, backend: str) -> None:
 
 
 def runtime_files(backend: str, base: Path) -> tuple[str, dict[str, bytes]]:
-    """The version of `onnxruntime-web`, and those of its files that the page loads."""
+    """Return the version of `onnxruntime-web`, and those of its files that the page loads."""
     base = base.absolute()
     places = [base / _PACKAGE, *(folder / "node_modules" / _PACKAGE for folder in (base, *base.parents))]
     folder = next((place for place in places if (place / "package.json").is_file()), None)

@@ -72,7 +72,7 @@ class Analysis:
     warnings: tuple[Diagnostic, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for `--format json`."""
+        """Return plain data for `--format json`."""
         return {
             "name": self.name,
             "reference": "float" if self.float_weights else "float activations, integer weights",
@@ -99,7 +99,7 @@ class _Subject:
 
 
 def analyze_path(request: AnalysisRequest, cache: Cache, progress: Progress) -> Analysis:
-    """Analyzes a description (its int8 as asked for, before a contract returns layers) or a package.
+    """Analyze a description (its int8 as asked for, before a contract returns layers) or a package.
 
     Memory does not depend on the number of images: batches are compared as they come.
 

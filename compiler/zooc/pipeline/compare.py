@@ -37,7 +37,7 @@ class Worst:
     second: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return {
             "cosine": round(self.cosine, 6),
             "image": self.name,
@@ -84,7 +84,7 @@ class PackageComparison:
     def add(
         self, name: str, logits: Sequence[npt.NDArray[Any]], truth: int | None, label: Callable[[int], str]
     ) -> None:
-        """Takes in one image's logits, float `[classes]` of either package."""
+        """Take in one image's logits, float `[classes]` of either package."""
         first, second = (np.asarray(row, np.float64) for row in logits)
         best = int(first.argmax()), int(second.argmax())
         self.images += 1
@@ -104,7 +104,7 @@ class PackageComparison:
         self.worst = heapq.nsmallest(self.keep, self.worst)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for `--format json`; shares from 0 to 1."""
+        """Return plain data for `--format json`; shares from 0 to 1."""
         total = max(self.images, 1)
         document: dict[str, Any] = {
             "packages": list(self.names),
@@ -148,7 +148,7 @@ def mcnemar(first: int, second: int) -> float:
 def compare_packages(
     places: tuple[Path, Path], folder: Path, count: int | None, labels: str, keep: int, progress: Progress
 ) -> PackageComparison:
-    """Runs both packages on the same images, in batches; memory does not depend on their number.
+    """Run both packages on the same images, in batches; memory does not depend on their number.
 
     Args:
         places: the packages' folders.

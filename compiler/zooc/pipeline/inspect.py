@@ -20,7 +20,7 @@ __all__ = ["inspect_deployment", "inspect_path"]
 
 
 def inspect_path(path: Path, *, variant: str | None = None, overrides: Sequence[str] = ()) -> Inspection:
-    """Describes a `.zoo` file's network, an ONNX file, or a package's folder.
+    """Describe a `.zoo` file's network, an ONNX file, or a package's folder.
 
     Args:
         path: the file or folder. A package may be given by its import package (with `manifest.json`) or by
@@ -49,7 +49,7 @@ def inspect_path(path: Path, *, variant: str | None = None, overrides: Sequence[
 def inspect_deployment(
     deployment: Deployment, cache: Cache, on_progress: Callable[[str], None] = lambda _: None
 ) -> Inspection:
-    """Describes the float network that `deployment` names.
+    """Describe the float network that `deployment` names.
 
     Raises:
         ZoocError: the network cannot be loaded.

@@ -17,7 +17,7 @@ _SOURCE = "zooc.source"
 
 
 def frame_input() -> Declaration:
-    """The graph's input `image`: uint8 `[height * 3 / 2, width]`."""
+    """Return the graph's input `image`: uint8 `[height * 3 / 2, width]`."""
     return ("image", np.uint8, ("height * 3 / 2", "width"))
 
 
@@ -39,7 +39,7 @@ def as_image_input(prelude: onnx.ModelProto, image: npt.NDArray[Any]) -> npt.NDA
 
 
 def nv12_to_rgb(g: Builder, frame: Value, source: str) -> tuple[Value, Value]:
-    """uint8 `[H, W, 3]` RGB and its size, int64 `[2]`.
+    """Append the conversion; return uint8 `[H, W, 3]` RGB and its size, int64 `[2]`.
 
     Per 2 x 2 pixels chroma adds the same to each luma. Sums stay below `2**30`, and what is negative is
     clipped to 0 before the division, so that it need not round down.

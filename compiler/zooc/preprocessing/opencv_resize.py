@@ -23,7 +23,7 @@ _ONE = 2048.0
 
 
 def resize_as_opencv(g: Builder, image: Value, axes: Axes) -> Value:
-    """uint8 `[H, W, 3]` to the `axes.count` outputs wanted of `axes.target`, uint8 `[h, w, 3]`.
+    """Return uint8 `[H, W, 3]` to the `axes.count` outputs wanted of `axes.target`, uint8 `[h, w, 3]`.
 
     Both neighbours of every output row are gathered first: what is computed is as large as the result, not as
     the image. The long axes lie innermost, where engines multiply by rows.

@@ -20,7 +20,7 @@ def pad_centred(g: Builder, data: Value, size: Value, wanted: Value) -> Value:
 def pad_steps(
     g: Builder, data: Value, size: Value, step: Pad, fill: tuple[int, int, int]
 ) -> tuple[Value, Value]:
-    """A `Pad` step on uint8 `[H, W, 3]`; `fill` is in the data's order of channels.
+    """Append a `Pad` step on uint8 `[H, W, 3]`; `fill` is in the data's order of channels.
 
     Returns:
         The padded image and its size, int64 `[2]`.
@@ -36,7 +36,7 @@ def pad_steps(
 
 
 def pad_constant(g: Builder, data: Value, before: Value, after: Value, fill: tuple[int, ...]) -> Value:
-    """A border of one colour around uint8 `[H, W, 3]`; both pads are int64 `[vertical, horizontal]`.
+    """Append a border of one colour around uint8 `[H, W, 3]`; both pads are int64 `[vertical, horizontal]`.
 
     The pads are written for all three axes: ONNX Runtime (seen in 1.31) moves a `Transpose` past a `Pad` that
     names its axes, and then reads its pads as if there were six.

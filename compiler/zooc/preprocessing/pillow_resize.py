@@ -27,7 +27,7 @@ class Picture:
 
 
 def resample_order_of_pillow(version: str) -> ResampleOrder:
-    """The order of passes in Pillow `version` (`"13.0.0"`)."""
+    """Return the order of passes in Pillow `version` (`"13.0.0"`)."""
     major = int(version.partition(".")[0])
     return "pillow-13" if major >= _VERTICAL_FIRST_SINCE else "horizontal-first"
 
@@ -35,7 +35,7 @@ def resample_order_of_pillow(version: str) -> ResampleOrder:
 def resize_as_pillow(
     g: Builder, image: Picture, axes: Axes, interpolation: str, order: ResampleOrder
 ) -> Picture:
-    """The outputs that `axes` wants of `image`, resized with one of Pillow's filters."""
+    """Return the outputs that `axes` wants of `image`, resized with one of Pillow's filters."""
     if interpolation == "nearest":
         data = g.op("Gather", image.data, nearest_indices(g, axes, 0), axis=0)
         data = g.op("Gather", data, nearest_indices(g, axes, 1), axis=1)
@@ -45,7 +45,7 @@ def resize_as_pillow(
     needed = g.op("Slice", image.data, both.first, both.last, g.i64([0, 1]))
 
     def horizontal_first(b: Builder) -> Value:
-        """[H, W, 3] -> [W, 3, H] -> [w, 3 H] -> [H, 3 w] -> [h, w, 3]."""
+        """Return [H, W, 3] -> [W, 3, H] -> [w, 3 H] -> [H, 3 w] -> [h, w, 3]."""
         across = resample_rows(b, b.op("Transpose", needed, perm=[1, 2, 0]), both, 1)
         height = b.op("Shape", needed, start=0, end=1)
         by_column = b.op("Reshape", across, b.op("Concat", b.i64([-1]), height, axis=0))
@@ -53,7 +53,7 @@ def resize_as_pillow(
         return b.op("Reshape", down, b.op("Concat", axes.count, b.i64([3]), axis=0))
 
     def vertical_first(b: Builder) -> Value:
-        """[H, W, 3] -> [h, 3 W] -> [W, 3, h] -> [w, 3 h] -> [h, w, 3]."""
+        """Return [H, W, 3] -> [h, 3 W] -> [W, 3, h] -> [w, 3 h] -> [h, w, 3]."""
         down = resample_rows(b, needed, both, 0)
         by_row = b.op("Reshape", down, b.op("Concat", b.i64([0]), b.op("Shape", needed, start=1), axis=0))
         across = resample_rows(b, b.op("Transpose", by_row, perm=[1, 2, 0]), both, 1)

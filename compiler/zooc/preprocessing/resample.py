@@ -70,7 +70,7 @@ class Bands:
 
 
 def bands(g: Builder, axes: Axes, interpolation: str) -> Bands:
-    """What Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` give for both axes."""
+    """Return what Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` give for both axes."""
     filter_support, kernel = FILTERS[interpolation]
     last_axis, half = g.i64([-1]), g.f64(0.5)
 
@@ -125,7 +125,7 @@ def bands(g: Builder, axes: Axes, interpolation: str) -> Bands:
 
 
 def resample_rows(g: Builder, image: Value, bands: Bands, axis: int) -> Value:
-    """One pass along the leading axis: `uint8 [last - first, ...]` to `uint8 [count, -1]`.
+    """Append one pass along the leading axis: `uint8 [last - first, ...]` to `uint8 [count, -1]`.
 
     `axis` says which axis of the resize the leading axis is: 0 the rows, 1 the columns.
     """
@@ -183,7 +183,7 @@ def _multiply_in_digits(g: Builder, weight: Value, rows: Value) -> Value:
 
 
 def nearest_indices(g: Builder, axes: Axes, axis: int) -> Value:
-    """Positions that Pillow's `NEAREST` takes along one axis, int64 `[count]`.
+    """Return positions that Pillow's `NEAREST` takes along one axis, int64 `[count]`.
 
     libImaging/Geometry.c (`ImagingScaleAffine`) adds the float64 step up from half a step; so does `CumSum`.
     """

@@ -15,7 +15,7 @@ __all__ = ["kept_nodes", "matches"]
 
 
 def matches(pattern: str, node: str) -> bool:
-    """Whether a pattern means a node.
+    """Tell whether a pattern means a node.
 
     A node's name is `module/Operator`. A pattern means a node if, with `*`, `?` and `[...]` as in file
     names, it matches the whole name, the module, or a module around it: `fc` means `fc/Gemm`, `layer1`
@@ -30,7 +30,7 @@ def matches(pattern: str, node: str) -> bool:
 
 
 def kept_nodes(names: Sequence[str], quantize: Quantize) -> dict[str, str]:
-    """Node names that stay in float, each with the first pattern that says so.
+    """Return node names that stay in float, each with the first pattern that says so.
 
     Raises:
         ZoocError: Z0410, one for every pattern that means no node, with near names.

@@ -45,7 +45,7 @@ def key(*parts: Any) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 (hex) of a file's bytes, read in pieces of 1 MiB.
+    """Return the sha256 (hex) of a file's bytes, read in pieces of 1 MiB.
 
     Raises:
         OSError: the file cannot be read.
@@ -58,7 +58,7 @@ def file_sha256(path: Path) -> str:
 
 
 def default_root() -> Path:
-    """`$ZOOC_CACHE` where set and not empty, else the platform's cache folder for `zooc`."""
+    """Return `$ZOOC_CACHE` where set and not empty, else the platform's cache folder for `zooc`."""
     named = os.environ.get(CACHE_VARIABLE)
     return Path(named).expanduser() if named else platformdirs.user_cache_path("zooc", appauthor=False)
 
@@ -76,7 +76,7 @@ class Cache:
         self.warnings: list[Diagnostic] = []
 
     def get(self, kind: str, key: str) -> Path | None:
-        """The intact entry's path, or `None` if there is none; a damaged entry is removed.
+        """Return the intact entry's path, or `None` if there is none; a damaged entry is removed.
 
         Args:
             kind: the family of entries, such as `export`; a plain file name.
@@ -97,7 +97,7 @@ class Cache:
         return None
 
     def put(self, kind: str, key: str, writer: Callable[[Path], object]) -> Path | None:
-        """Stores an entry and returns its path, or `None` where the cache is off or cannot be written.
+        """Store an entry and return its path, or `None` where the cache is off or cannot be written.
 
         Args:
             kind: the family of entries.
@@ -132,12 +132,12 @@ class Cache:
         return path
 
     def remove(self, kind: str, key: str) -> None:
-        """Forgets an entry, if there is one."""
+        """Forget an entry, if there is one."""
         if self.root is not None:
             self._remove(self.root / kind / key)
 
     def size(self) -> int:
-        """Bytes held by the cache, sidecars included; 0 where it is off or absent."""
+        """Return bytes held by the cache, sidecars included; 0 where it is off or absent."""
         if self.root is None:
             return 0
         total = 0
@@ -148,7 +148,7 @@ class Cache:
         return total
 
     def clear(self) -> int:
-        """Removes every entry and returns the bytes freed; files that are not entries are left alone."""
+        """Remove every entry and return the bytes freed; files that are not entries are left alone."""
         if self.root is None or not self.root.is_dir():
             return 0
         before = self.size()

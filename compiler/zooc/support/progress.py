@@ -28,12 +28,12 @@ class Progress:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Surrounds one stage of the pipeline."""
+        """Surround one stage of the pipeline."""
         yield
 
     @contextmanager
     def track(self, description: str, total: int) -> Iterator[Advance]:
-        """Surrounds work of `total` items; the callable given takes how many more are done."""
+        """Surround work of `total` items; the callable given takes how many more are done."""
         yield lambda _count: None
 
 
@@ -117,7 +117,7 @@ class _Bars(Progress):
 
 
 def make_progress(*, quiet: bool = False, verbose: bool = False) -> Progress:
-    """The kind of progress that suits standard error."""
+    """Return the kind of progress that suits standard error."""
     if quiet:
         return Progress()
     if not sys.stderr.isatty():

@@ -9,7 +9,7 @@ __all__ = ["hub_folder"]
 
 
 def hub_folder() -> Path:
-    """The folder, whether it exists or not; found as torch finds it, without importing torch.
+    """Return the folder, whether it exists or not; found as torch finds it, without importing torch.
 
     A weights file named without a folder is looked for here if it is not where the description stands:
     `weights "wide_resnet50_2-95faca4d.pth"`.

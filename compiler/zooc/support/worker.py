@@ -10,5 +10,5 @@ _START = "import sys; sys.path[:] = {path!r}; from {module} import work; work()"
 
 
 def worker_command(module: str) -> list[str]:
-    """The command that imports `module` and calls its `work`."""
+    """Return the command that imports `module` and calls its `work`."""
     return [sys.executable, "-c", _START.format(path=sys.path, module=module)]

@@ -15,7 +15,7 @@ _ROUNDING = 1e-3
 
 
 def differences(one: Preprocess, other: Preprocess) -> list[tuple[str, str, str]]:
-    """What is unlike: the thing, and how each has it."""
+    """Return what is unlike: the thing, and how each has it."""
     found: list[tuple[str, str, str]] = []
     if _geometry(one) != _geometry(other):
         found.append(("the geometry", " ".join(_steps(one)), " ".join(_steps(other))))
@@ -27,7 +27,7 @@ def differences(one: Preprocess, other: Preprocess) -> list[tuple[str, str, str]
 
 
 def described(preprocess: Preprocess) -> str:
-    """All of it in one line."""
+    """Return all of it in one line."""
     return " ".join([*_steps(preprocess), normalize_text(preprocess.normalize)])
 
 

@@ -62,7 +62,7 @@ class _Approximation:
 
 
 def vdsp_document(preprocess: Preprocess, *, approximate: bool = False) -> tuple[dict[str, Any], list[str]]:
-    """The JSON's values.
+    """Return the JSON's values.
 
     Args:
         preprocess: the steps.

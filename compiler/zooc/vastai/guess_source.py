@@ -41,7 +41,7 @@ _DATA = {
 
 
 def stem_of(checkpoint: str) -> str:
-    """The checkpoint's name without folders, suffixes and export tags."""
+    """Return the checkpoint's name without folders, suffixes and export tags."""
     name = PurePosixPath(checkpoint.replace("\\", "/")).name
     for suffix in _SUFFIXES:
         name = name.removesuffix(suffix)
@@ -49,7 +49,7 @@ def stem_of(checkpoint: str) -> str:
 
 
 def guess_source(family: str, checkpoint: str) -> ModelSource | None:
-    """The model that names tell, `None` if that is not sound.
+    """Return the model that names tell, `None` if that is not sound.
 
     Args:
         family: the configuration's name, or the part of a vdsp file's name before the dash; it must begin
@@ -67,7 +67,7 @@ def guess_source(family: str, checkpoint: str) -> ModelSource | None:
 
 
 def other_task(*words: str | None) -> str | None:
-    """The task that a name, a checkpoint or a data folder tells, if it is not classification."""
+    """Return the task that a name, a checkpoint or a data folder tells, if it is not classification."""
     text = " ".join(word.lower() for word in words if word)
     for table in (_TASKS, _DATA):
         for task, parts in table.items():
@@ -77,6 +77,6 @@ def other_task(*words: str | None) -> str | None:
 
 
 def package_name(name: str) -> str:
-    """A Python identifier that reads like `name`."""
+    """Return a Python identifier that reads like `name`."""
     word = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "imported"
     return f"net_{word}" if word[0].isdigit() else word

@@ -24,7 +24,7 @@ _PATHS = {
 
 
 def modernized(root: Node) -> Node:
-    """The same configuration in the present layout; the places stay those of the file.
+    """Return the same configuration in the present layout; the places stay those of the file.
 
     `engine.common.do_quantization` becomes a data type, int8 or fp16. Other keys of the old layout have no
     effect here and are dropped.

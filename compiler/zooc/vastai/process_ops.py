@@ -41,7 +41,7 @@ class _State:
 
 
 def read_process_ops(node: Node, target: Input, reading: Reading) -> Preprocess | None:
-    """The steps; `None` after an error.
+    """Return the steps; `None` after an error.
 
     Args:
         node: the list.

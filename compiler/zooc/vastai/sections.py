@@ -32,11 +32,11 @@ class Reading:
         return all(d.severity != "error" for d in self.diagnostics)
 
     def error(self, code: str, message: str, span: Span | None, **more: Any) -> None:
-        """Records an error."""
+        """Record an error."""
         self.diagnostics.append(error(code, message, span, **more))
 
     def warn(self, code: str, message: str, span: Span | None, **more: Any) -> None:
-        """Records a warning."""
+        """Record a warning."""
         self.diagnostics.append(warning(code, message, span, **more))
 
 
@@ -68,26 +68,26 @@ class Section:
         self._values[near[0]], self._keys[near[0]] = self._values.pop(key), self._keys.pop(key)
 
     def name(self, key: str) -> str:
-        """The key with its path."""
+        """Return the key with its path."""
         return f"{self.path}.{key}" if self.path else key
 
     def node_of(self, key: str) -> Node | None:
-        """The value; `None` also where the file says null."""
+        """Return the value; `None` also where the file says null."""
         node = self._values.get(key)
         return None if node is None or node.value is None else node
 
     def has(self, key: str) -> bool:
-        """Whether the key is there, be it null."""
+        """Tell whether the key is there, be it null."""
         return key in self._values
 
     def span(self, key: str | None = None) -> Span:
-        """Where the key stands, else the mapping's first key."""
+        """Return where the key stands, else the mapping's first key."""
         if key is not None and key in self._keys:
             return self._keys[key]
         return next(iter(self._keys.values()), self.node.span)
 
     def get(self, key: str, kind: type, *, required: bool = False) -> Any:
-        """The value of type `kind`, `None` if it is missing or wrong."""
+        """Return the value of type `kind`, `None` if it is missing or wrong."""
         node = self.node_of(key)
         if node is None:
             if required:
@@ -104,7 +104,7 @@ class Section:
         return value
 
     def section(self, key: str, known: Iterable[str], *, required: bool = False) -> Section | None:
-        """The mapping under `key`."""
+        """Return the mapping under `key`."""
         if self.get(key, dict, required=required) is None:
             return None
         node = self.node_of(key)
@@ -112,7 +112,7 @@ class Section:
         return Section(node, self.name(key), known, self.reading)
 
     def numbers(self, key: str, count: int) -> list[float] | None:
-        """A list of `count` finite numbers, `None` if it is missing or wrong."""
+        """Return a list of `count` finite numbers, `None` if it is missing or wrong."""
         items = self.get(key, list)
         if items is None:
             return None
@@ -127,7 +127,7 @@ class Section:
         return known
 
     def callback(self) -> Callable[[Diagnostic], None]:
-        """Takes findings that others make."""
+        """Take findings that others make."""
         return self.reading.diagnostics.append
 
 

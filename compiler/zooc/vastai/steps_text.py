@@ -22,13 +22,13 @@ _ZERO = (0.0, 0.0, 0.0)
 
 
 def preprocess_lines(preprocess: Preprocess) -> list[str]:
-    """The statements of a `preprocess` block."""
+    """Return the statements of a `preprocess` block."""
     source = [] if preprocess.source == "rgb" else [f"NV12({preprocess.source.removeprefix('nv12-')})"]
     return [*source, *map(step_text, preprocess.steps), *normalize_lines(preprocess.normalize)]
 
 
 def step_text(step: Step) -> str:  # noqa: PLR0911 - one return a case
-    """One step."""
+    """Return one step."""
     match step:
         case Resize(size, interpolation, max_size):
             limit = f", max_size={max_size}" if max_size is not None else ""
@@ -52,7 +52,7 @@ def step_text(step: Step) -> str:  # noqa: PLR0911 - one return a case
 
 
 def normalize_lines(normalize: Normalize) -> list[str]:
-    """Conversion and normalization, exact for every divisor."""
+    """Return conversion and normalization, exact for every divisor."""
     mean, std = normalize.mean, normalize.std
     if normalize.divisor == 255:
         lines = ["ToTensor()"]
@@ -67,7 +67,7 @@ def normalize_lines(normalize: Normalize) -> list[str]:
 
 
 def normalize_text(normalize: Normalize) -> str:
-    """`normalize_lines` in one line."""
+    """Return `normalize_lines` in one line."""
     return " ".join(normalize_lines(normalize))
 
 

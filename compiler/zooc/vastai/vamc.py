@@ -25,7 +25,7 @@ _SIDES = 8192
 
 
 def read_vamc(root: Node, reading: Reading) -> Config | None:
-    """The configuration; `None` after an error.
+    """Return the configuration; `None` after an error.
 
     Args:
         root: the file's mapping.

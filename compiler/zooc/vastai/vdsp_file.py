@@ -36,7 +36,7 @@ class VdspFile:
         return self.places.get("OimageWidth", self.whole_span)
 
     def place_of(self, what: str) -> Span:
-        """Where a thing that `compare.differences` names stands."""
+        """Return where a thing that `compare.differences` names stands."""
         keys = {
             "the geometry": "OpType",
             "the channel order": "ColorCvtCode",

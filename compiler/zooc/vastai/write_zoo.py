@@ -45,7 +45,7 @@ class Plan:
 
 
 def write_zoo(config: Config, plan: Plan) -> str:
-    """The description's text, in the standard layout."""
+    """Return the description's text, in the standard layout."""
     lines = [f"# Imported from {plan.origin} by zooc import."]
     for remark in config.remarks:
         lines += _comment(remark)

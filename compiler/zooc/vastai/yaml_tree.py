@@ -45,7 +45,7 @@ class Node:
 
 
 def read_text(path: Path) -> SourceFile:
-    """The UTF-8 text of a configuration file.
+    """Return the UTF-8 text of a configuration file.
 
     Raises:
         ZoocError: Z0801, it cannot be read, is too large or is no text.
@@ -72,7 +72,7 @@ def read_text(path: Path) -> SourceFile:
 
 
 def read_yaml(source: SourceFile, report: Callable[[Diagnostic], None]) -> Node | None:
-    """The one document of `source`, a mapping; `None` after an error."""
+    """Return the one document of `source`, a mapping; `None` after an error."""
     try:
         if not _plain(source, report):
             return None

@@ -29,12 +29,12 @@ class Agreement:
 
 
 def compare_logits(reference: Array, other: Array) -> Agreement:
-    """All three measures of float `[images, classes]` arrays."""
+    """Return all three measures of float `[images, classes]` arrays."""
     return Agreement(sqnr_db(reference, other), cosine(reference, other), top1_agreement(reference, other))
 
 
 def sqnr_db(reference: Array, other: Array) -> float:
-    """Signal-to-quantization-noise ratio, `10 log10(sum r^2 / sum (o - r)^2)`, over all elements."""
+    """Return the signal-to-quantization-noise ratio, `10 log10(sum r^2 / sum (o - r)^2)`, over all elements."""
     exact = reference.astype(np.float64)
     noise = float(np.square(other - exact).sum())
     signal = float(np.square(exact).sum())
@@ -54,7 +54,7 @@ def cosine(reference: Array, other: Array) -> float:
 
 
 def top1_agreement(reference: Array, other: Array) -> float:
-    """Share of rows whose largest element is in the same place."""
+    """Return the share of rows whose largest element is in the same place."""
     return float((reference.argmax(axis=-1) == other.argmax(axis=-1)).mean())
 
 

@@ -46,13 +46,13 @@ class Golden:
     values: dict[str, Array]
 
     def arrays(self) -> Iterator[tuple[str, Array]]:
-        """Pairs for `goldens.npz`."""
+        """Yield pairs for `goldens.npz`."""
         for name, value in self.values.items():
             yield f"{name}_{self.index}", value
 
 
 def logits_tolerance(dtype: str) -> float:
-    """The relative L2 distance that logits may have on another machine.
+    """Return the relative L2 distance that logits may have on another machine.
 
     Another CPU adds in another order; in int8 a sum on the edge of rounding then moves by a whole step.
     """
@@ -60,7 +60,7 @@ def logits_tolerance(dtype: str) -> float:
 
 
 def synthetic_image(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """A reproducible colourful picture, smooth with some noise: uint8 `[height, width, 3]`."""
+    """Return a reproducible colourful picture, smooth with some noise: uint8 `[height, width, 3]`."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     waves = [np.sin(6.3 * (a * x + b * y) + c) for a, b, c in rng.uniform(-3, 3, (3, 3))]
@@ -88,7 +88,7 @@ def record(
     postlude: onnx.ModelProto | None,
     inputs: Iterable[Array],
 ) -> list[Golden]:
-    """What every stage answers on these inputs of the first one.
+    """Return what every stage answers on these inputs of the first one.
 
     Raises:
         ZoocError: Z0411, the network answers with values that are NaN or infinite.

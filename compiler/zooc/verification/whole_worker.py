@@ -16,7 +16,7 @@ __all__ = ["work"]
 
 
 def work() -> None:
-    """Reads `(model, boundaries, batch)` and then inputs from standard input; see `check_whole`."""
+    """Read `(model, boundaries, batch)` and then inputs from standard input; see `check_whole`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which decides
     model, boundaries, batch = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent wrote it
     try:

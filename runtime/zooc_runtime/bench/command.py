@@ -26,7 +26,7 @@ examples:
 
 
 def main(directory: Path, argv: Sequence[str] | None = None) -> int:
-    """Runs `bench.py` as a program; returns its exit code."""
+    """Run `bench.py` as a program; return its exit code."""
     parser = argparse.ArgumentParser(prog="bench.py", description=__doc__)
     add_arguments(parser)
     options = parser.parse_args(argv)
@@ -34,7 +34,7 @@ def main(directory: Path, argv: Sequence[str] | None = None) -> int:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the benchmark's options, vamp's under vamp's names."""
+    """Add the benchmark's options, vamp's under vamp's names."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EXAMPLES
     add = parser.add_argument
@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(directory: Path, options: argparse.Namespace) -> int:
-    """Runs the benchmark and prints its result; 0 when done.
+    """Run the benchmark and print its result; return 0 when done.
 
     Raises:
         PackageError: unfit options, an unreadable file, a process that failed.

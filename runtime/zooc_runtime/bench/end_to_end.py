@@ -26,7 +26,7 @@ def warm_pipeline(job: Job, model: Model) -> None:
 
 
 def measure_pipeline(job: Job, model: Model, result: Measurement) -> Measurement:
-    """Runs the measured requests, fills in `result`, and closes the model.
+    """Run the measured requests, fill in `result`, and close the model.
 
     Raises:
         PackageError: an image that cannot be read, named.

@@ -24,7 +24,7 @@ __all__ = ["open_outputs", "write_outputs"]
 def open_outputs(
     manifest: Manifest, files: Sequence[str], options: argparse.Namespace
 ) -> OutputFolder | None:
-    """The folder for the outputs, `None` if none are wanted; looked at before anything is measured.
+    """Return the folder for the outputs, `None` if none are wanted; looked at before anything is measured.
 
     Raises:
         PackageError: it holds something else than outputs of this run, or the list names a file twice.
@@ -44,7 +44,7 @@ def open_outputs(
 
 
 def write_outputs(folder: OutputFolder, job: Job, files: Sequence[str], options: argparse.Namespace) -> None:
-    """Makes the outputs that are not there yet, in a pass of its own, so that writing files does not count.
+    """Make the outputs that are not there yet, in a pass of its own, so that writing files does not count.
 
     Raises:
         PackageError: an unfit input, another run's output, a full disk.

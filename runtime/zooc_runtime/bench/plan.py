@@ -20,7 +20,7 @@ _ITERATIONS = 200
 
 
 def find_files(options: argparse.Namespace) -> tuple[str, ...]:
-    """The npz files of `--datalist` or the images of `--end_to_end`; none with neither.
+    """Return the npz files of `--datalist` or the images of `--end_to_end`; none with neither.
 
     Raises:
         PackageError: a list or folder that is missing, empty or unreadable.
@@ -36,7 +36,7 @@ def find_files(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def plan_jobs(manifest: Manifest, options: argparse.Namespace, files: tuple[str, ...]) -> list[Job]:
-    """One job a process, the requests shared out.
+    """Return one job a process, the requests shared out.
 
     Raises:
         PackageError: options that contradict each other or the package.

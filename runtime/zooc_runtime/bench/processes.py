@@ -19,7 +19,7 @@ __all__ = ["run_jobs"]
 
 
 def run_jobs(jobs: Sequence[Job]) -> list[Measurement]:
-    """Runs each job in a process of its own (a single one in this process).
+    """Run each job in a process of its own (a single one in this process).
 
     Raises:
         PackageError: a process failed; the others are ended.

@@ -17,7 +17,7 @@ _ALWAYS = (50.0, 90.0, 95.0, 99.0)
 def merge(
     jobs: Sequence[Job], measured: Sequence[Measurement], device: str, percentiles: Sequence[float]
 ) -> dict[str, Any]:
-    """The result as the JSON document that `--json` prints.
+    """Return the result as the JSON document that `--json` prints.
 
     Throughput is images over the window from the earliest start to the latest end of all processes, warm-up
     excluded; times a stage are means over the requests, in microseconds.
@@ -53,7 +53,7 @@ def merge(
 
 
 def bottleneck(latency: float | None, stages: dict[str, float]) -> str:
-    """One line that names where most time goes.
+    """Return one line that names where most time goes.
 
     Args:
         latency: a request's mean latency, in microseconds; `None` where requests overlap and wait by design.
@@ -74,7 +74,7 @@ def bottleneck(latency: float | None, stages: dict[str, float]) -> str:
 
 
 def lines(result: dict[str, Any], percentiles: Sequence[float]) -> list[str]:
-    """The result in vamp's words, and below them what vamp does not tell."""
+    """Return the result in vamp's words, and below them what vamp does not tell."""
     latency = result["latency_us"]
     total = result["instances"] * result["processes"]
     out = [

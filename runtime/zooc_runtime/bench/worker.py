@@ -48,7 +48,7 @@ class _Source:
                 self._random.append(pixels if model.takes_images else _normalized(pixels.transpose(2, 0, 1)))
 
     def images(self, request: int) -> list[AnyArray]:
-        """The images of a request; numbers begin at 0 and wrap around the files."""
+        """Return the images of a request; numbers begin at 0 and wrap around the files."""
         numbers = range(request * self._batch, (request + 1) * self._batch)
         if self._random:
             return [self._random[i % len(self._random)] for i in numbers]
@@ -56,7 +56,7 @@ class _Source:
 
 
 def prepare(job: Job) -> tuple[Model, Measurement]:
-    """Loads the package and warms it up: `warmup` requests on each stream, not counted."""
+    """Load the package and warm it up: `warmup` requests on each stream, not counted."""
     begin = time.monotonic()
     model = open_package(
         job.directory, job.engine, job.threads, job.batch_size, job.vdsp_params, streams=job.instances
@@ -74,7 +74,7 @@ def prepare(job: Job) -> tuple[Model, Measurement]:
 
 
 def measure(job: Job, model: Model, result: Measurement) -> Measurement:
-    """Runs the measured requests and fills in `result`."""
+    """Run the measured requests and fill in `result`."""
     if job.mode == "end_to_end":
         return measure_pipeline(job, model, result)
     source = _Source(job, model)
@@ -125,7 +125,7 @@ class _Queue:
         self._filled.release()
 
     def take(self) -> Iterator[tuple[int, float]]:
-        """Requests and when they were submitted, first come first served."""
+        """Yield requests and when they were submitted, first come first served."""
         while True:
             self._filled.acquire()
             with self._lock:

@@ -45,7 +45,7 @@ class ClassInfo:
 
 
 def resolve_classes(home: DefaultLists, options: argparse.Namespace) -> ClassInfo:
-    """Puts together what the options `model_path`, `label` and `synsets` and the command's home tell.
+    """Put together what the options `model_path`, `label` and `synsets` and the command's home tell.
 
     Raises:
         PackageError: an unreadable file, or lists of unlike lengths.

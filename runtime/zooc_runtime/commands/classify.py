@@ -19,7 +19,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's options; those of Vastai's classification.py under its names."""
+    """Add the command's options; those of Vastai's classification.py under its names."""
     add = parser.add_argument
     add("inputs", nargs="*", metavar="FILE|FOLDER", help="images, or folders of them")
     add("--file_path", metavar="PATH", help="one more such file or folder")
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(load: Callable[[], Model], options: argparse.Namespace) -> int:
-    """Classifies; returns the exit code.
+    """Classify; returns the exit code.
 
     Args:
         load: gives the model, once it is known that there is something to do.

@@ -22,7 +22,7 @@ __all__ = ["run"]
 
 
 def run(options: argparse.Namespace, home: DefaultLists) -> int:
-    """Evaluates what the options of `eval` name, and prints the result; returns the exit code.
+    """Evaluate what the options of `eval` name, and print the result; return the exit code.
 
     Raises:
         PackageError: whatever is wrong with the input.

@@ -31,7 +31,7 @@ exit codes: 0 done, 1 something wrong with the input, 2 wrong usage, 70 a bug, 1
 
 
 def main(directory: Path, argv: Sequence[str] | None = None) -> int:
-    """Runs a package's command line.
+    """Run a package's command line.
 
     Args:
         directory: the import package's folder.

@@ -54,7 +54,7 @@ examples:
 
 
 def main(tool: str, argv: Sequence[str], prog: str, home: DefaultLists) -> int:
-    """Runs one tool as a program of its own; returns its exit code.
+    """Run one tool as a program of its own; returns its exit code.
 
     Args:
         tool: one of `TOOLS`.
@@ -69,7 +69,7 @@ def main(tool: str, argv: Sequence[str], prog: str, home: DefaultLists) -> int:
 
 
 def add_tool(parser: argparse.ArgumentParser, tool: str, *, of_package: bool) -> None:
-    """Adds a tool's options; those that tell what a package knows are needed only outside of one."""
+    """Add a tool's options; those that tell what a package knows are needed only outside of one."""
     parser.formatter_class = _RAW
     parser.epilog = _EPILOGS[tool]
     _ADD[tool](parser, of_package)
@@ -79,7 +79,7 @@ def add_tool(parser: argparse.ArgumentParser, tool: str, *, of_package: bool) ->
 
 
 def run_tool(tool: str, options: argparse.Namespace, home: DefaultLists) -> int:
-    """Runs a tool; returns its exit code.
+    """Run a tool; returns its exit code.
 
     Raises:
         PackageError: whatever is wrong with the input.

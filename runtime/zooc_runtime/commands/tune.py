@@ -34,7 +34,7 @@ load(hint=...), load(engine="auto") and bench --hint find it. The machine should
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's options."""
+    """Add the command's options."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
     add = parser.add_argument
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(directory: Path, options: argparse.Namespace) -> int:
-    """Measures, keeps and prints.
+    """Measure, keep and print.
 
     Raises:
         PackageError: an engine that is missing, or a cache folder that cannot be written.
@@ -87,7 +87,7 @@ def run(directory: Path, options: argparse.Namespace) -> int:
 
 
 def candidates(hint: str, engines: Sequence[str], cores: int, batch: int | None) -> list[Settings]:
-    """What to measure: few settings, of which one is good on most machines.
+    """Return what to measure: few settings, of which one is good on most machines.
 
     Args:
         hint: one of `HINTS`.
@@ -115,7 +115,7 @@ def measure(
     seconds: float,
     report: Callable[[str], None] = lambda _: None,
 ) -> list[Measured]:
-    """Runs the package's network with the settings wanted for each hint, in turn, five times over.
+    """Run the package's network with the settings wanted for each hint, in turn, five times over.
 
     Args:
         manifest: the package's.

@@ -24,7 +24,7 @@ _POSTLUDE_TOLERANCE = 1e-5
 
 
 def verify(directory: Path, engine: str = "auto") -> Iterator[str]:
-    """Complaints about a package, none if it is as compiled; the first differing stage ends the replay.
+    """Yield complaints about a package, none if it is as compiled; the first differing stage ends the replay.
 
     Every stage is fed the golden output of the one before it, so that the stage named is the one at fault.
     The prelude must agree exactly, the body within the manifest's relative L2 tolerance, the postlude within

@@ -87,7 +87,7 @@ class Evaluation:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Rates and intervals in percent, counts, a message for each image skipped, the two tables."""
+        """Return rates and intervals in percent, counts, a message for each image skipped, the two tables."""
         total = len(self.answers)
         document: dict[str, Any] = {}
         for name, hits in (("top1", self.top1), ("top5", self.top5)):
@@ -105,7 +105,7 @@ class Evaluation:
         }
 
     def lines(self, *, table: bool = False) -> Iterator[str]:
-        """The result in words; the first line is that of Vastai's eval_topk."""
+        """Yield the result in words; the first line is that of Vastai's eval_topk."""
         document = self.to_json()
         yield f"top1_rate: {document['top1_rate']:.3f} top5_rate: {document['top5_rate']:.3f}"
         yield f"{document['images']} images, {len(self.skipped)} skipped"
@@ -135,7 +135,7 @@ def answers_of(
     result: Evaluation,
     report: Callable[[Evaluation], None] = lambda _: None,
 ) -> Evaluation:
-    """Runs images through the model; unreadable ones are skipped and counted.
+    """Run images through the model; unreadable ones are skipped and counted.
 
     Args:
         model: the package.

@@ -29,12 +29,12 @@ class Classes:
     synsets: tuple[str, ...] = ()
 
     def label(self, index: int) -> str:
-        """A class's name; the id as text if there is none."""
+        """Return a class's name; the id as text if there is none."""
         return self.labels[index] if index < len(self.labels) else str(index)
 
 
 def by_class_folders(paths: Sequence[str], folders: Sequence[str], classes: Classes) -> list[int]:
-    """Class ids from the names of the class folders that the images lie in.
+    """Return class ids from the names of the class folders that the images lie in.
 
     If the synsets name every folder, they decide; else, if every folder is named as exactly one label is, the
     labels; else there must be as many folders as classes, and their sorted order gives the ids, as in
@@ -71,7 +71,7 @@ def by_class_folders(paths: Sequence[str], folders: Sequence[str], classes: Clas
 
 
 def read_synsets(file: str | os.PathLike[str], classes: int | None) -> tuple[str, ...]:
-    """The folder names in the order of class ids; line `i` of `file` begins with that of class `i`.
+    """Return the folder names in the order of class ids; line `i` of `file` begins with that of class `i`.
 
     Raises:
         PackageError: unreadable, empty, another number of lines than classes, or a name there twice.
@@ -87,7 +87,7 @@ def read_synsets(file: str | os.PathLike[str], classes: int | None) -> tuple[str
 
 
 def by_synsets(paths: Sequence[str], synsets: Sequence[str], source: str) -> list[int]:
-    """Class ids from each image's parent folder.
+    """Return class ids from each image's parent folder.
 
     Raises:
         PackageError: a folder that `synsets` does not name.
@@ -103,7 +103,7 @@ def by_synsets(paths: Sequence[str], synsets: Sequence[str], source: str) -> lis
 def by_label_file(
     paths: Sequence[str], file: str | os.PathLike[str], classes: Classes, root: str | None = None
 ) -> list[int]:
-    """Class ids from lines `name id` or `name synset`.
+    """Return class ids from lines `name id` or `name synset`.
 
     `name` is a file's name or the end of its path; its suffix does not matter, so that a list of JPEG files
     fits their npz files too.

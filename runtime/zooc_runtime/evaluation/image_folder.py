@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def list_images(folder: str | os.PathLike[str], suffix: str | None = None) -> list[Path]:
-    """The images of a folder and its subfolders, sorted by their relative POSIX path.
+    """Return the images of a folder and its subfolders, sorted by their relative POSIX path.
 
     Names that begin with a dot are skipped, links to folders are followed once.
 
@@ -47,12 +47,12 @@ def list_images(folder: str | os.PathLike[str], suffix: str | None = None) -> li
 
 
 def suffixes_found(folder: str | os.PathLike[str]) -> Counter[str]:
-    """How many files of each suffix (lower case, no dot) lie below a folder, for messages."""
+    """Return how many files of each suffix (lower case, no dot) lie below a folder, for messages."""
     return Counter(path.suffix[1:].lower() for path in _files(Path(folder)))
 
 
 def draw(items: Sequence[T], count: int | None, seed: int = 0) -> list[T]:
-    """A uniform draw without replacement that depends on nothing but `seed` and the order of `items`.
+    """Return a uniform draw without replacement that depends on nothing but `seed` and the order of `items`.
 
     Args:
         items: what to draw from, sorted (as `list_images` gives them).

@@ -34,7 +34,7 @@ class Conversion:
 
 
 def plan_targets(images: Sequence[Path], target: Path) -> list[Path]:
-    """`<target>/<name of the image's folder>/<stem>.npz` for each image, absolute.
+    """Return `<target>/<name of the image's folder>/<stem>.npz` for each image, absolute.
 
     Raises:
         PackageError: two images would become one file, or a name holds a line break.
@@ -61,7 +61,7 @@ def convert(
     workers: int = 1,
     report: Callable[[Conversion], None] = lambda _: None,
 ) -> Conversion:
-    """Writes an npz file for each image below `folder`, and the list of them, sorted, absolute, a line each.
+    """Write an npz file for each image below `folder`, and the list of them, sorted, absolute, a line each.
 
     Each file holds the decoded image, `uint8 [3, H, W]` RGB, under `input_0`. A file that is there already,
     is sound, is no older than its image and has its size is kept. Damaged images are skipped and left out of

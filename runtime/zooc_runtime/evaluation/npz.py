@@ -20,7 +20,7 @@ _ZIP_MAGIC = b"PK\x03\x04"
 
 
 def read_datalist(path: str | os.PathLike[str], *, must_exist: bool = True) -> tuple[str, ...]:
-    """The npz files that a datalist names, one a line; relative ones are relative to the list.
+    """Return the npz files that a datalist names, one a line; relative ones are relative to the list.
 
     Args:
         path: the list.
@@ -43,7 +43,7 @@ def read_datalist(path: str | os.PathLike[str], *, must_exist: bool = True) -> t
 
 
 def refuse_repeats(files: Sequence[str], datalist: str | os.PathLike[str]) -> None:
-    """Raises `PackageError` if a list names a file twice: outputs are told apart by their inputs."""
+    """Raise `PackageError` if a list names a file twice: outputs are told apart by their inputs."""
     seen: dict[str, int] = {}
     for number, file in enumerate(files, 1):
         if (first := seen.setdefault(file, number)) != number:
@@ -54,7 +54,7 @@ def refuse_repeats(files: Sequence[str], datalist: str | os.PathLike[str]) -> No
 
 
 def load_key(path: str | os.PathLike[str], key: str, optional: str | None = None) -> tuple[AnyArray, str]:
-    """One array of an npz file, and the text under the key `optional` (empty if it has none).
+    """Return one array of an npz file, and the text under the key `optional` (empty if it has none).
 
     Raises:
         PackageError: missing, empty, truncated, no npz file, pickled, or without the key.
@@ -85,7 +85,7 @@ def load_key(path: str | os.PathLike[str], key: str, optional: str | None = None
 
 
 def read_input(path: str | os.PathLike[str]) -> U8Array:
-    """The image of an npz file as `uint8 [H, W, 3]`; the file holds `input_0`, `uint8 [3, H, W]` RGB.
+    """Return the image of an npz file as `uint8 [H, W, 3]`; the file holds `input_0`, `uint8 [3, H, W]` RGB.
 
     Raises:
         PackageError: damaged, without that key, or of another dtype or shape.
@@ -100,12 +100,12 @@ def read_input(path: str | os.PathLike[str]) -> U8Array:
 
 
 def output_name(index: int, count: int) -> str:
-    """The file name of output `index`: the names sort in the datalist's order."""
+    """Return the file name of output `index`: the names sort in the datalist's order."""
     return f"output_{index:0{max(6, len(str(count)))}d}.npz"
 
 
 def write_npz(path: Path, arrays: Mapping[str, AnyArray]) -> None:
-    """Writes arrays under their keys, the file appearing whole or not at all.
+    """Write arrays under their keys, the file appearing whole or not at all.
 
     Raises:
         PackageError: the disk or the permissions do not allow it.

@@ -60,12 +60,12 @@ class OutputFolder:
         self.missing = [index for index in range(len(files)) if not self._is_there(index)]
 
     def write(self, index: int, output: F32Array) -> None:
-        """Writes one output, `float32 [1, classes]`."""
+        """Write one output, `float32 [1, classes]`."""
         record = {"input": self._files[index], "run": self._run}
         write_npz(self._paths[index], {"output_0": output, _RECORD: np.array(json.dumps(record))})
 
     def check_complete(self) -> None:
-        """Raises `PackageError` if not every input has its output now."""
+        """Raise `PackageError` if not every input has its output now."""
         there = sum(path.is_file() for path in self._paths)
         if there != len(self._files):
             raise PackageError(
@@ -87,7 +87,7 @@ class OutputFolder:
 
 
 def read_outputs(folder: Path, files: Sequence[str], classes: int | None) -> Iterator[tuple[str, F32Array]]:
-    """Each input's path with its output, `float32 [classes]`: the list beside the sorted npz files.
+    """Yield each input's path with its output, `float32 [classes]`: the list beside the sorted npz files.
 
     Args:
         folder: as `bench --path_output` or vamp wrote it.

@@ -29,7 +29,7 @@ def decode_outputs(
     topk: int = 5,
     report: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> int:
-    """Writes `result`, all at once, from the outputs in `folder`, which belong to the entries in order.
+    """Write `result`, all at once, from the outputs in `folder`, which belong to the entries in order.
 
     Args:
         datalist: the list that `bench` was given; its files need no longer be there.
@@ -67,11 +67,11 @@ def decode_outputs(
 
 
 def ranked(row: F32Array, classes: Classes, topk: int, *, logits: bool) -> list[RankedClass]:
-    """The best classes of one output, `float32 [classes]`, ranked before softmax rounds."""
+    """Return the best classes of one output, `float32 [classes]`, ranked before softmax rounds."""
     probabilities = softmax(row) if logits else row
     return [RankedClass(i, float(probabilities[i]), classes.label(i)) for i in top_k(row, topk)]
 
 
 def looks_like_probabilities(row: F32Array) -> bool:
-    """Whether no value is negative and they add up to 1, within what half precision rounds."""
+    """Tell whether no value is negative and they add up to 1, within what half precision rounds."""
     return bool(row.min() >= 0 and abs(float(row.sum(dtype=np.float64)) - 1) < 5e-3)

@@ -35,7 +35,7 @@ class RankedClass:
 
 
 def result_lines(path: str, ranked: Sequence[RankedClass]) -> str:
-    """The lines of one image, each with its line end.
+    """Return the lines of one image, each with its line end.
 
     Raises:
         PackageError: a path that cannot stand in a line.
@@ -48,7 +48,7 @@ def result_lines(path: str, ranked: Sequence[RankedClass]) -> str:
 
 
 def read_results(file: str | os.PathLike[str]) -> list[tuple[str, tuple[int, ...]]]:
-    """Each image of a result file with its class ids, best first. Paths and labels may hold colons.
+    """Return each image of a result file with its class ids, best first. Paths and labels may hold colons.
 
     Raises:
         PackageError: unreadable, empty, a line of another form, an image there twice or a class twice in one

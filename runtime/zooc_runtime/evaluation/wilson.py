@@ -10,7 +10,7 @@ _Z = 1.959963984540054  # the normal distribution's 97.5 % point
 
 
 def wilson_interval(hits: int, count: int) -> tuple[float, float]:
-    """The 95 % score interval of a rate, both ends in 0..1; (0, 1) for no trials.
+    """Return the 95 % score interval of a rate, both ends in 0..1; (0, 1) for no trials.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the
     American Statistical Association 22 (1927), 209-212:

@@ -24,7 +24,7 @@ _INT8 = 3
 
 
 def move_zero_points(model: bytes) -> bytes:
-    """The model with the weights of its int8 convolutions and their zero points less 1 each.
+    """Return the model with the weights of its int8 convolutions and their zero points less 1 each.
 
     Depthwise convolutions stay (nothing is summed over channels there), and so does what something else reads
     too, or what holds -128.

@@ -29,13 +29,13 @@ _warned: set[str] = set()
 
 
 def cpu_flags(cpuinfo: Path = _CPUINFO) -> frozenset[str] | None:
-    """What the first core can do, as Linux names it; `None` where the system does not tell."""
+    """Return what the first core can do, as Linux names it; `None` where the system does not tell."""
     found = _entry(cpuinfo, "flags")
     return None if found is None else frozenset(found.split())
 
 
 def cpu_name(cpuinfo: Path = _CPUINFO) -> str:
-    """The model as the system names it, at least the architecture."""
+    """Return the model as the system names it, at least the architecture."""
     return _entry(cpuinfo, "model name") or platform.processor() or platform.machine()
 
 
@@ -96,7 +96,7 @@ def available_cores() -> int:
 
 
 def peak_memory_mb() -> float:
-    """The most resident memory this process has had, in MiB; 0 where the system does not tell."""
+    """Return the most resident memory this process has had, in MiB; 0 where the system does not tell."""
     try:
         # VmHWM, because ru_maxrss of a spawned process starts at its parent's.
         for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():

@@ -44,7 +44,7 @@ class Stage(Protocol):
     """One tensor in, one tensor out."""
 
     def run(self, tensor: AnyArray) -> AnyArray:
-        """Runs the stage; thread-safe."""
+        """Run the stage; thread-safe."""
         ...
 
 
@@ -78,7 +78,7 @@ class OnnxRuntimeStage:
         self._input = self._session.get_inputs()[0].name
 
     def run(self, tensor: AnyArray) -> AnyArray:
-        """Runs the stage; thread-safe."""
+        """Run the stage; thread-safe."""
         try:
             result: AnyArray = self._session.run(None, {self._input: tensor})[0]
         except Exception as error:  # as above
@@ -122,7 +122,7 @@ class OpenVinoStage:
         self._local = threading.local()
 
     def run(self, tensor: AnyArray) -> AnyArray:
-        """Runs the stage; thread-safe."""
+        """Run the stage; thread-safe."""
         if self._single and len(tensor) > 1:
             return np.concatenate([self.run(tensor[i : i + 1]) for i in range(len(tensor))])
         request = getattr(self._local, "request", None)
@@ -151,7 +151,7 @@ def _compiled(openvino: Any, model: bytes, properties: dict[str, Any], single: b
 
 
 def installed_engines(supported: Sequence[str]) -> dict[str, str]:
-    """The versions of those engines of `supported` that are installed; imports none of them."""
+    """Return the versions of those engines of `supported` that are installed; imports none of them."""
     found = {}
     for engine in ENGINES:
         if engine in supported and importlib.util.find_spec(engine):
@@ -163,7 +163,7 @@ def installed_engines(supported: Sequence[str]) -> dict[str, str]:
 
 
 def choose_engine(wanted: str, supported: Sequence[str]) -> str:
-    """The engine that runs the body, where nothing was measured.
+    """Return the engine that runs the body, where nothing was measured.
 
     Args:
         wanted: `auto`, or one of `ENGINES`. `auto` is ONNX Runtime, but OpenVINO if that is installed and the
@@ -188,14 +188,14 @@ def choose_engine(wanted: str, supported: Sequence[str]) -> str:
 
 
 def open_body(model: bytes, settings: Settings) -> Stage:
-    """The body in the engine that `choose_engine` gave."""
+    """Return the body in the engine that `choose_engine` gave."""
     if settings.engine == "openvino":
         return OpenVinoStage(model, settings.streams, settings.threads, settings.batch == 1)
     return OnnxRuntimeStage(move_zero_points(model) if has_amx() else model, settings.threads)
 
 
 def import_engine(module: str, remedy: str) -> Any:
-    """The engine's module.
+    """Return the engine's module.
 
     Raises:
         PackageError: it is missing or broken; the message ends in `remedy`.
@@ -207,5 +207,5 @@ def import_engine(module: str, remedy: str) -> Any:
 
 
 def one_line(error: Exception) -> str:
-    """An engine's message without its line breaks, at most 400 characters of it."""
+    """Return an engine's message without its line breaks, at most 400 characters of it."""
     return " ".join(str(error).split())[:400]

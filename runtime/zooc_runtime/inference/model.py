@@ -96,7 +96,7 @@ class Model(Network):
         return results[0] if _is_single(images) else results
 
     def submit(self, image: ImageLike, topk: int | None = None) -> Future[Result]:
-        """Classifies one image in the background; images submitted together share batches.
+        """Classify one image in the background; images submitted together share batches.
 
         An image that cannot be read fails its own future only. A future may be cancelled until its image's
         turn.
@@ -119,7 +119,7 @@ class Model(Network):
     def stream(
         self, images: Iterable[ImageLike], topk: int | None = None, errors: str = "raise"
     ) -> Iterator[Result] | Iterator[Result | PackageError]:
-        """Classifies any number of images, in order: decoding, network and the reader's work overlap.
+        """Classify any number of images, in order: decoding, network and the reader's work overlap.
 
         Args:
             images: read in the calling thread, a few batches ahead of the answers.
@@ -137,7 +137,7 @@ class Model(Network):
         return self.pipeline.stream(self, images, self._count(topk), errors)
 
     def close(self) -> None:
-        """Ends `submit` and `stream`, and their threads, once what was submitted is answered."""
+        """End `submit` and `stream`, and their threads, once what was submitted is answered."""
         self.pipeline.close()
 
     def __enter__(self) -> Model:
@@ -155,7 +155,7 @@ class Model(Network):
     def probabilities(
         self, images: ImageLike | Iterable[ImageLike], batch_size: int | None = None
     ) -> F32Array:
-        """`float32 [N, classes]`, softmax applied whether or not the graph has it."""
+        """Return `float32 [N, classes]`, softmax applied whether or not the graph has it."""
         scores = self.scores(images, batch_size)
         return scores if self.stages.postlude is not None else softmax(scores)
 
@@ -183,7 +183,7 @@ def open_package(
     streams: int | None = None,
     hint: str | None = None,
 ) -> Model:
-    """Loads the package in `directory` (the folder that holds `manifest.json`).
+    """Load the package in `directory` (the folder that holds `manifest.json`).
 
     Args:
         directory: the import package's folder.

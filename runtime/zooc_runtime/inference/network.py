@@ -49,7 +49,7 @@ class Network:
         self.takes_frames = stages.prelude is not None and is_nv12(stages.prelude.source)
 
     def pixels(self, image: ImageLike) -> U8Array:
-        """The network's own input for one image: `uint8 [3, h, w]`.
+        """Return the network's own input for one image: `uint8 [3, h, w]`.
 
         Raises:
             PackageError: unreadable or too small; or the package is of the tensor form and takes no images.
@@ -61,7 +61,7 @@ class Network:
         return decode(image, self._prelude.source)
 
     def prepare(self, decoded: U8Array, image: ImageLike) -> U8Array:
-        """`uint8 [3, h, w]` of what `decode` made of `image`, which is for messages."""
+        """Return `uint8 [3, h, w]` of what `decode` made of `image`, which is for messages."""
         try:
             return self._prelude.pixels(decoded)
         except PackageError as error:
@@ -77,7 +77,7 @@ class Network:
         return self.stages.prelude
 
     def run_tensor(self, tensor: AnyArray) -> F32Array:
-        """The network alone.
+        """Return the network alone.
 
         Args:
             tensor: `uint8 [N, 3, h, w]` pixels as `pixels` gives them; in the tensor form `float32 [N, 3, h,
@@ -110,7 +110,7 @@ class Network:
         return np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
 
     def finish(self, logits: F32Array) -> F32Array:
-        """The postlude on `float32 [N, classes]`; the logits themselves without one."""
+        """Return the postlude on `float32 [N, classes]`; the logits themselves without one."""
         if self.stages.postlude is None:
             return logits
         if self.fixed_batch is None:
@@ -130,7 +130,7 @@ class Network:
         return np.asarray((stage or self.stages.body).run(full), np.float32)[: len(part)]
 
     def result(self, scores: F32Array, count: int) -> Result:
-        """The best `count` classes by the graph's own output for one image, `float32 [classes]`.
+        """Return the best `count` classes by the graph's own output for one image, `float32 [classes]`.
 
         Not by the probabilities: those of very unlikely classes round to equal numbers.
         """
@@ -140,5 +140,5 @@ class Network:
         return Result(tuple(predictions), probabilities)
 
     def label(self, index: int) -> str:
-        """The class's name, or its id as text in a package without labels."""
+        """Return the class's name, or its id as text in a package without labels."""
         return self.labels[index] if self.labels else str(index)

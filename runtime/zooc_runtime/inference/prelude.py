@@ -22,7 +22,7 @@ class Prelude(Protocol):
     source: str
 
     def pixels(self, image: U8Array) -> U8Array:
-        """Raises PackageError when the image is too small for the preprocessing."""
+        """Raise PackageError when the image is too small for the preprocessing."""
         ...
 
 

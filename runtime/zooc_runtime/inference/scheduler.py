@@ -60,7 +60,7 @@ class _Batch:
     prepared: int = 0
 
     def is_ready(self, now: float) -> bool:
-        """Whether all images are prepared, and no more are waited for."""
+        """Tell whether all images are prepared, and no more are waited for."""
         return self.prepared == len(self.requests) and now >= self.open_until
 
 
@@ -91,7 +91,7 @@ class Pipeline:
         self.seconds = dict.fromkeys(("decode", "prelude", "body", "postlude"), 0.0)
 
     def submit(self, model: Network, image: ImageLike, topk: int) -> Future[Result]:
-        """Queues one image; it joins the last one's batch if that is not on its way yet."""
+        """Queue one image; it joins the last one's batch if that is not on its way yet."""
         request = _Request(image, topk)
         with self._changed:
             if self._filling is None or self._closed:
@@ -108,7 +108,7 @@ class Pipeline:
     def stream(
         self, model: Network, images: Iterable[ImageLike], topk: int, errors: str
     ) -> Iterator[Result | PackageError]:
-        """The answers in order; reads `images` in this thread, a few batches ahead.
+        """Yield the answers in order; reads `images` in this thread, a few batches ahead.
 
         Batches are cut from `images` in order, so that equal images make equal batches. When the reader
         stops, what is not begun is left.
@@ -130,7 +130,7 @@ class Pipeline:
                 answer.cancel()
 
     def stop(self, *, cancel: bool = False) -> None:
-        """Takes no more requests; the workers end once those queued are answered, or given up."""
+        """Take no more requests; the workers end once those queued are answered, or given up."""
         with self._changed:
             self._closed = True
             queued = [request.answer for batch in self._batches for request in batch.requests]

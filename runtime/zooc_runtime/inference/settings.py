@@ -37,7 +37,7 @@ def default_settings(
     threads: int | None = None,
     batch: int | None = None,
 ) -> Settings:
-    """The settings where nothing was measured; what is given counts.
+    """Return the settings where nothing was measured; what is given counts.
 
     Args:
         engine: the engine.
@@ -65,7 +65,7 @@ def default_settings(
 
 
 def positive(name: str, value: int) -> int:
-    """`value`, if it is a whole number of at least 1.
+    """Return `value`, if it is a whole number of at least 1.
 
     Raises:
         PackageError: it is not; `name` is the option's.

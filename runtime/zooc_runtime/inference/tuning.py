@@ -40,7 +40,7 @@ class Measured:
 
 
 def best(rows: Iterable[Measured]) -> Measured:
-    """The row with the least latency or most images a second, whichever its hint asks for."""
+    """Return the row with the least latency or most images a second, whichever its hint asks for."""
     return min(rows, key=lambda row: row.latency_ms if row.hint == "latency" else -row.images_per_s)
 
 
@@ -92,7 +92,7 @@ def read_tuning(manifest: Manifest, cores: int) -> tuple[Measured, ...]:
 
 
 def keep_tuning(manifest: Manifest, cores: int, rows: Sequence[Measured]) -> Path:
-    """Replaces the record; returns its file.
+    """Replace the record; returns its file.
 
     Raises:
         PackageError: the cache folder cannot be written.

@@ -45,7 +45,7 @@ class Whole:
         self._batch = batch
 
     def differences(self, inputs: Iterable[AnyArray]) -> Iterator[str]:
-        """What the whole graph answers otherwise than its stages, none if it agrees to the bit.
+        """Yield what the whole graph answers otherwise than its stages, none if it agrees to the bit.
 
         Args:
             inputs: what the graph takes: images `uint8 [H, W, 3]`, frames, or tensors `float32 [N, 3, h, w]`.

@@ -69,11 +69,11 @@ class Manifest:
             raise PackageError(f'{self.directory / MANIFEST}: lacks "{key}"; {_REMEDY}') from None
 
     def changed_files(self, unless: frozenset[str] = frozenset()) -> Iterator[str]:
-        """Complaints about missing or changed files of the import package, in order of their names."""
+        """Yield complaints about missing or changed files of the import package, in order of their names."""
         yield from _changes(self.directory, {k: v for k, v in self.files.items() if k not in unless})
 
     def changed_distribution_files(self) -> Iterator[str]:
-        """The same for the files beside the import package, if it lies in its build folder."""
+        """Yield the same for the files beside the import package, if it lies in its build folder."""
         if self.build_folder is not None:
             yield from _changes(self.build_folder, self.distribution_files)
 
@@ -86,14 +86,14 @@ class Manifest:
         return parent if built and not installed else None
 
     def unexpected_files(self) -> list[str]:
-        """Files in the import package that the compiler did not write; byte code does not count."""
+        """Return the files in the import package that the compiler did not write; byte code does not count."""
         known = {*self.files, MANIFEST, MANIFEST_HASH}
         found = (path for path in self.directory.rglob("*") if "__pycache__" not in path.parts)
         names = (path.relative_to(self.directory).as_posix() for path in found if not path.is_dir())
         return sorted(name for name in names if name not in known)
 
     def check_files(self, unless: frozenset[str]) -> None:
-        """Refuses a package with a changed file; those in `unless` are left to `read`, which checks.
+        """Refuse a package with a changed file; those in `unless` are left to `read`, which checks.
 
         Raises:
             PackageError: naming the first such file.
@@ -102,7 +102,7 @@ class Manifest:
             raise PackageError(f"{complaint}; {_REMEDY}")
 
     def read(self, name: str) -> bytes:
-        """A file's bytes, checked once more as they are read."""
+        """Return a file's bytes, checked once more as they are read."""
         entry = self.files.get(name)
         if entry is None:
             raise PackageError(f"{self.directory / MANIFEST}: does not list {name}; {_REMEDY}")
@@ -147,12 +147,12 @@ def find_package(given: Path) -> Path:
 
 
 def manifest_hash_line(manifest: bytes) -> bytes:
-    """The content of `manifest.sha256` for a manifest's bytes."""
+    """Return the content of `manifest.sha256` for a manifest's bytes."""
     return f"{hashlib.sha256(manifest).hexdigest()}\n".encode("ascii")
 
 
 def sha256_of(path: Path) -> str:
-    """The sha256 of a file, read in pieces."""
+    """Return the sha256 of a file, read in pieces."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(1 << 20):

@@ -21,7 +21,7 @@ class ProtoField(NamedTuple):
 
 
 def fields(message: memoryview) -> Iterator[ProtoField]:
-    """The fields of a message in the order written.
+    """Yield the fields of a message in the order written.
 
     Raises:
         PackageError: the bytes end within a field, or are no protobuf message.
@@ -47,7 +47,7 @@ def fields(message: memoryview) -> Iterator[ProtoField]:
 
 
 def encode_bytes_field(number: int, parts: list[memoryview | bytes]) -> list[memoryview | bytes]:
-    """A length-delimited field holding the concatenation of `parts`, still in parts."""
+    """Return a length-delimited field holding the concatenation of `parts`, still in parts."""
     length = sum(len(part) for part in parts)
     return [_encode_varint(number << 3 | _BYTES) + _encode_varint(length), *parts]
 

@@ -48,7 +48,7 @@ class Graph:
         self._take_apart(graph)
 
     def cut(self, stage: StageName, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
-        """The stage as an ONNX model of its own, with the given boundary tensors.
+        """Return the stage as an ONNX model of its own, with the given boundary tensors.
 
         Raises:
             PackageError: the stage has no nodes, or the graph does not describe a boundary tensor.
@@ -62,7 +62,7 @@ class Graph:
         return b"".join([*self._around, *encode_bytes_field(_MODEL_GRAPH, graph)])
 
     def exposing(self, names: Sequence[str]) -> bytes:
-        """The whole model with boundary tensors as further outputs, in the order of `names`.
+        """Return the whole model with boundary tensors as further outputs, in the order of `names`.
 
         Protobuf merges a message that is appended to another of its type: repeated fields are concatenated.
 

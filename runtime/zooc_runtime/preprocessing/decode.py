@@ -26,7 +26,7 @@ ImageLike = Union[str, "os.PathLike[str]", bytes, Image.Image, AnyArray]
 
 
 def decode(image: ImageLike, source: str = "rgb") -> U8Array:
-    """Reads one image.
+    """Read one image.
 
     Args:
         image: a path, the bytes of an image file, a PIL image, or a `uint8 [H, W, 3]` RGB array; for NV12
@@ -56,7 +56,7 @@ def decode(image: ImageLike, source: str = "rgb") -> U8Array:
 
 
 def describe(image: ImageLike) -> str:
-    """A name for the image in messages: its path, or what it is."""
+    """Return a name for the image in messages: its path, or what it is."""
     if isinstance(image, (str, os.PathLike)):
         return os.fspath(image)
     return f"array {list(image.shape)}" if isinstance(image, np.ndarray) else f"{type(image).__name__} image"

@@ -51,17 +51,17 @@ MATRICES = {
 
 
 def is_nv12(source: str) -> bool:
-    """Whether a manifest's `preprocess.source` means NV12 frames."""
+    """Tell whether a manifest's `preprocess.source` means NV12 frames."""
     return source in MATRICES
 
 
 def frame_size(frame: AnyArray) -> tuple[int, int]:
-    """Height and width in pixels of the picture that a frame holds."""
+    """Return height and width in pixels of the picture that a frame holds."""
     return frame.shape[0] // 3 * 2, frame.shape[1]
 
 
 def check_frame(frame: object) -> U8Array:
-    """The frame itself, C-contiguous.
+    """Return the frame itself, C-contiguous.
 
     Raises:
         PackageError: no array, or of a dtype or shape that no NV12 frame has.
@@ -86,7 +86,7 @@ def check_frame(frame: object) -> U8Array:
 
 
 def nv12_to_rgb(frame: U8Array, source: str) -> U8Array:
-    """`uint8 [H, W, 3]` RGB of a frame.
+    """Return `uint8 [H, W, 3]` RGB of a frame.
 
     Args:
         frame: `uint8 [H * 3 / 2, W]`.

@@ -19,7 +19,7 @@ _ONE = 2048
 
 
 def resize_cv_linear(image: U8Array, height: int, width: int) -> U8Array:
-    """What `cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)` gives.
+    """Return what `cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)` gives.
 
     Args:
         image: `uint8 [H, W, 3]`.

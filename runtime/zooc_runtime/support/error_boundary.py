@@ -15,7 +15,7 @@ DONE, USER_ERROR, INTERNAL, INTERRUPTED = 0, 1, 70, 130
 
 
 def guarded(command: Callable[[], int]) -> int:
-    """Runs a command and turns whatever it raises into an exit code.
+    """Run a command and turn whatever it raises into an exit code.
 
     A reader that closes the pipe early (`| head`) has had enough: that is no error.
     """

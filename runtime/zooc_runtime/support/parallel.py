@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """`work(item)` for each item, in the items' order; a few are worked on ahead of the reader.
+    """Yield `work(item)` for each item, in the items' order; a few are worked on ahead of the reader.
 
     Memory is bounded: at most `4 * workers` results wait. What `work` raises is raised here, at its item.
     After that, after Ctrl-C, or when the reader stops, no further item is begun, and those begun are awaited.

@@ -27,7 +27,7 @@ class Damaged(Exception):
 
 
 def cache_folder() -> Path:
-    """`$ZOOC_CACHE` where set, else `zooc` in the place that the system has for caches.
+    """Return `$ZOOC_CACHE` where set, else `zooc` in the place that the system has for caches.
 
     Raises:
         PackageError: this user has no such place.
@@ -45,12 +45,12 @@ def cache_folder() -> Path:
 
 
 def key_of(*parts: Any) -> str:
-    """A name for what is made from `parts`, which have a JSON form."""
+    """Return a name for what is made from `parts`, which have a JSON form."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def read_entry(kind: str, key: str) -> bytes | None:
-    """An entry's content, `None` if there is none.
+    """Return an entry's content, `None` if there is none.
 
     Raises:
         Damaged: the entry does not match its hash.
@@ -69,7 +69,7 @@ def read_entry(kind: str, key: str) -> bytes | None:
 
 
 def write_entry(kind: str, key: str, data: bytes) -> Path:
-    """Keeps an entry, in place of the one before; returns where.
+    """Keep an entry, in place of the one before; returns where.
 
     Raises:
         PackageError: the folder cannot be written.

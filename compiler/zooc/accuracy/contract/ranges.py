@@ -13,7 +13,7 @@ __all__ = ["complete_ranges"]
 
 
 def complete_ranges(body: onnx.ModelProto, ranges: Ranges, quantize: Quantize) -> Ranges:
-    """`ranges` and, for every tensor that shares another's scale, the range of that scale.
+    """Return `ranges` and, for every tensor that shares another's scale, the range of that scale.
 
     A pool or reshape hands levels on, so only its operand was observed; if the layer before it goes back to
     float, its result gets a scale of its own, and the operand's range contains that.

@@ -10,7 +10,7 @@ _DEFAULT_DROP = 0.01
 
 
 def effective_requirement(quantize: Quantize, calibration_images: int) -> Requirement | None:
-    """The contract to hold, `None` if there is none.
+    """Return the contract to hold, `None` if there is none.
 
     Without `require`, `keep fp32 auto` allows one in a hundred of the calibration images, or one of fewer, to
     be classified otherwise than by float.

@@ -55,7 +55,7 @@ class RevertedLayer:
     cost: int
 
     def to_json(self) -> dict[str, Any]:
-        """For manifests and `--format json`."""
+        """Return plain data for manifests and `--format json`."""
         return {
             "name": self.name,
             "op": self.op,
@@ -92,7 +92,7 @@ class ContractResult:
         return ALPHA
 
     def in_words(self) -> str:
-        """One line for summary and report."""
+        """Return one line for summary and report."""
         last = self.trials[-1]
         what = "other top-1 than float" if last.right is None else "top-1 lost against float"
         text = f"contract held: {last.drop:.2%} {what}, {100 * self.requirement.drop:g}% allowed"
@@ -101,7 +101,7 @@ class ContractResult:
         return f"{text} ({seen} images){back}"
 
     def to_json(self) -> dict[str, Any]:
-        """For manifests and `--format json`."""
+        """Return plain data for manifests and `--format json`."""
         return {
             "require_drop": self.requirement.drop,
             "labels": self.labels,
@@ -122,7 +122,7 @@ def enforce(
     sensitivity_batches: Callable[[], Sequence[npt.NDArray[Any]]],
     progress: Progress,
 ) -> tuple[Quantized, ContractResult]:
-    """Tries int8, then returns layers to float one by one, until the contract holds.
+    """Try int8, then return layers to float one by one, until the contract holds.
 
     The order is that of noise over cost, both measured: the noise that a layer alone brings into the logits,
     and its multiply-accumulates. Trial `k` may err with a probability of `ALPHA / (k (k + 1))`, which sums up

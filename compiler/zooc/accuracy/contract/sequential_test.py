@@ -63,7 +63,7 @@ class SequentialTest:
         self._against_holding = np.zeros(len(_STAKES))
 
     def add(self, x: float | None) -> Verdict | None:
-        """Looks at one more image, `None` if it does not count; after a verdict nothing changes any more."""
+        """Look at one more image, `None` if it does not count; after a verdict nothing changes any more."""
         if self.verdict is not None:
             return self.verdict
         y = 0.0 if x is None else x - self._limit

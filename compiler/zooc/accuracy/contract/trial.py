@@ -50,7 +50,7 @@ class Trial:
         return (self.lost - self.won) / max(self.images, 1)
 
     def to_json(self) -> dict[str, Any]:
-        """For manifests and `--format json`."""
+        """Return plain data for manifests and `--format json`."""
         return {
             "holds": self.verdict == "holds",
             "drop": round(self.drop, 6),
@@ -73,7 +73,7 @@ class FloatAnswers:
         self._known: dict[int, int] = {}
 
     def top1(self, indices: list[int], pixels: list[npt.NDArray[np.uint8]]) -> list[int]:
-        """The best class of each image."""
+        """Return the best class of each image."""
         missing = [i for i, index in enumerate(indices) if index not in self._known]
         if missing:
             self._runner = self._runner or _Runner(self._body)
@@ -90,7 +90,7 @@ def run_trial(
     alpha: float | None,
     on_images: Callable[[int], None] = lambda _count: None,
 ) -> Trial:
-    """Looks at the images in their order until the answer is clear.
+    """Look at the images in their order until the answer is clear.
 
     Args:
         images: the contract's.

@@ -64,7 +64,7 @@ def import_command(
 
 
 def recipe_of(source: ModelSource) -> tuple[Preprocess, int, int] | None:
-    """The model's own preprocessing and size; `None` if the name or the library is not known here."""
+    """Return the model's own preprocessing and size; `None` if the name or the library is not known here."""
     from zooc.diagnostics.diagnostic import ZoocError
     from zooc.networks.recipes.find import find_recipe
 

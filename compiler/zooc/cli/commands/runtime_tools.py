@@ -20,7 +20,7 @@ _PURPOSES = {
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the tools to the command line."""
+    """Add the tools to the command line."""
     for name, purpose in _PURPOSES.items():
         app.command(
             name,

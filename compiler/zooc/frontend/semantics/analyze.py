@@ -35,7 +35,7 @@ def load_deployment(
     may_miss_files: bool = False,
     may_miss_data: bool = False,
 ) -> tuple[Deployment | None, list[Diagnostic]]:
-    """Reads, parses and analyzes one `.zoo` file.
+    """Read, parse and analyze one `.zoo` file.
 
     Args:
         path: the file.
@@ -65,7 +65,7 @@ def load_deployment(
 
 
 def variant_names(tree: ast.File) -> tuple[str, ...]:
-    """The names of the variants in the order of the file."""
+    """Return the names of the variants in the order of the file."""
     return tuple(outline(tree, lambda _: None).variants)
 
 
@@ -78,7 +78,7 @@ def analyze(
     may_miss_files: bool = False,
     may_miss_data: bool = False,
 ) -> tuple[Deployment | None, list[Diagnostic]]:
-    """Checks `tree` as `variant` and the command line's `--set` values make it.
+    """Check `tree` as `variant` and the command line's `--set` values make it.
 
     The variants that are not chosen are checked too, as far as their own lines go; whether the files that
     they name exist is only looked at for the chosen one.

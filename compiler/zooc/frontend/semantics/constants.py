@@ -33,7 +33,7 @@ class Value:
 
 
 def describe(value: Value) -> str:
-    """The value in words, for messages."""
+    """Return the value in words, for messages."""
     if isinstance(value.data, str):
         return f'the string "{value.data}"' if len(value.data) <= 40 else "a string"
     if isinstance(value.data, tuple):
@@ -59,7 +59,7 @@ class Scope:
                 self.values[name] = self.evaluate(definitions[name].value)
 
     def evaluate(self, expr: ast.Expr) -> Value | None:  # noqa: PLR0911 - one return a case
-        """The constant that `expr` stands for; `None` after an error, which is then reported."""
+        """Return the constant that `expr` stands for; `None` after an error, which is then reported."""
         match expr:
             case ast.Number(value, span):
                 return Value(value, span)

@@ -45,7 +45,7 @@ class Outline:
 
 
 def outline(tree: ast.File, report: Report) -> Outline:
-    """Collects the items of `tree`."""
+    """Collect the items of `tree`."""
     result = Outline()
     for item in tree.items:
         if isinstance(item, ast.Let):

@@ -16,7 +16,7 @@ MAX_SEED = 2**32 - 1
 
 
 def is_images_call(node: ast.Expr, what: str, example: str, reader: Reader) -> bool:
-    """Whether `node` is `images(...)`; if not, that is reported."""
+    """Tell whether `node` is `images(...)`; if not, that is reported."""
     if not isinstance(node, ast.Call):
         reader.report(error("Z0109", f"{what} is `images(...)`", node.span, hint=f"write `{example}`"))
         return False
@@ -30,7 +30,7 @@ def is_images_call(node: ast.Expr, what: str, example: str, reader: Reader) -> b
 def read_image_set(
     bound: Mapping[str, ast.Expr], span: Span, reader: Reader, if_missing: str | None = None
 ) -> ImageSet | None:
-    """The set that the arguments of an `images(...)` describe; `None` after an error.
+    """Return the set that the arguments of an `images(...)` describe; `None` after an error.
 
     `if_missing` is the note of the warning, in place of the error, for a folder that is not there.
     """

@@ -23,7 +23,7 @@ _INT8_ONLY = frozenset(BLOCKS["quantize"]) - {"keep"}
 def check_targets(
     entries: Iterable[ast.Entry], base: Outline, report: Report, *, repeats: bool = False
 ) -> list[ast.Assignment]:
-    """The assignments whose left side names something that can be overridden; the others are reported.
+    """Return the assignments whose left side names something that can be overridden; the others are reported.
 
     Args:
         entries: a variant's content, or the command line's settings.
@@ -66,7 +66,7 @@ def _unknown_target(target: ast.Reference, base: Outline, report: Report) -> Non
 
 
 def apply_overrides(base: Outline, layers: Sequence[Sequence[ast.Assignment]]) -> Outline:
-    """A new outline in which each layer replaces what the ones before it say."""
+    """Return a new outline in which each layer replaces what the ones before it say."""
     result = Outline(dict(base.lets), dict(base.blocks), base.variants)
     for layer in layers:
         whole_first = sorted(layer, key=lambda entry: entry.target.text not in _WHOLE_BLOCKS)

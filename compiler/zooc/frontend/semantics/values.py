@@ -42,7 +42,7 @@ class Reader:
         self.may_miss_data = may_miss_data
 
     def integer(self, node: Readable, what: str, low: int, high: int) -> int | None:
-        """A whole number from `low` to `high`."""
+        """Return a whole number from `low` to `high`."""
         value = self._value(node)
         if value is None:
             return None
@@ -64,7 +64,7 @@ class Reader:
         return value.data
 
     def number(self, node: Readable, what: str) -> float | None:
-        """Any number, as a float."""
+        """Return any number, as a float."""
         value = self._value(node)
         if value is None:
             return None
@@ -81,7 +81,7 @@ class Reader:
         return None
 
     def string(self, node: Readable, what: str) -> str | None:
-        """A string; on the command line the raw text will do (`--set model.weights=w.pth`)."""
+        """Return a string; on the command line the raw text will do (`--set model.weights=w.pth`)."""
         if isinstance(node, ast.Expr) and node.span.source.name == OVERRIDE_SOURCE:
             return self._override_text(node)
         value = self._value(node)
@@ -113,7 +113,7 @@ class Reader:
         return value.data if value is not None and isinstance(value.data, str) else node.span.text
 
     def word(self, node: ast.Expr, words: Collection[str], what: str) -> str | None:
-        """One of `words`, bare or as a string."""
+        """Return one of `words`, bare or as a string."""
         if isinstance(node, ast.Reference):
             if node.text in words:
                 return node.text
@@ -145,7 +145,7 @@ class Reader:
         )
 
     def items(self, node: Readable, what: str, example: str) -> Sequence[Readable] | None:
-        """The elements of a list, not yet evaluated, because some may be words."""
+        """Return the elements of a list, not yet evaluated, because some may be words."""
         while isinstance(node, ast.Group):
             node = node.inner
         if isinstance(node, ast.ListExpr):
@@ -161,7 +161,7 @@ class Reader:
         return None
 
     def value(self, node: Readable) -> Value | None:
-        """A constant of any type."""
+        """Return a constant of any type."""
         return self._value(node)
 
     def path(
@@ -173,7 +173,7 @@ class Reader:
         cache: Path | None = None,
         if_missing: str | None = None,
     ) -> Path | None:
-        """An existing file (or folder), relative to the `.zoo` file's folder; `~` is the home folder.
+        """Return an existing file (or folder), relative to the `.zoo` file's folder; `~` is the home folder.
 
         A file named without a folder may also lie in the folder `cache`; for `if_missing` see `find_path`.
         """
@@ -193,7 +193,7 @@ class Reader:
         )
 
     def bind(self, call: ast.Call, parameters: Sequence[Parameter]) -> dict[str, ast.Expr] | None:
-        """The arguments of a call by parameter name; `None` when one is missing or does not fit."""
+        """Return the arguments of a call by parameter name; `None` when one is missing or does not fit."""
         bound: dict[str, ast.Expr] = {}
         names = {name: p.name for p in parameters for name in (p.name, p.alias) if name}
         signature = f"{call.name.text}({', '.join(p.name for p in parameters)})"
@@ -249,7 +249,7 @@ def find_path(  # noqa: PLR0911 - one return a case
     cache: Path | None = None,
     if_missing: str | None = None,
 ) -> Path | None:
-    """The absolute path that `text` names relative to `base`.
+    """Return the absolute path that `text` names relative to `base`.
 
     Args:
         text: as written; a leading `~` is the home folder.

@@ -20,7 +20,7 @@ _VALUES |= {"_LSQB", "_LPAR", "MINUS"}
 def explain_syntax_error(
     source: SourceFile, before: Sequence[Token], token: Token | None, accepted: Iterable[str]
 ) -> Diagnostic:
-    """The diagnostic for `token` (`None`: the end), which follows the tokens `before` that did parse.
+    """Return the diagnostic for `token` (`None`: the end), which follows the tokens `before` that did parse.
 
     Args:
         source: the text.

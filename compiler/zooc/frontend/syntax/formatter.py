@@ -20,7 +20,7 @@ _VALUE_ENDS = ("NAME", "STRING", "NUMBER", "PERCENTAGE", "_RSQB", "_RPAR")
 
 
 def format_source(text: str, name: str = "<text>") -> str:
-    """`text` in the standard layout: two blanks a level, one blank line at most, `# ` before comments.
+    """Return `text` in the standard layout: two blanks a level, one blank line at most, `# ` before comments.
 
     Line breaks stay where they are, except before `{`; so the layout of lists and one-line blocks is the
     writer's. Formatting twice changes nothing more.
@@ -85,7 +85,7 @@ class _Layout:
         self._open: list[tuple[str, int]] = []  # each open bracket and the level of the line that opened it
 
     def add(self, tokens: list[Token], *, blank_before: bool) -> None:
-        """Adds one line's tokens."""
+        """Add one line's tokens."""
         level = self._level(tokens)
         text = ""
         for i, token in enumerate(tokens):

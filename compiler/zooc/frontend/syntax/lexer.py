@@ -46,7 +46,7 @@ class Tokens:
 
 @functools.lru_cache(maxsize=1)
 def grammar() -> Lark:
-    """The parser generator's tables for `grammar/zooc.lark`.
+    """Return the parser generator's tables for `grammar/zooc.lark`.
 
     Built once a process, or read from the cache folder: that saves a sixth of `zooc check`. Lark itself makes
     sure that the file fits the grammar, and builds the tables again if it is damaged.
@@ -73,12 +73,12 @@ def _cache_file() -> str | bool:
 
 
 def span_of(source: SourceFile, token: Token) -> Span:
-    """The characters of a token."""
+    """Return the characters of a token."""
     return Span(source, token.start_pos, token.end_pos)
 
 
 def tokenize(source: SourceFile) -> tuple[Tokens, list[Diagnostic]]:
-    """All tokens of `source`; a character that belongs nowhere is reported and left out."""
+    """Return all tokens of `source`; a character that belongs nowhere is reported and left out."""
     tokens = Tokens([], [])
     diagnostics: list[Diagnostic] = []
     stray: list[Token] = []

@@ -19,7 +19,7 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 
 
 def string(span: Span, report: Report) -> str:
-    r"""The value of a string literal with its quotes; escapes are `\" \\ \n \t \uXXXX`."""
+    r"""Return the value of a string literal with its quotes; escapes are `\" \\ \n \t \uXXXX`."""
     text, out, i = span.text, [], 1
     while i < len(text) - 1:
         if text[i] != "\\":
@@ -53,7 +53,7 @@ def _bad_escape(span: Span, offset: int, length: int, why: str, hint: str) -> Di
 
 
 def bad_string(span: Span, report: Report) -> str:
-    """Reports a string in single quotes or one that its line ends before it does."""
+    """Report a string in single quotes or one that its line ends before it does."""
     text = span.text
     if text.startswith("'"):
         report(error("Z0003", "strings take double quotes", span, hint="write \"...\" instead of '...'"))
@@ -64,7 +64,7 @@ def bad_string(span: Span, report: Report) -> str:
 
 
 def number(span: Span, report: Report) -> int | float:
-    """The value of a well-formed number."""
+    """Return the value of a well-formed number."""
     text = span.text
     if text.isdecimal():
         if len(text) <= 16 and (value := int(text)) <= MAX_INTEGER:
@@ -78,7 +78,7 @@ def number(span: Span, report: Report) -> int | float:
 
 
 def percentage(span: Span, report: Report) -> float:
-    """The share that `0.5%` stands for: 0.005."""
+    """Return the share that `0.5%` stands for: 0.005."""
     value = float(span.text[:-1]) / 100.0
     if math.isfinite(value):
         return value
@@ -87,7 +87,7 @@ def percentage(span: Span, report: Report) -> float:
 
 
 def bad_number(span: Span, report: Report) -> int | float:
-    """Reports a malformed number."""
+    """Report a malformed number."""
     text = span.text
     hint = "numbers are written 224, 0.5 or 1e-3"
     if text.startswith(".") and text[1:].isdecimal():

@@ -27,7 +27,7 @@ OVERRIDE_SOURCE = "--set"
 
 
 def parse(source: SourceFile) -> tuple[ast.File | None, list[Diagnostic]]:
-    """Parses a whole file.
+    """Parse a whole file.
 
     The text is parsed in one go. If that fails, each top-level item is parsed by itself, so that one run
     reports the first error of every item.
@@ -49,7 +49,7 @@ def parse(source: SourceFile) -> tuple[ast.File | None, list[Diagnostic]]:
 
 
 def parse_override(text: str) -> tuple[ast.Assignment | None, list[Diagnostic]]:
-    """Parses `NAME=VALUE` as the command line's `--set` takes it.
+    """Parse `NAME=VALUE` as the command line's `--set` takes it.
 
     A value that is no expression (`weights/a b.pth`) is taken as the string that it spells.
     """
@@ -132,7 +132,7 @@ class TreeBuilder:
         self._report = report
 
     def pieces(self, tree: Node) -> tuple[Piece, ...]:
-        """The children of a `file`, `setting` or `body`, not yet grouped."""
+        """Return the children of a `file`, `setting` or `body`, not yet grouped."""
         return tuple(self._piece(child) for child in tree.children)
 
     def _piece(self, tree: Node) -> Piece:
@@ -147,7 +147,7 @@ class TreeBuilder:
         return self.value(tree)
 
     def value(self, tree: Node) -> ast.Expr:
-        """Any expression."""
+        """Return any expression."""
         build: Callable[[Node], ast.Expr] = getattr(self, f"_{tree.data}")
         return build(tree)
 

@@ -13,7 +13,7 @@ MAX_SOURCE_BYTES = 1_000_000
 
 
 def read_source(path: str | Path) -> tuple[SourceFile | None, list[Diagnostic]]:
-    """Reads the UTF-8 text of `path`; a byte order mark at its start is dropped.
+    """Read the UTF-8 text of `path`; a byte order mark at its start is dropped.
 
     Returns:
         The source, named as the user gave it, and no diagnostics; or `None` and why.

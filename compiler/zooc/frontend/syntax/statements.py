@@ -31,7 +31,7 @@ Piece = ast.Expr | ast.Assignment | ast.Let | Body
 
 
 def group_items(pieces: Sequence[Piece], report: Report) -> tuple[ast.Item, ...]:
-    """The items of a whole file."""
+    """Return the items of a whole file."""
     items: list[ast.Item] = []
     i = 0
     while i < len(pieces):
@@ -71,7 +71,7 @@ def _block(name: ast.Name, pieces: Sequence[Piece], i: int, report: Report) -> t
 
 
 def group_entries(block: str, pieces: Sequence[Piece], report: Report) -> tuple[ast.Entry, ...]:
-    """The statements, assignments and steps of one block."""
+    """Return the statements, assignments and steps of one block."""
     arity = dict.fromkeys(STEPS, 0) if block == "preprocess" else BLOCKS.get(block, {})
     entries: list[ast.Entry] = []
     i = 0

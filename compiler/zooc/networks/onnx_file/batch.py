@@ -50,13 +50,13 @@ def _shapes(model: onnx.ModelProto, batch: int) -> dict[str, list[int]]:
 
 
 def fix_batch(model: onnx.ModelProto, batch: int) -> None:
-    """Sets the batch size of the input and the output, in place."""
+    """Set the batch size of the input and the output, in place."""
     for value in (model.graph.input[0], model.graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_value = batch
 
 
 def same_results(original: onnx.ModelProto, changed: onnx.ModelProto, size: ImageInput, batch: int) -> bool:
-    """Whether `changed`, run on `2 * batch` images at once, gives what `original` gives on two batches.
+    """Tell whether `changed`, run on `2 * batch` images at once, gives what `original` gives on two batches.
 
     Scores `[n, classes, 1, 1]` of the original count as `[n, classes]`.
     """

@@ -24,7 +24,7 @@ class ImageInput:
 
 
 def only_input(model: onnx.ModelProto, file: str, description: Model) -> onnx.ValueInfoProto:
-    """The graph's only input that is no initializer, float32 and four-dimensional.
+    """Return the graph's only input that is no initializer, float32 and four-dimensional.
 
     Raises:
         ZoocError: `Z0212` for none or several, `Z0213` for another type or rank.
@@ -61,7 +61,7 @@ def only_input(model: onnx.ModelProto, file: str, description: Model) -> onnx.Va
 
 
 def only_output(model: onnx.ModelProto, file: str, description: Model) -> onnx.ValueInfoProto:
-    """The graph's only output, float32.
+    """Return the graph's only output, float32.
 
     Raises:
         ZoocError: `Z0214` for none, several, or another type.
@@ -93,7 +93,7 @@ def only_output(model: onnx.ModelProto, file: str, description: Model) -> onnx.V
 
 
 def resolve_input(value: onnx.ValueInfoProto, file: str, description: Model) -> ImageInput:
-    """The input's size, from the file and, where that leaves it free, from the description.
+    """Return the input's size, from the file and, where that leaves it free, from the description.
 
     Raises:
         ZoocError: `Z0215` where both name a size and differ, or neither names one.

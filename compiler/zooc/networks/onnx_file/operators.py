@@ -32,12 +32,12 @@ _QUANTIZED = frozenset(
 
 
 def default_opset(model: onnx.ModelProto) -> int:
-    """The version of the default domain that `model` imports, 0 if it imports none."""
+    """Return the version of the default domain that `model` imports, 0 if it imports none."""
     return max((o.version for o in model.opset_import if o.domain in _DEFAULT), default=0)
 
 
 def use_default_operators(model: onnx.ModelProto, file: str, span: Span | None) -> onnx.ModelProto:
-    """`model` with functions inlined, converted to `MIN_OPSET` where older, with IR version 10.
+    """Return `model` with functions inlined, converted to `MIN_OPSET` where older, with IR version 10.
 
     Raises:
         ZoocError: already quantized (`Z0216`), operators outside the default domain (`Z0217`), or an opset

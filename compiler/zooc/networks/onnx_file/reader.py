@@ -18,7 +18,7 @@ _LIMIT: Final = (1 << 31) - (1 << 20)
 
 
 def read_onnx(path: Path, span: Span | None) -> onnx.ModelProto:
-    """The model of the file, tensors kept in files beside it read in.
+    """Return the model of the file, tensors kept in files beside it read in.
 
     Raises:
         ZoocError: the file is missing, unreadable, too large (`Z0209`), no ONNX (`Z0210`), or lacks its
@@ -59,7 +59,7 @@ def read_onnx(path: Path, span: Span | None) -> onnx.ModelProto:
 
 
 def hash_onnx(path: Path, span: Span | None) -> str:
-    """The sha256 (hex) of the file; with external data, of all files' hashes in order.
+    """Return the sha256 (hex) of the file; with external data, of all files' hashes in order.
 
     Raises:
         ZoocError: the file cannot be read.
@@ -77,7 +77,7 @@ def hash_onnx(path: Path, span: Span | None) -> str:
 
 
 def external_files(model: onnx.ModelProto, path: Path, span: Span | None) -> list[Path]:
-    """The files beside `path` in which `model` keeps tensors, each once, sorted.
+    """Return the files beside `path` in which `model` keeps tensors, each once, sorted.
 
     Raises:
         ZoocError: a location leaves the model's folder.

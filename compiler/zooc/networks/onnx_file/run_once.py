@@ -24,7 +24,7 @@ class ExecutionError(Exception):
 
 
 def run(model: onnx.ModelProto, *batches: Array) -> Array:
-    """The only output for each of `batches`, one after the other, concatenated along axis 0.
+    """Return the only output for each of `batches`, one after the other, concatenated along axis 0.
 
     Raises:
         ExecutionError: the model does not load, does not run, or gives no array of numbers.
@@ -55,7 +55,7 @@ def close(expected: Array, got: Array) -> float | None:
 
 
 def example_input(batch: int, channels: int, height: int, width: int) -> Array:
-    """Reproducible standard normal `float32 [batch, channels, height, width]`."""
+    """Return reproducible standard normal `float32 [batch, channels, height, width]`."""
     draw = np.random.default_rng(0).standard_normal((batch, channels, height, width))
     return draw.astype(np.float32)
 

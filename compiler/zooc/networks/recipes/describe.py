@@ -13,7 +13,7 @@ __all__ = ["describe_recipe"]
 
 
 def describe_recipe(recipe: Recipe, *, weights: str | None = None, data: str | None = None) -> str:
-    """The description's text, in the standard layout but for what the formatter aligns.
+    """Return the description's text, in the standard layout but for what the formatter aligns.
 
     Args:
         recipe: the model's.

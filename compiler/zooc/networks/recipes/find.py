@@ -11,7 +11,7 @@ __all__ = ["find_recipe"]
 
 
 def find_recipe(source: ModelSource) -> Recipe:
-    """The model's own size, preprocessing and classes, without creating the model.
+    """Return the model's own size, preprocessing and classes, without creating the model.
 
     The official models' need no torch; the others are what the installed library says.
 

@@ -24,7 +24,7 @@ _WRITABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?", re.ASCII)
 
 
 def timm_recipe(source: ModelSource) -> Recipe:
-    """What `timm.data.resolve_model_data_config` and `timm.data.create_transform` make for evaluation.
+    """Return what `timm.data.resolve_model_data_config` and `timm.data.create_transform` make for evaluation.
 
     Raises:
         ZoocError: `Z0201`; `Z0224`: no classifier, or preprocessing that the language cannot say.

@@ -11,7 +11,7 @@ __all__ = ["torchvision_recipe"]
 
 
 def torchvision_recipe(source: ModelSource) -> Recipe:
-    """The recipe of the weights that the source's tag names, or of torchvision's default ones.
+    """Return the recipe of the weights that the source's tag names, or of torchvision's default ones.
 
     Raises:
         ZoocError: `Z0201`.

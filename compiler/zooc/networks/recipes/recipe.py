@@ -42,6 +42,6 @@ class Recipe:
 
 
 def no_recipe(source: ModelSource, reason: str, hint: str) -> ZoocError:
-    """`Z0224`: the model is known, but there is no description of it that would be right."""
+    """Return `Z0224`: the model is known, but there is no description of it that would be right."""
     message = f"there is no recipe for {source.kind}.{source.name}: {reason}"
     return ZoocError(error("Z0224", message, source.span, hint=hint))

@@ -17,7 +17,7 @@ _PREFIXES = ("module.", "_orig_mod.")
 
 
 def read_checkpoint(path: Path, span: Span | None) -> dict[str, Any]:
-    """The file's state dict: names, without a wrapper's prefix, to torch tensors on the CPU.
+    """Return the file's state dict: names, without a wrapper's prefix, to torch tensors on the CPU.
 
     Reads `.safetensors`, and what `torch.save` writes; never runs code that a file holds.
 

@@ -28,7 +28,7 @@ Counter = Callable[[Any, Any, Any], int]
 
 
 def count_operations(module: Any, shape: InputShape) -> int:
-    """thop's multiply-accumulates for one image of `shape`.
+    """Return thop's multiply-accumulates for one image of `shape`.
 
     Args:
         module: a `torch.nn.Module` in evaluation mode, on any device (`meta` is enough); left as it was.

@@ -23,7 +23,7 @@ _TIMEOUT = 10.0
 
 @contextlib.contextmanager
 def impatient() -> Iterator[None]:
-    """Within: short timeouts, and no log lines from download clients."""
+    """Give Within: short timeouts, and no log lines from download clients."""
     timeout, level = socket.getdefaulttimeout(), logging.root.manager.disable
     socket.setdefaulttimeout(_TIMEOUT)
     logging.disable(logging.ERROR)
@@ -36,7 +36,7 @@ def impatient() -> Iterator[None]:
 
 @contextlib.contextmanager
 def impatient_with_hub() -> Iterator[None]:
-    """`impatient`, and no retries by huggingface_hub where there is no network at all.
+    """Give `impatient`, and no retries by huggingface_hub where there is no network at all.
 
     Without a network it would ask for most of a minute, though a file that it holds already needs no asking:
     its offline mode serves that one, or fails at once.

@@ -20,7 +20,7 @@ __all__ = [
 def unknown_model(
     source: ModelSource, library: str, near: list[str], hint: str, notes: tuple[str, ...] = ()
 ) -> ZoocError:
-    """`Z0201`; `hint` where there are no near names."""
+    """Return `Z0201`; `hint` where there are no near names."""
     kind, name = source.kind, source.name
     listed = ", ".join(f"{kind}.{n}" for n in near)
     return ZoocError(
@@ -35,7 +35,7 @@ def unknown_model(
 
 
 def unknown_tag(source: ModelSource, library: str, tags: list[str], known: list[str], hint: str) -> ZoocError:
-    """`Z0201` for a name of the form `BASE.TAG`, where `tags` are the full names that BASE has."""
+    """Return `Z0201` for a name of the form `BASE.TAG`, where `tags` are the full names that BASE has."""
     base, _, tag = source.name.partition(".")
     if not tag or base not in known:
         return unknown_model(source, library, near_names(base, known), hint)
@@ -44,13 +44,13 @@ def unknown_tag(source: ModelSource, library: str, tags: list[str], known: list[
 
 
 def unknown_official(source: ModelSource) -> ZoocError:
-    """`Z0201` for a name of `official.NAME`."""
+    """Return `Z0201` for a name of `official.NAME`."""
     hint = f"the official models are {', '.join(OFFICIAL)}"
     return unknown_model(source, "the official source", near_names(source.name, OFFICIAL), hint)
 
 
 def uncreatable(model: Model, problem: Exception | str) -> ZoocError:
-    """`Z0207`, with the first line of the library's reason."""
+    """Return `Z0207`, with the first line of the library's reason."""
     return ZoocError(
         error(
             "Z0207",
@@ -63,7 +63,7 @@ def uncreatable(model: Model, problem: Exception | str) -> ZoocError:
 
 
 def check_published_classes(model: Model, published: int, asked: int) -> None:
-    """Refuses published weights of another number of classes.
+    """Refuse published weights of another number of classes.
 
     Raises:
         ZoocError: `Z0205`.
@@ -81,7 +81,7 @@ def check_published_classes(model: Model, published: int, asked: int) -> None:
 
 
 def no_download(model: Model, problem: Exception | str, hint: str) -> ZoocError:
-    """`Z0206`, with the first line of the reason."""
+    """Return `Z0206`, with the first line of the reason."""
     return ZoocError(
         error(
             "Z0206",

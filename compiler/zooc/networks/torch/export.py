@@ -40,7 +40,7 @@ def export_module(
     span: Span | None,
     on_progress: Progress,
 ) -> Network:
-    """Exports `module`, in evaluation mode, as a `Network`.
+    """Export `module`, in evaluation mode, as a `Network`.
 
     Args:
         module: a `torch.nn.Module` from float32 `[batch, channels, height, width]` to `[batch, classes]`.

@@ -21,7 +21,7 @@ __all__ = ["work"]
 
 
 def work() -> None:
-    """Reads `(model, file, count)` from standard input and answers it.
+    """Read `(model, file, count)` from standard input and answer it.
 
     The answer is any number of `("progress", text)`, then `("done", operations or None)` or
     `("error", diagnostics)`.

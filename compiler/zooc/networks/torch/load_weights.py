@@ -18,7 +18,7 @@ State = Mapping[str, Any]
 
 
 def unchanged(given: Any) -> Any:
-    """Returns `given`."""
+    """Return `given`."""
     return given
 
 
@@ -50,7 +50,7 @@ def load_weights(
     translate: Callable[[dict[str, Any]], dict[str, Any]] = unchanged,
     as_published: Callable[[Any], Any] = unchanged,
 ) -> Created:
-    """Creates a module and gives it the weights that `model` names.
+    """Create a module and give it the weights that `model` names.
 
     Args:
         model: the checked `model` block.

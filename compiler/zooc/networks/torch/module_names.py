@@ -21,7 +21,7 @@ _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 def name_by_modules(graph: onnx.GraphProto) -> None:
-    """Renames nodes to `MODULE/OPERATOR`, numbered from the second on, and tensors after them, in place.
+    """Rename nodes to `MODULE/OPERATOR`, numbered from the second on, and tensors after them, in place.
 
     A node's outputs become `NODE:0`, `NODE:1`; constants that are no weights become `NODE:const1` after the
     first node and the position that reads them. Inputs, outputs and weights keep their names.

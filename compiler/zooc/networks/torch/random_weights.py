@@ -20,7 +20,7 @@ _DEEP = 150
 
 
 def norm_factor(norms: int) -> float:
-    """The mean factor of norms for a network that has so many.
+    """Return the mean factor of norms for a network that has so many.
 
     Each residual block adds to the sum's variance. In the deepest ResNeSts it would grow until the attention
     saturates, and float32's rounding would decide the scores; there the factors are smaller.
@@ -29,7 +29,7 @@ def norm_factor(norms: int) -> float:
 
 
 def draw_weight(key: str, shape: tuple[int, ...], seed: int, factor: float = 0.75) -> npt.NDArray[np.float32]:
-    """The float32 tensor of `shape` for the state-dict entry `key`.
+    """Return the float32 tensor of `shape` for the state-dict entry `key`.
 
     Convolutions get He's variance `2 / fan_in` (arXiv:1502.01852), matrices and embeddings 0.02, the factors
     of norms lie within 0.25 of `factor`, running variances above 1, biases and running means around 0 with

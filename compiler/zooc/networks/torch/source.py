@@ -29,7 +29,7 @@ class TorchSource:
         self._packages = ("torch", _LIBRARIES[kind], "onnx", "onnxscript", "numpy")
 
     def identify(self, model: Model) -> Any:
-        """The weights' hash, input, classes, and the versions of all that takes part in the export."""
+        """Return the weights' hash, input, classes, and the versions of all that takes part in the export."""
         weights = model.weights
         if isinstance(weights, FileWeights):
             path = weights.path
@@ -58,7 +58,7 @@ class TorchSource:
         return export_apart(model, on_progress)[0]
 
     def load_counted(self, model: Model, on_progress: Progress) -> tuple[Network, int]:
-        """The network, and its operations for one image (`zooc.networks.torch.count_operations`)."""
+        """Return the network, and its operations for one image (`zooc.networks.torch.count_operations`)."""
         require_packages(model.source)
         network, operations = export_apart(model, on_progress, count=True)
         return network, operations or 0
@@ -69,7 +69,7 @@ TORCH_SOURCES: dict[str, TorchSource] = {kind: TorchSource(kind) for kind in _LI
 
 
 def require_packages(source: ModelSource) -> None:
-    """Refuses a source whose libraries this Python lacks.
+    """Refuse a source whose libraries this Python lacks.
 
     Raises:
         ZoocError: `Z0203`.
@@ -88,7 +88,7 @@ def require_packages(source: ModelSource) -> None:
 
 
 def export_here(model: Model, count: bool, on_progress: Progress) -> tuple[Network, int | None]:
-    """Imports torch into this process and exports the model; with `count` its operations too.
+    """Import torch into this process and export the model; with `count` its operations too.
 
     Raises:
         ZoocError: the model or its weights cannot be had, or not exported.

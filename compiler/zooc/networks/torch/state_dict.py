@@ -16,7 +16,7 @@ _COUNTERS = ("num_batches_tracked", "total_ops", "total_params")
 
 
 def fit_weights(module: Any, state: dict[str, Any], file: str, model: str, span: Span | None) -> None:
-    """Loads `state` into `module`, in place; every key must fit, but for mere counters.
+    """Load `state` into `module`, in place; every key must fit, but for mere counters.
 
     Raises:
         ZoocError: `Z0205`: keys missing, unexpected or of another shape.
@@ -53,7 +53,7 @@ def fit_weights(module: Any, state: dict[str, Any], file: str, model: str, span:
 
 
 def fill_randomly(module: Any, seed: int) -> None:
-    """Sets every parameter and running statistic of `module` to `draw_weight`'s, in place.
+    """Set every parameter and running statistic of `module` to `draw_weight`'s, in place.
 
     Other buffers (counters, index tables) keep their values: they are part of the architecture.
     """

@@ -28,7 +28,7 @@ Batches = Sequence[npt.NDArray[Any]]
 def correction_batches(
     quantize: Quantize, images: CalibrationImages | None, prelude: onnx.ModelProto, size: int
 ) -> Batches:
-    """The images that the corrections are measured on, in batches of `size`; none without images."""
+    """Return the images that the corrections are measured on, in batches of `size`; none without images."""
     asked_for = _with_images(quantize)
     if images is None or not asked_for:
         return []
@@ -37,7 +37,7 @@ def correction_batches(
 
 
 def left_out(quantize: Quantize, batches: Batches) -> Diagnostic | None:
-    """The warning that corrections were asked for, and no image is at hand (`--ranges`)."""
+    """Return the warning that corrections were asked for, and no image is at hand (`--ranges`)."""
     asked_for = _with_images(quantize)
     if batches or not asked_for:
         return None

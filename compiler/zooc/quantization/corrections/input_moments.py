@@ -25,7 +25,7 @@ class InputMoments:
         self._origin: Any = None
 
     def add(self, samples: Floats) -> None:
-        """Takes float32 `[samples, groups, inputs]` in."""
+        """Take float32 `[samples, groups, inputs]` in."""
         if self._origin is None:  # keeps the sums small, and a constant input's exactly zero
             self._origin = samples[0].copy()
             self._sum = np.zeros(samples.shape[1:], np.float64)
@@ -43,12 +43,12 @@ class InputMoments:
             self._products += columns @ columns.transpose(0, 2, 1)
 
     def mean(self) -> Floats:
-        """`[groups, inputs]`."""
+        """Return `[groups, inputs]`."""
         self._sum_up()
         return np.asarray(self._origin + self._sum / self.count, np.float32)
 
     def covariance(self) -> Floats:
-        """`[groups, inputs, inputs]`."""
+        """Return `[groups, inputs, inputs]`."""
         self._sum_up()
         mean = (self._sum / self.count).astype(np.float32)
         return np.asarray(self._products / self.count - mean[..., None] * mean[:, None])

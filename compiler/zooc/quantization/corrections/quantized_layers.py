@@ -65,15 +65,15 @@ class QuantizedLayer:
         return int(self._transposed)
 
     def rows(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Weights, or the like, as `[groups, channels, inputs]`."""
+        """Return weights, or the like, as `[groups, channels, inputs]`."""
         return (values.T if self._transposed else values).reshape(self.groups, -1, self.inputs)
 
     def from_rows(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """What `rows` was given."""
+        """Return what `rows` was given."""
         return rows[0].T if self._transposed else rows.reshape(self.shape)
 
     def broadcast(self, scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """The weights' scale, `[channels]` or a scalar, in a form to multiply weights with."""
+        """Return the weights' scale, `[channels]` or a scalar, in a form to multiply weights with."""
         behind = 0 if self._transposed else len(self.shape) - 1
         return scale.reshape(-1, *[1] * behind)
 

@@ -15,7 +15,7 @@ _BLOCK = 32
 
 
 def search_rounding(error: Floats, change: Floats, form: Floats) -> Flags:
-    """The weights to change so that `d form d^T` becomes small, `d` a channel's weight errors.
+    """Return the weights to change so that `d form d^T` becomes small, `d` a channel's weight errors.
 
     Coordinate descent: one weight of every channel after the other is changed, or changed back, if that
     lowers its channel's form; until a sweep changes none, or four times. The form never rises, so the result

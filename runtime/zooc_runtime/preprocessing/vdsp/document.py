@@ -92,7 +92,7 @@ def read_vdsp(path: str | os.PathLike[str], size: tuple[int, int] | None = None)
 
 
 def parse_vdsp(text: str, name: str, size: tuple[int, int] | None = None) -> VdspParams:
-    """`read_vdsp` for a text already read; `name` stands in messages. Raises the first fault."""
+    """Return `read_vdsp` for a text already read; `name` stands in messages. Raises the first fault."""
     found = examine_vdsp(text, {} if size is None else {"OimageHeight": size[0], "OimageWidth": size[1]})
     if found.params is None:
         fault = found.faults[0]
@@ -200,7 +200,7 @@ class _File(ConfigReader):
         return divisor, means, stds
 
     def channels(self, operation: Geometry) -> tuple[str, bool]:
-        """Source, and whether the steps end in BGR."""
+        """Return the source, and whether the steps end in BGR."""
         default = "YUV_NV12" if operation.nv12 else None
         order = self.choice("IimageFormat", FORMATS, default) or "RGB_PLANAR"
         nv12 = order == "YUV_NV12"

@@ -16,7 +16,7 @@ _FP16_ROUNDING = 1e-3  # twice the relative rounding of fp16: the field's files 
 def check_override(
     params: VdspParams, preprocess: dict[str, Any], height: int, width: int, name: str
 ) -> None:
-    """Refuses a vdsp file that means another network input than the one compiled.
+    """Refuse a vdsp file that means another network input than the one compiled.
 
     Args:
         params: the file.

@@ -20,13 +20,13 @@ _PARAMETERS = (*FUNCTIONS["images"], Parameter("labels"))
 
 
 def is_dropped(field: Setting) -> bool:
-    """Whether an override says `quantize.require = false`."""
+    """Tell whether an override says `quantize.require = false`."""
     only = field.values[0] if len(field.values) == 1 else None
     return isinstance(only, ast.Reference) and only.word == "false"
 
 
 def read_requirement(field: Setting, reader: Reader) -> Requirement | None:
-    """Checks the statement; `None` after an error."""
+    """Check the statement; `None` after an error."""
     if len(field.values) != 3:
         if field.values:
             message = "the file has no contract whose limit this could be"

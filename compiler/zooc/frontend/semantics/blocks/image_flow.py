@@ -98,7 +98,7 @@ def check_flow(
     span: Span | None,
     report: Report,
 ) -> Preprocess | None:
-    """Checks the actions in order; `None` after an error.
+    """Check the actions in order; `None` after an error.
 
     Args:
         actions: what the steps do.

@@ -29,7 +29,7 @@ MAX_CLASSES = 1_000_000
 
 
 def read_model(settings: BlockSettings, reader: Reader) -> Model | None:
-    """Checks the block; `None` when source, weights or input are missing or wrong."""
+    """Check the block; `None` when source, weights or input are missing or wrong."""
     fields = settings.fields
     source_field = _required("source", settings, reader)
     source = _source(source_field, reader) if source_field else None

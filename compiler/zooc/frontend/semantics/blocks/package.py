@@ -38,7 +38,7 @@ _VERSION = re.compile(
 
 
 def name_problem(name: str) -> str | None:  # noqa: PLR0911 - one return a case
-    """Why `name` cannot name an import package that pip installs, `None` if it can."""
+    """Return why `name` cannot name an import package that pip installs, `None` if it can."""
     if not name.isascii() or not name.isidentifier():
         return "is not made of ASCII letters, digits and `_`, beginning with a letter"
     if name.startswith("_") or name.endswith("_"):
@@ -57,7 +57,7 @@ def name_problem(name: str) -> str | None:  # noqa: PLR0911 - one return a case
 def read_package(
     settings: BlockSettings, reader: Reader, *, path: Path, fallback: Span | None
 ) -> Package | None:
-    """Checks the block; the name defaults to the file's, when that can name a package.
+    """Check the block; the name defaults to the file's, when that can name a package.
 
     Args:
         settings: the block, empty if there is none.

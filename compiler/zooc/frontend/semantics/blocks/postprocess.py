@@ -20,7 +20,7 @@ _DEFAULT = Postprocess()
 
 
 def read_postprocess(settings: BlockSettings, model: Model | None, reader: Reader) -> Postprocess | None:
-    """Checks the block, and its numbers against the model's classes; `None` after an error."""
+    """Check the block, and its numbers against the model's classes; `None` after an error."""
     fields = settings.fields
     softmax: bool | None = "softmax" in fields
     if softmax and fields["softmax"].values:  # only an override gives it a value
@@ -65,13 +65,13 @@ _MAX_BYTES = 16_000_000
 
 @functools.lru_cache(maxsize=1)
 def imagenet1k_names() -> tuple[str, ...]:
-    """The 1000 class names of ImageNet-1k in the order of class ids."""
+    """Return the 1000 class names of ImageNet-1k in the order of class ids."""
     file = resource("data/imagenet1k.txt")
     return tuple(file.read_text(encoding="utf-8").splitlines())
 
 
 def read_labels(node: ast.Expr, span: Span, reader: Reader) -> Labels | None:
-    """The labels that `node` names; `None` after an error."""
+    """Return the labels that `node` names; `None` after an error."""
     if isinstance(node, ast.Reference) and node.word == "imagenet1k":
         return Labels("imagenet1k", imagenet1k_names(), span)
     unknown = isinstance(node, ast.Reference) and node.word not in reader.scope.values

@@ -42,7 +42,7 @@ Arguments = dict[str, ast.Expr]
 def read_preprocess(
     settings: BlockSettings, shape: InputShape | None, input_span: Span | None, reader: Reader
 ) -> Preprocess | None:
-    """Checks the steps and that their result fits the model's input; `None` after an error.
+    """Check the steps and that their result fits the model's input; `None` after an error.
 
     Args:
         settings: the block.

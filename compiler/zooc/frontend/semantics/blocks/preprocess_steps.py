@@ -30,7 +30,7 @@ _YOLO_GREY = (114, 114, 114)
 
 
 def read_resize(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
-    """`Resize(n | [h, w], interpolation=, max_size=, library=)`."""
+    """Return `Resize(n | [h, w], interpolation=, max_size=, library=)`."""
     size = read_size(bound["size"], "the size", reader)
     filters = _filters(bound, reader, library="pillow")
     max_size = None
@@ -52,7 +52,7 @@ def read_resize(call: ast.Call, bound: Arguments, reader: Reader) -> Action | No
 
 
 def read_letterbox(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
-    """`Letterbox(n | [h, w], interpolation=, library=, fill=)`."""
+    """Return `Letterbox(n | [h, w], interpolation=, library=, fill=)`."""
     size = read_size(bound["size"], "the size", reader)
     filters = _filters(bound, reader, library="opencv")
     fill = read_fill(bound["fill"], reader) if "fill" in bound else _YOLO_GREY
@@ -66,7 +66,7 @@ def read_letterbox(call: ast.Call, bound: Arguments, reader: Reader) -> Action |
 
 
 def read_crop(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
-    """`Crop(top, left, height, width)`, in the order of torchvision's `functional.crop`."""
+    """Return `Crop(top, left, height, width)`, in the order of torchvision's `functional.crop`."""
     top, left = (reader.integer(bound[name], f"`{name}`", 0, MAX_SIDE) for name in ("top", "left"))
     height, width = (reader.integer(bound[name], f"`{name}`", 1, MAX_SIDE) for name in ("height", "width"))
     if top is None or left is None or height is None or width is None:
@@ -116,7 +116,7 @@ Triple = tuple[float, float, float]
 
 
 def read_size(node: ast.Expr, what: str, reader: Reader) -> int | tuple[int, int] | None:
-    """`n`, or `[height, width]`."""
+    """Return `n`, or `[height, width]`."""
     if not _is_list(node, reader):
         return reader.integer(node, what, 1, MAX_SIDE)
     items = reader.items(node, what, "`[height, width]`")
@@ -132,7 +132,7 @@ def read_size(node: ast.Expr, what: str, reader: Reader) -> int | tuple[int, int
 
 
 def read_padding(node: ast.Expr, reader: Reader) -> tuple[int, int, int, int] | None:
-    """Left, top, right and bottom."""
+    """Return left, top, right and bottom."""
     if not _is_list(node, reader):
         n = reader.integer(node, "the padding", 0, MAX_SIDE)
         return None if n is None else (n, n, n, n)
@@ -152,7 +152,7 @@ def read_padding(node: ast.Expr, reader: Reader) -> tuple[int, int, int, int] | 
 
 
 def read_fill(node: ast.Expr, reader: Reader) -> tuple[int, int, int] | None:
-    """Red, green and blue."""
+    """Return red, green and blue."""
     if not _is_list(node, reader):
         grey = reader.integer(node, "the fill", 0, 255)
         return None if grey is None else (grey, grey, grey)
@@ -168,7 +168,7 @@ def read_fill(node: ast.Expr, reader: Reader) -> tuple[int, int, int] | None:
 
 
 def read_triple(node: ast.Expr, what: str, reader: Reader) -> Triple | None:
-    """Three numbers, or one for all."""
+    """Return three numbers, or one for all."""
     if not _is_list(node, reader):
         value = reader.value(node)
         if value is None:

@@ -34,7 +34,7 @@ _DATA_EXAMPLE = 'data images("folder", suffix="JPEG", count=50)'
 
 
 def read_quantize(settings: BlockSettings, reader: Reader) -> Quantize | None:
-    """Checks the block; `None` after an error."""
+    """Check the block; `None` after an error."""
     if not settings.header and settings.name_span is None and settings.fields:
         header: ast.Expr = _implied_header(next(iter(settings.fields.values())).span)
     elif len(settings.header) == 1:
@@ -190,7 +190,7 @@ class Options:
 
 
 def read_options(fields: Mapping[str, Setting], reader: Reader) -> Options | None:
-    """Checks `weights`, `activations`, `corrections` and `target`; `None` after an error."""
+    """Check `weights`, `activations`, `corrections` and `target`; `None` after an error."""
     found: dict[str, Any] = {}
     if (weights := _first(fields, "weights")) is not None:
         found["weights"], found["clip"] = _weights(weights, reader)

@@ -96,7 +96,7 @@ class IResNet(nn.Module):  # type: ignore[misc]
         self.fc = nn.Linear(channels, classes)
 
     def forward(self, x: Any) -> Any:
-        """The logits."""
+        """Return the logits."""
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(torch.flatten(self.avgpool(x), 1))

@@ -22,7 +22,7 @@ _RELEASE = "https://github.com/zhanghang1989/ResNeSt/releases/download/weights_s
 
 
 def create(model: Model) -> Created:
-    """The module with its weights.
+    """Return the module with its weights.
 
     Raises:
         ZoocError: unknown name (`Z0201`), weights unreadable (`Z0204`), not fitting (`Z0205`) or not to be
@@ -78,7 +78,7 @@ class _FunctionalPool(nn.Module):  # type: ignore[misc]
     """A global average pooling that is no layer of torch's."""
 
     def forward(self, x: Any) -> Any:
-        """`[batch, channels, h, w]` to `[batch, channels]`."""
+        """Average `[batch, channels, h, w]` to `[batch, channels]`."""
         return x.mean((2, 3))
 
 

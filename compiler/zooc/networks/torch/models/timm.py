@@ -18,7 +18,7 @@ __all__ = ["check_name", "create", "new_module"]
 
 
 def create(model: Model) -> Created:
-    """The module with its weights.
+    """Return the module with its weights.
 
     Raises:
         ZoocError: unknown name (`Z0201`), weights unreadable (`Z0204`), not fitting (`Z0205`) or not to be
@@ -34,7 +34,7 @@ def create(model: Model) -> Created:
 
 
 def check_name(source: ModelSource) -> None:
-    """Refuses a name that the installed timm does not have.
+    """Refuse a name that the installed timm does not have.
 
     Raises:
         ZoocError: `Z0201`.
@@ -48,7 +48,7 @@ def check_name(source: ModelSource) -> None:
 
 
 def new_module(model: Model, name: str, classes: int) -> Any:
-    """timm's model `name` without weights, for `model`'s channels.
+    """Return timm's model `name` without weights, for `model`'s channels.
 
     Raises:
         ZoocError: `Z0207`.

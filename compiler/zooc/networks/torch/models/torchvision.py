@@ -30,12 +30,12 @@ _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
 
 
 def classifiers() -> list[str]:
-    """The names of torchvision's float classifiers."""
+    """Return the names of torchvision's float classifiers."""
     return list(models.list_models(module=models))
 
 
 def published_weights(source: ModelSource) -> Any:
-    """The entry of torchvision's weights enumeration that a source's name means.
+    """Return the entry of torchvision's weights enumeration that a source's name means.
 
     Raises:
         ZoocError: `Z0201`: there is no such model, or no such tag.
@@ -61,7 +61,7 @@ def published_weights(source: ModelSource) -> Any:
 
 
 def create(model: Model) -> Created:
-    """The module with its weights.
+    """Return the module with its weights.
 
     Raises:
         ZoocError: unknown name (`Z0201`), weights unreadable (`Z0204`), not fitting (`Z0205`) or not to be
