@@ -34,7 +34,7 @@ def compare_logits(reference: Array, other: Array) -> Agreement:
 
 
 def sqnr_db(reference: Array, other: Array) -> float:
-    """Return the signal-to-quantization-noise ratio, `10 log10(sum r^2 / sum (o - r)^2)`, over all elements."""
+    """Return the signal-to-noise ratio, `10 log10(sum r^2 / sum (o - r)^2)`, over all elements."""
     exact = reference.astype(np.float64)
     noise = float(np.square(other - exact).sum())
     signal = float(np.square(exact).sum())

@@ -86,7 +86,7 @@ class Manifest:
         return parent if built and not installed else None
 
     def unexpected_files(self) -> list[str]:
-        """Return the files in the import package that the compiler did not write; byte code does not count."""
+        """Return the files of the import package that the compiler did not write; byte code is left out."""
         known = {*self.files, MANIFEST, MANIFEST_HASH}
         found = (path for path in self.directory.rglob("*") if "__pycache__" not in path.parts)
         names = (path.relative_to(self.directory).as_posix() for path in found if not path.is_dir())

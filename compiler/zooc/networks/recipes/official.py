@@ -12,7 +12,9 @@ __all__ = ["official_recipe"]
 
 
 def official_recipe(source: ModelSource) -> Recipe:
-    """Return the official recipe. ResNeSt: its own size each, ECenterCrop. iResNet: 224 out of 256, as torchvision's examples do.
+    """Return how the official repositories preprocess.
+
+    ResNeSt: its own size each, ECenterCrop. iResNet: 224 out of 256, as torchvision's examples do.
 
     Raises:
         ZoocError: `Z0201`.
