@@ -14,6 +14,7 @@ from zooc.calibration.images import CalibrationImages
 from zooc.calibration.ranges import Ranges
 from zooc.consumers.check import Consumption
 from zooc.deployment import Deployment
+from zooc.ir.rewriter import Refusals
 from zooc.networks.network import Facts
 from zooc.preprocessing.fold_normalization import Folded
 from zooc.quantization.layers import Quantized
@@ -75,10 +76,12 @@ class Legalized:
     Attributes:
         body: computes what the program's body does.
         equalized: the layers whose channels were scaled against each other.
+        refusals: patterns that a rewrite was found for and that stayed, each with its reason.
     """
 
     body: onnx.ModelProto
     equalized: tuple[str, ...]
+    refusals: Refusals
 
 
 @dataclass(frozen=True)

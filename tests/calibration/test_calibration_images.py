@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from zooc.calibration import image_set
 from zooc.calibration import images as calibration
 from zooc.calibration.images import CalibrationImages
 from zooc.calibration.shards import WHOLE, Shard, joined, missing, overlap
@@ -33,7 +34,7 @@ class Listed(Sequence[Path]):
 def million(monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder said to hold a million images."""
     folder = Path("nowhere")
-    monkeypatch.setattr(calibration, "list_images", lambda _folder, _suffix: Listed(folder))
+    monkeypatch.setattr(image_set, "list_images", lambda _folder, _suffix: Listed(folder))
     return folder
 
 

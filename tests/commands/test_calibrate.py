@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zooc.calibration import images as calibration
+from zooc.calibration import image_set as calibration
 from zooc.calibration.file import Calibration
 from zooc.frontend.syntax.vocabulary import CALIBRATION_METHODS
 
@@ -375,15 +375,15 @@ def test_the_command_explains_itself(workplace) -> None:
 GATED = """
 import signal, time
 from pathlib import Path
-import zooc.calibration.images, zooc.calibration.run
-decode, calls = zooc.calibration.images.decode, []
+import zooc.calibration.image_set, zooc.calibration.run
+decode, calls = zooc.calibration.image_set.decode, []
 def gated(path):
     calls.append(path)
     until = time.monotonic() + 120
     while len(calls) > 4 and not Path("go").exists() and time.monotonic() < until:
         time.sleep(0.01)
     return decode(path)
-zooc.calibration.images.decode = gated
+zooc.calibration.image_set.decode = gated
 zooc.calibration.run._SAVE_EVERY = 0.0
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background leaves it ignored
 from zooc.cli.app import main

@@ -53,6 +53,11 @@ def _facts(c: Compilation, verified: Verified) -> dict[str, Any]:
         "images": c.images,
         "layers": layers,
         "equalized": c.int8.legalized.equalized if c.int8 else (),
+        "refusals": [
+            (rule.replace("_", " "), node, reason)
+            for rule, found in (c.int8.legalized.refusals if c.int8 else {}).items()
+            for node, reason in found.items()
+        ],
         "saturation": saturation_json(c.body, c.deployment.quantize.target),
         "integer_share": [sum(layer.dtype == "int8" for layer in convolutions), len(convolutions)],
         "float_nodes": verified.float_layers,

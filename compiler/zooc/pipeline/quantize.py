@@ -26,6 +26,7 @@ from zooc.calibration.shards import WHOLE, Shard
 from zooc.compilation import Calibrated, Int8, Legalized, Program, Request
 from zooc.deployment import Deployment, Requirement
 from zooc.diagnostics.diagnostic import ZoocError
+from zooc.ir.rewriter import Refusals
 from zooc.networks.network import Facts
 from zooc.passes.legalize.legalize import legalize
 from zooc.pipeline.context import Context
@@ -92,10 +93,12 @@ class Int8Quantizer:
         self._facts, self._context = facts, context
         self._batches: Batches | None = None
         with context.stage("prepare_for_int8"):
-            body = legalize(program.body)
-            asked_for = "equalization" in self._quantize.corrections
-            self.legalized = Legalized(*equalize(body)) if asked_for else Legalized(body, ())
-            body = self.legalized.body
+            refusals: Refusals = {}
+            body, equalized = legalize(program.body, refusals), tuple[str, ...]()
+            if "equalization" in self._quantize.corrections:
+                body, equalized = equalize(body)
+            self.legalized = Legalized(body, equalized, refusals)
+            context.facts["refused"] = {rule: found for rule, found in refusals.items() if found}
             self.observed = tensors_to_observe(body, self._quantize)
 
     def calibrate(self, request: Request) -> Calibrated:
