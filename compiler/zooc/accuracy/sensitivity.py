@@ -52,19 +52,19 @@ def quantize_alone(reference: Graph, integer: IntegerGraph, layer: Layer) -> onn
     tensors = graph.tensors()
     place = next(i for i, node in enumerate(graph.nodes) if node.name == layer.name)
     node, quantized = graph.nodes[place], integer.nodes[layer.name]
-    alone = {pair.result: Variable(f"{pair.result}/alone") for pair in layer.inputs}
+    results = [*(pair.result for pair in layer.inputs), *(weight.result for weight in layer.weights)]
+    alone = {name: Variable(f"{name}/alone") for name in results}
     before = [n for p in layer.inputs for n in _round(integer, p, tensors[p.tensor], alone[p.result])]
     for weight in layer.weights:
         dequantize = integer.nodes_by_output[weight.result]
-        tensors[weight.result] = Variable(weight.result)
-        before.append(_copy(dequantize, dequantize.inputs, tensors[weight.result]))
+        before.append(_copy(dequantize, dequantize.inputs, alone[weight.result]))
     have = {**tensors, **alone}
     node.attrs = quantized.attrs
     node.inputs = [have[tensor.name] if tensor.name in have else tensor.copy() for tensor in quantized.inputs]
     graph.nodes[place:place] = before
-    result = tensors[layer.tensor]
-    if layer.output is not None and not is_output(graph, result):
-        rounded = Variable(layer.output.result)
+    result = tensors.get(layer.tensor)  # a rounded graph output has a name of its own before it is rounded
+    if layer.output is not None and result is not None and not is_output(graph, result):
+        rounded = Variable(f"{layer.output.result}/alone")
         bypass(result, rounded)
         behind = next(i for i, n in enumerate(graph.nodes) if n is result.inputs[0]) + 1
         graph.nodes[behind:behind] = _round(integer, layer.output, result, rounded)
