@@ -91,7 +91,8 @@ class InputShape:
 class Model:
     """The `model` block. `weights` is `None` exactly when the source is an ONNX file.
 
-    For an ONNX source `input` may be `None`: the file's own shape holds.
+    For an ONNX source `input` may be `None`: the file's own shape holds. `layout` says where the file's image
+    has its channels and `output` which of its outputs gives the scores; `None`: found by itself.
     """
 
     source: ModelSource
@@ -100,6 +101,9 @@ class Model:
     classes: int | None
     classes_span: Span | None = field(default=None, compare=False)
     span: Span | None = field(default=None, compare=False)
+    layout: Literal["nchw", "nhwc"] | None = None
+    output: str | None = None
+    output_span: Span | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,15 +92,19 @@ def affine_map(node: gs.Node, value: gs.Tensor, channels: int, rank: int) -> tup
     """Return `(a, d)` of shape `[channels]` where `node` is `a * value + d` a channel, else `None`."""
     if node.op == "BatchNormalization":
         return batchnorm_affine(node, value)
-    if node.op not in ("Mul", "Add") or len(node.inputs) != 2:
+    if node.op not in ("Mul", "Add", "Sub", "Div") or len(node.inputs) != 2:
         return None
-    other = node.inputs[1] if node.inputs[0] is value else node.inputs[0]
-    constant = _per_channel(other, channels, rank)
-    if constant is None:
+    first = node.inputs[0] is value
+    constant = _per_channel(node.inputs[1] if first else node.inputs[0], channels, rank)
+    if constant is None or (node.op == "Div" and not (first and constant.all())):
         return None
-    if node.op == "Mul":
-        return constant, np.zeros(channels)
-    return np.ones(channels), constant
+    ones, zeros = np.ones(channels), np.zeros(channels)
+    return {
+        "Mul": (constant, zeros),
+        "Add": (ones, constant),
+        "Sub": (ones, -constant) if first else (-ones, constant),
+        "Div": (1.0 / constant if node.op == "Div" else ones, zeros),
+    }[str(node.op)]
 
 
 def batchnorm_affine(node: gs.Node, value: gs.Tensor) -> tuple[Array, Array] | None:

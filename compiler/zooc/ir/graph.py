@@ -43,6 +43,7 @@ __all__ = [
     "quiet_graphsurgeon",
     "read_graph",
     "readers",
+    "reduced_axes",
     "remove_dead_nodes",
     "shape_of",
     "values_of",
@@ -177,6 +178,15 @@ def is_clamp_from_zero(node: Node) -> bool:
     low = values_of(node.inputs[1]) if len(node.inputs) > 1 else None
     stored_top = len(node.inputs) < 3 or node.inputs[2].is_empty() or isinstance(node.inputs[2], Constant)
     return low is not None and stored_top and low.size == 1 and float(low.reshape(-1)[0]) == 0.0
+
+
+def reduced_axes(node: Node) -> list[int] | None:
+    """Return the axes of a reduction, non-negative and sorted; `None` if they are computed or unknown."""
+    axes = values_of(node.inputs[1]) if len(node.inputs) > 1 else None
+    shape = node.inputs[0].shape
+    if axes is None or shape is None:
+        return None
+    return sorted(int(a) % len(shape) for a in axes.reshape(-1))
 
 
 def variables(graph: Graph) -> Iterator[Tensor]:

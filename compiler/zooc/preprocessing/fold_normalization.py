@@ -9,6 +9,9 @@ Without padding, `T` summed over the taps goes into the bias. A padded tap contr
 space, and neither may its `-T`, so `T` cannot be part of the bias: there the convolution gets one more input
 channel, 255 inside the image and zero-padded with the rest, whose weight is `-T[o] / 255`. That is exact at
 the border as well, and costs a quarter of the first convolution.
+
+A network that normalizes by itself first, `a_c * x + d_c` a channel, is folded with it: `W * a` is in place
+of W, and `T` has `a * mean / std - d` in place of `mean / std`.
 """
 
 from __future__ import annotations
@@ -18,10 +21,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from zooc.deployment import Normalize
-from zooc.ir.channels import is_padded
+from zooc.ir.channels import affine_map, is_padded
 from zooc.ir.graph import (
     FLOAT,
     Constant,
@@ -31,12 +35,16 @@ from zooc.ir.graph import (
     Variable,
     bypass,
     is_output,
+    only_reader,
     read_graph,
     readers,
+    remove_dead_nodes,
     write_graph,
 )
 
 __all__ = ["MASK_VALUE", "Folded", "fold_normalization"]
+
+Array = npt.NDArray[np.float64]
 
 MASK_VALUE = 255
 """Of the constant channel inside the image."""
@@ -67,18 +75,37 @@ def fold_normalization(model: onnx.ModelProto, normalize: Normalize) -> Folded:
     says why.
     """
     graph = read_graph(model)
-    (source,) = graph.inputs
-    pixels = Variable("pixels", np.uint8, source.shape)
+    (image,) = graph.inputs
+    pixels = Variable("pixels", np.uint8, image.shape)
     graph.inputs = [pixels]
-    for node in [node for node in source.outputs if node.op == "Shape"]:
+    for node in [node for node in image.outputs if node.op == "Shape"]:
         node.inputs = [pixels]
+    source, inside = _absorb(graph, image)
     reason = _refusal(graph, source)
     if reason is None:
-        mask = _fold(graph, source.outputs[0], pixels, normalize)
+        mask = _fold(graph, source.outputs[0], pixels, normalize, inside)
     else:
         mask = False
+        source = image
         _write_out(graph, source, pixels, normalize)
+    remove_dead_nodes(graph)
     return Folded(write_graph(graph), folded=reason is None, mask_channel=mask, reason=reason)
+
+
+def _absorb(graph: Graph, image: Tensor) -> tuple[Tensor, tuple[Array, Array]]:
+    """Follow what the network does to its image a channel, by itself, before anything else.
+
+    Returns:
+        The tensor behind it, and a and d of `a * image + d`, float64 `[channels]`.
+    """
+    channels = int(image.shape[1])
+    scale, shift, source = np.ones(channels), np.zeros(channels), image
+    while (reader := only_reader(graph, source)) is not None:
+        affine = affine_map(reader, source, channels, 4)
+        if affine is None or not affine[0].all():
+            break
+        scale, shift, source = affine[0] * scale, affine[0] * shift + affine[1], reader.outputs[0]
+    return source, (scale, shift)
 
 
 def _refusal(graph: Graph, source: Tensor) -> str | None:
@@ -98,13 +125,15 @@ def _refusal(graph: Graph, source: Tensor) -> str | None:
     return None
 
 
-def _fold(graph: Graph, conv: Node, pixels: Tensor, normalize: Normalize) -> bool:
+def _fold(
+    graph: Graph, conv: Node, pixels: Tensor, normalize: Normalize, inside: tuple[Array, Array]
+) -> bool:
     """Rewrite `conv` in place; return whether a mask channel was needed."""
-    weight = conv.inputs[1].values.astype(np.float64)
-    mean, std = np.array(normalize.mean), np.array(normalize.std)
+    mean, std, (scale, shift) = np.array(normalize.mean), np.array(normalize.std), inside
     per_channel = (1, -1, 1, 1)
-    scaled = weight / (normalize.divisor * std).reshape(per_channel)
-    offset = (weight * (mean / std).reshape(per_channel)).sum(axis=1, keepdims=True)
+    weight = conv.inputs[1].values.astype(np.float64)
+    scaled = weight * scale.reshape(per_channel) / (normalize.divisor * std).reshape(per_channel)
+    offset = (weight * (scale * mean / std - shift).reshape(per_channel)).sum(axis=1, keepdims=True)
 
     begin = _Beginning(graph)
     mask = bool(np.any(offset)) and is_padded(conv)

@@ -18,6 +18,7 @@ __all__ = [
     "FUNCTIONS",
     "GRANULARITIES",
     "INTERPOLATIONS",
+    "LAYOUTS",
     "LIBRARIES",
     "MATRICES",
     "PAD_MODES",
@@ -40,7 +41,7 @@ class Parameter:
 
 
 BLOCKS: dict[str, dict[str, int]] = {
-    "model": {"source": 1, "weights": 1, "input": 1, "classes": 1},
+    "model": {"source": 1, "weights": 1, "input": 1, "classes": 1, "layout": 1, "output": 1},
     "preprocess": {},
     "quantize": {
         "calibrate": 1,
@@ -65,6 +66,8 @@ EXAMPLES: dict[tuple[str, str], str] = {
     ("model", "weights"): 'weights "resnest50.pth"',
     ("model", "input"): "input [batch, 3, 224, 224]",
     ("model", "classes"): "classes 1000",
+    ("model", "layout"): "layout nhwc",
+    ("model", "output"): 'output "logits"',
     ("quantize", "calibrate"): "calibrate percentile(99.99)",
     ("quantize", "data"): 'data images("folder", count=50)',
     ("quantize", "calibrate_mode"): "calibrate_mode percentile",
@@ -132,6 +135,7 @@ ACTIVATIONS = ("asymmetric", "symmetric")
 CORRECTIONS = ("equalization", "rounding", "bias")
 TARGETS = ("vnni", "avx2", "any")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
+LAYOUTS = ("nchw", "nhwc")
 LIBRARIES = ("pillow", "opencv")
 MATRICES = ("bt601", "bt709")
 PAD_MODES = ("constant", "edge", "reflect", "symmetric")

@@ -7,8 +7,7 @@ import onnx
 from onnx import numpy_helper
 
 from zooc.ir.shapes import inferred_graph
-from zooc.networks.onnx_file.interface import ImageInput
-from zooc.networks.onnx_file.run_once import ExecutionError, close, example_input, run
+from zooc.networks.onnx_file.run_once import ExecutionError, Reference, close, run
 
 __all__ = ["fix_batch", "free_batch", "same_results"]
 
@@ -55,14 +54,14 @@ def fix_batch(model: onnx.ModelProto, batch: int) -> None:
         value.type.tensor_type.shape.dim[0].dim_value = batch
 
 
-def same_results(original: onnx.ModelProto, changed: onnx.ModelProto, size: ImageInput, batch: int) -> bool:
-    """Tell whether `changed`, run on `2 * batch` images at once, gives what `original` gives on two batches.
+def same_results(reference: Reference, changed: onnx.ModelProto, batch: int) -> bool:
+    """Tell whether `changed`, run on `2 * batch` images at once, gives what the file gives on two batches.
 
-    Scores `[n, classes, 1, 1]` of the original count as `[n, classes]`.
+    Scores `[n, classes, 1, 1]` of the file count as `[n, classes]`.
     """
-    images = example_input(2 * batch, size.channels, size.height, size.width)
+    images = reference.example(2 * batch)
     try:
-        expected, got = run(original, images[:batch], images[batch:]), run(changed, images)
-        return close(expected.reshape(2 * batch, -1), got) is None
+        expected, got = reference.scores(images[:batch], images[batch:]), run(changed, images)
+        return close(expected.reshape(2 * batch, -1), got, reference.tolerance) is None
     except ExecutionError:
         return False

@@ -1,16 +1,29 @@
-"""Finds the one image input and the one output of an ONNX classifier, or says why there is none."""
+"""What of an ONNX file is the image and what the scores: its names, element types, layout and size."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
 import onnx
-from onnx import TensorProto
 
 from zooc.deployment import Model
 from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.diagnostics.suggest import did_you_mean
+from zooc.ir.interface import Port, inputs_of, outputs_of
+from zooc.ir.rename import subgraphs
 
-__all__ = ["ImageInput", "only_input", "only_output", "resolve_input"]
+__all__ = ["ImageInput", "Interface", "find_interface"]
+
+Layout = Literal["nchw", "nhwc"]
+
+_FLOATS = ("float32", "float16", "bfloat16", "float64")
+_INPUTS = (*_FLOATS, "uint8")
+_FEWEST_CHANNELS = (1, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,82 +36,117 @@ class ImageInput:
     width: int
 
 
-def only_input(model: onnx.ModelProto, file: str, description: Model) -> onnx.ValueInfoProto:
-    """Return the graph's only input that is no initializer, float32 and four-dimensional.
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """How the file is given images and gives scores.
+
+    Attributes:
+        image: its input that takes the image.
+        layout: where that has its channels.
+        size: of the image.
+        scores: its output that gives the scores.
+        unread: its other inputs, which nothing reads.
+    """
+
+    image: Port
+    layout: Layout
+    size: ImageInput
+    scores: Port
+    unread: tuple[Port, ...]
+
+    @property
+    def tolerance(self) -> float:
+        """How far, relative to the largest score, the same network in float32 may be from the file."""
+        return 2e-2 if {self.image.dtype, self.scores.dtype} & {"float16", "bfloat16"} else 1e-4
+
+    def feed(self, images: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.generic]]:
+        """Return what the file takes for `float32 [batch, channels, height, width]`."""
+        given = images.transpose(0, 2, 3, 1) if self.layout == "nhwc" else images
+        dtype = ml_dtypes.bfloat16 if self.image.dtype == "bfloat16" else np.dtype(self.image.dtype)
+        feed = {self.image.name: np.ascontiguousarray(given.astype(dtype))}
+        for port in self.unread:
+            feed[port.name] = np.zeros([size or 1 for size in port.sizes], port.dtype)
+        return feed
+
+
+def find_interface(model: onnx.ModelProto, file: str, description: Model) -> Interface:
+    """Return the file's interface, as far as the description does not say it itself.
 
     Raises:
-        ZoocError: `Z0212` for none or several, `Z0213` for another type or rank.
+        ZoocError: `Z0212` for no image or several inputs, `Z0213` for a type, rank or layout that is none of
+            an image, `Z0214` for outputs that are no scores or leave a choice, `Z0215` for sizes that are
+            open or differ from the description's.
     """
-    span = description.source.span
-    inputs = list(model.graph.input)
-    if len(inputs) != 1:
-        names = ", ".join(f"{i.name} ({_describe(i)})" for i in inputs) or "none"
+    image, unread = _image(model, file, description)
+    layout = _layout(image, file, description)
+    size = _size(image, layout, file, description)
+    return Interface(image, layout, size, _scores(model, file, description), unread)
+
+
+def _image(model: onnx.ModelProto, file: str, description: Model) -> tuple[Port, tuple[Port, ...]]:
+    span, inputs = description.source.span, inputs_of(model)
+    read = {name for graph in subgraphs(model.graph) for node in graph.node for name in node.input}
+    used = [port for port in inputs if port.name in read]
+    if len(used) != 1:
+        names = ", ".join(f"{port.name} ({_describe(port)})" for port in inputs) or "none"
         raise ZoocError(
             error(
                 "Z0212",
-                f"{file} has {len(inputs)} inputs; a classifier takes one image",
+                f"{file} has {len(used)} inputs; a classifier takes one image",
                 span,
                 notes=(f"inputs: {names}",),
                 hint="export the model so that the image is its only input",
             )
         )
-    value: onnx.ValueInfoProto = inputs[0]
-    tensor = value.type.tensor_type
-    if tensor.elem_type != TensorProto.FLOAT or (tensor.HasField("shape") and len(tensor.shape.dim) != 4):
-        half = tensor.elem_type in (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+    (image,) = used
+    if image.dtype not in _INPUTS or (image.shape and len(image.shape) != 4):
         raise ZoocError(
             error(
                 "Z0213",
-                f"the input {value.name} of {file} is {_describe(value)}, not float32 "
+                f"the input {image.name} of {file} is {_describe(image)}, not float32 "
                 "[batch, channels, height, width]",
                 span,
-                hint="export the float32 model; `quantize fp16` halves it after"
-                if half
-                else "export the model with a normalized float32 image, channels first, as its input",
+                notes=(f"an image is of {', '.join(_INPUTS)}, channels first or last",),
+                hint="export the model with an image as its input",
             )
         )
-    return value
+    return image, tuple(port for port in inputs if port.name not in read)
 
 
-def only_output(model: onnx.ModelProto, file: str, description: Model) -> onnx.ValueInfoProto:
-    """Return the graph's only output, float32.
-
-    Raises:
-        ZoocError: `Z0214` for none, several, or another type.
-    """
-    span = description.source.span
-    outputs = list(model.graph.output)
-    if len(outputs) != 1:
-        names = ", ".join(f"{o.name} ({_describe(o)})" for o in outputs) or "none"
-        raise ZoocError(
-            error(
-                "Z0214",
-                f"{file} has {len(outputs)} outputs; a classifier gives one, its scores",
-                span,
-                notes=(f"outputs: {names}",),
-                hint="export the model so that the class scores are its only output",
-            )
+def _layout(image: Port, file: str, description: Model) -> Layout:  # noqa: PLR0911 - one return a case
+    """Channels are where the description says, else where there are one or three, else where fewest are."""
+    if description.layout is not None:
+        return description.layout
+    if not image.shape:
+        return "nchw"
+    _, first, _, last = image.sizes
+    asked = description.input
+    if asked is not None and image.sizes[1:] != (asked.channels, asked.height, asked.width):
+        if image.sizes[1:] == (asked.height, asked.width, asked.channels):
+            return "nhwc"
+    elif asked is not None:
+        return "nchw"
+    few = [axis for axis, size in (("nchw", first), ("nhwc", last)) if size in _FEWEST_CHANNELS]
+    if len(few) == 1:
+        return "nhwc" if few == ["nhwc"] else "nchw"
+    if first is None and last is None:
+        return "nchw"
+    if first is not None and last is not None and not few and first != last:
+        return "nchw" if first < last else "nhwc"
+    raise ZoocError(
+        error(
+            "Z0213",
+            f"the layout of the input {image.name} of {file}, {_describe(image)}, cannot be told",
+            description.source.span,
+            hint="write `layout nchw` or `layout nhwc` in the model block",
         )
-    value: onnx.ValueInfoProto = outputs[0]
-    if value.type.tensor_type.elem_type not in (TensorProto.FLOAT, TensorProto.UNDEFINED):
-        raise ZoocError(
-            error(
-                "Z0214",
-                f"the output {value.name} of {file} is {_describe(value)}, not float32 [batch, classes]",
-                span,
-                hint="export the model up to its class scores, without an ArgMax or a cast after them",
-            )
-        )
-    return value
+    )
 
 
-def resolve_input(value: onnx.ValueInfoProto, file: str, description: Model) -> ImageInput:
-    """Return the input's size, from the file and, where that leaves it free, from the description.
-
-    Raises:
-        ZoocError: `Z0215` where both name a size and differ, or neither names one.
-    """
-    dims = [d.dim_value if d.dim_value > 0 else None for d in value.type.tensor_type.shape.dim] or [None] * 4
+def _size(image: Port, layout: Layout, file: str, description: Model) -> ImageInput:
+    """From the file and, where that leaves it free, from the description."""
+    sizes: Sequence[int | None] = image.sizes or (None,) * 4
+    dims = [size or None for size in (sizes if layout == "nchw" else (sizes[0], sizes[3], *sizes[1:3]))]
     asked = description.input
     wanted = [asked.batch, asked.channels, asked.height, asked.width] if asked else [None] * 4
     span = asked.span if asked and asked.span else description.source.span
@@ -107,7 +155,7 @@ def resolve_input(value: onnx.ValueInfoProto, file: str, description: Model) -> 
             raise ZoocError(
                 error(
                     "Z0215",
-                    f"{file} leaves its input's {name} open: {_describe(value)}",
+                    f"{file} leaves its input's {name} open: {_describe(image)}",
                     span,
                     hint="name the size in the model block, such as: input [batch, 3, 224, 224]",
                 )
@@ -118,7 +166,7 @@ def resolve_input(value: onnx.ValueInfoProto, file: str, description: Model) -> 
                     "Z0215",
                     f"input says {name} {wanted[axis]}, but {file} takes {dims[axis]}",
                     span,
-                    notes=(f"the file's input {value.name} is {_describe(value)}",),
+                    notes=(f"the file's input {image.name} is {_describe(image)}",),
                     hint=f"write {dims[axis]} here, or export the model for {wanted[axis]}",
                 )
             )
@@ -126,13 +174,45 @@ def resolve_input(value: onnx.ValueInfoProto, file: str, description: Model) -> 
     return ImageInput(dims[0], int(size[1] or 0), int(size[2] or 0), int(size[3] or 0))
 
 
-def _describe(value: onnx.ValueInfoProto) -> str:
-    if not value.type.HasField("tensor_type"):
-        return "no tensor"
-    tensor = value.type.tensor_type
-    name = TensorProto.DataType.Name(tensor.elem_type).lower()
-    name = {"float": "float32", "double": "float64"}.get(name, name)
-    if not tensor.HasField("shape"):
-        return f"{name} of unknown rank"
-    dims = (str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim)
-    return f"{name} [{', '.join(dims)}]"
+def _scores(model: onnx.ModelProto, file: str, description: Model) -> Port:
+    """The output that the description names, else the only one of floats: an ArgMax gives integers."""
+    outputs = outputs_of(model)
+    names = [port.name for port in outputs]
+    listed = ", ".join(f"{port.name} ({_describe(port)})" for port in outputs) or "none"
+    notes = (f"outputs: {listed}",)
+    if description.output is not None:
+        if description.output not in names:
+            hint = did_you_mean(description.output, names) or "name one of them"
+            message = f'{file} has no output "{description.output}"'
+            raise ZoocError(error("Z0214", message, description.output_span, notes=notes, hint=hint))
+        outputs = tuple(port for port in outputs if port.name == description.output)
+    elif len(outputs) > 1:
+        outputs = tuple(port for port in outputs if port.dtype in (*_FLOATS, "undefined"))
+    if len(outputs) != 1:
+        example = outputs[0].name if outputs else "NAME"
+        raise ZoocError(
+            error(
+                "Z0214",
+                f"{file} has {len(names)} outputs; a classifier gives one, its scores",
+                description.source.span,
+                notes=notes,
+                hint=f'name the class scores in the model block, such as: output "{example}"',
+            )
+        )
+    (scores,) = outputs
+    if scores.dtype not in (*_FLOATS, "undefined"):
+        raise ZoocError(
+            error(
+                "Z0214",
+                f"the output {scores.name} of {file} is {_describe(scores)}, not float32 [batch, classes]",
+                description.source.span,
+                hint="export the model up to its class scores, without an ArgMax or a cast after them",
+            )
+        )
+    return scores
+
+
+def _describe(port: Port) -> str:
+    if port.shape is None:
+        return f"{port.dtype} of unknown rank"
+    return f"{port.dtype} [{', '.join(str(size or '?') for size in port.shape)}]"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
 
+from zooc.ir.interface import input_of, output_of
 from zooc.ir.session import quiet_engine
+from zooc.networks.onnx_file.interface import Interface
 
-__all__ = ["ExecutionError", "close", "example_input", "run"]
+__all__ = ["ExecutionError", "Reference", "close", "example_input", "run"]
 
 Array = npt.NDArray[np.float32]
 
@@ -19,16 +22,57 @@ TOLERANCE = 1e-4
 """Largest difference allowed between two forms of one network, relative to the largest output."""
 
 
+_NO_KERNEL = "Could not find an implementation"
+"""What ONNX Runtime says of an operator that it does not have in a type."""
+
+
 class ExecutionError(Exception):
     """ONNX Runtime cannot load or run the network; the text is its first line."""
 
 
-def run(model: onnx.ModelProto, *batches: Array) -> Array:
-    """Return the only output for each of `batches`, one after the other, concatenated along axis 0.
+class Reference:
+    """A file's network, run as the file is."""
+
+    def __init__(self, model: onnx.ModelProto, interface: Interface) -> None:
+        """Nothing is opened yet."""
+        self._model = model
+        self._interface = interface
+        self.size = interface.size
+        self.tolerance = interface.tolerance
+
+    def scores(self, *batches: Array) -> Array:
+        """Return the scores of float32 images, channels first, as float32.
+
+        Raises:
+            ExecutionError: as for `run`.
+        """
+        feeds = [self._interface.feed(batch) for batch in batches]
+        return _run(self._model, feeds, self._interface.scores.name)
+
+    def example(self, batch: int) -> Array:
+        """Return reproducible float32 images, channels first, of such values as the file takes."""
+        shape = (batch, self.size.channels, self.size.height, self.size.width)
+        if self._interface.image.dtype == "uint8":
+            return np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+        return example_input(*shape)
+
+
+def example_input(batch: int, channels: int, height: int, width: int) -> Array:
+    """Return reproducible standard normal `float32 [batch, channels, height, width]`."""
+    draw = np.random.default_rng(0).standard_normal((batch, channels, height, width))
+    return draw.astype(np.float32)
+
+
+def run(model: onnx.ModelProto, images: Array) -> Array:
+    """Return the only output of a network in the compiler's form, as float32.
 
     Raises:
         ExecutionError: the model does not load, does not run, or gives no array of numbers.
     """
+    return _run(model, [{input_of(model).name: images}], output_of(model).name)
+
+
+def _run(model: onnx.ModelProto, feeds: list[dict[str, npt.NDArray[Any]]], output: str) -> Array:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
@@ -36,14 +80,31 @@ def run(model: onnx.ModelProto, *batches: Array) -> Array:
             session = onnxruntime.InferenceSession(
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
-            name = session.get_inputs()[0].name
-            return np.concatenate([np.asarray(session.run(None, {name: b})[0], np.float32) for b in batches])
+            return np.concatenate([np.asarray(session.run([output], f)[0], np.float32) for f in feeds])
     except Exception as problem:  # ONNX Runtime's own exceptions share no base class but this one
+        if _NO_KERNEL in str(problem):
+            return _evaluate(model, feeds, output)
         raise ExecutionError(_first_line(problem)) from problem
 
 
-def close(expected: Array, got: Array) -> float | None:
-    """`None` where both agree within `TOLERANCE`, else the largest difference (infinite if shapes differ)."""
+def _evaluate(model: onnx.ModelProto, feeds: list[dict[str, npt.NDArray[Any]]], output: str) -> Array:
+    """As `_run`, by ONNX's own slow evaluator, which knows every operator in float64 and bfloat16, too."""
+    from onnx.reference import ReferenceEvaluator
+
+    try:
+        evaluator = ReferenceEvaluator(model)
+        return np.concatenate([np.asarray(next(iter(evaluator.run([output], f))), np.float32) for f in feeds])
+    except Exception as problem:  # it raises whatever numpy does
+        raise ExecutionError(_first_line(problem)) from problem
+
+
+def close(expected: Array, got: Array, tolerance: float = TOLERANCE) -> float | None:
+    """Compare two forms of one network.
+
+    Returns:
+        `None` where both agree within `tolerance`, relative to the largest output, else the largest
+        difference, which is infinite if shapes differ.
+    """
     if expected.shape != got.shape:
         return float("inf")
     if not np.isfinite(expected).all():
@@ -51,13 +112,7 @@ def close(expected: Array, got: Array) -> float | None:
         return None if same else float("inf")
     difference = float(np.abs(expected - got).max(initial=0.0))
     scale = float(np.abs(expected).max(initial=0.0))
-    return None if difference <= TOLERANCE * scale + 1e-7 else difference
-
-
-def example_input(batch: int, channels: int, height: int, width: int) -> Array:
-    """Return reproducible standard normal `float32 [batch, channels, height, width]`."""
-    draw = np.random.default_rng(0).standard_normal((batch, channels, height, width))
-    return draw.astype(np.float32)
+    return None if difference <= tolerance * scale + 1e-7 else difference
 
 
 def _first_line(problem: Exception) -> str:

@@ -13,16 +13,17 @@ from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.count import count_parameters
 from zooc.ir.rename import free_reserved_names, name_nodes, rename_tensors, strip_metadata
 from zooc.networks.network import INPUT, OUTPUT, Network
+from zooc.networks.onnx_file.adapt import adapt
 from zooc.networks.onnx_file.batch import fix_batch, free_batch, same_results
-from zooc.networks.onnx_file.interface import ImageInput, only_input, only_output, resolve_input
+from zooc.networks.onnx_file.interface import find_interface
 from zooc.networks.onnx_file.operators import drop_initializer_inputs, use_default_operators
 from zooc.networks.onnx_file.reader import hash_onnx, read_onnx
-from zooc.networks.onnx_file.run_once import Array, ExecutionError, close, example_input, run
+from zooc.networks.onnx_file.run_once import Array, ExecutionError, Reference, close, run
 from zooc.networks.source import Progress
 
 __all__ = ["OnnxFileSource"]
 
-_CONVERSION = 1
+_CONVERSION = 2
 """Raised whenever the same file would give another network, so that the cache forgets."""
 
 
@@ -30,11 +31,12 @@ class OnnxFileSource:
     """Reads the file, checks that it is one image classifier, and brings it to the compiler's form."""
 
     def identify(self, model: Model) -> Any:
-        """Hash of the file and its external data, the description's shape and classes, tool versions."""
+        """Return the file's hash, its external data's, what the description says of it, and tool versions."""
         path = Path(model.source.name)
         shape = model.input
+        asked = [model.classes, model.layout, model.output]
         dims = [shape.batch, shape.channels, shape.height, shape.width] if shape else None
-        return [_CONVERSION, onnx.__version__, hash_onnx(path, model.source.span), dims, model.classes]
+        return [_CONVERSION, onnx.__version__, hash_onnx(path, model.source.span), dims, *asked]
 
     def load(self, model: Model, on_progress: Progress) -> Network:
         """See `zooc.networks.load_network`."""
@@ -42,18 +44,17 @@ class OnnxFileSource:
         on_progress(f"reading {path.name}")
         original = read_onnx(path, model.source.span)
         drop_initializer_inputs(original)
-        only_output(original, path.name, model)
-        size = resolve_input(only_input(original, path.name, model), path.name, model)
-        _set_input_shape(original, size)
+        interface = find_interface(original, path.name, model)
+        reference, size = Reference(original, interface), interface.size
         on_progress(f"checking {path.name}")
         converted = onnx.ModelProto()
         converted.CopyFrom(original)
-        converted = use_default_operators(converted, path.name, model.source.span)
+        converted = adapt(use_default_operators(converted, path.name, model.source.span), interface)
         _normalize(converted)
-        scores = _check(original, converted, size, model, path.name)
+        scores = _check(reference, converted, model, path.name)
         _flatten_scores(converted, scores)
         classes = _check_classes(scores, model, path.name)
-        converted, batch, warnings = _settle_batch(original, converted, size, model, path.name)
+        converted, batch, warnings = _settle_batch(reference, converted, model, path.name)
         if batch is not None:
             fix_batch(converted, batch)
         return Network(
@@ -72,14 +73,6 @@ class OnnxFileSource:
         )
 
 
-def _set_input_shape(model: onnx.ModelProto, size: ImageInput) -> None:
-    value = model.graph.input[0]
-    dims = [size.batch or "batch", size.channels, size.height, size.width]
-    value.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, dims))
-    # What the file claims about shapes further on may contradict a size that was open until now.
-    del model.graph.value_info[:]
-
-
 def _normalize(model: onnx.ModelProto) -> None:
     """The compiler's names for input and output, unique names for nodes, no metadata."""
     strip_metadata(model)
@@ -90,25 +83,24 @@ def _normalize(model: onnx.ModelProto) -> None:
     name_nodes(model.graph)
 
 
-def _check(
-    original: onnx.ModelProto, converted: onnx.ModelProto, size: ImageInput, model: Model, file: str
-) -> Array:
+def _check(reference: Reference, converted: onnx.ModelProto, model: Model, file: str) -> Array:
     """The file's own scores on an example; the converted form must give the same."""
-    images = example_input(size.batch or 1, size.channels, size.height, size.width)
+    images = reference.example(reference.size.batch or 1)
     try:
-        expected = run(original, images)
+        expected = reference.scores(images)
     except ExecutionError as problem:
         raise ZoocError(
             error(
                 "Z0219",
-                f"{file} does not run in ONNX Runtime on an image of {size.height} x {size.width}",
+                f"{file} does not run in ONNX Runtime on an image of "
+                f"{reference.size.height} x {reference.size.width}",
                 model.source.span,
                 notes=(str(problem),),
                 hint="check the input size, or export the model again",
             )
         ) from problem
     try:
-        difference = close(expected, run(converted, images))
+        difference = close(expected, run(converted, images), reference.tolerance)
     except ExecutionError as problem:
         reason = str(problem)
     else:
@@ -161,15 +153,15 @@ def _check_classes(scores: Array, model: Model, file: str) -> int:
 
 
 def _settle_batch(
-    original: onnx.ModelProto, converted: onnx.ModelProto, size: ImageInput, model: Model, file: str
+    reference: Reference, converted: onnx.ModelProto, model: Model, file: str
 ) -> tuple[onnx.ModelProto, int | None, tuple[Diagnostic, ...]]:
     """Frees the batch where that works; else keeps the file's, with a warning."""
     asked = model.input.batch if model.input else None
-    fixed = size.batch or 1
-    candidates = [converted] if size.batch is None else []
+    fixed = reference.size.batch or 1
+    candidates = [converted] if reference.size.batch is None else []
     candidates.append(free_batch(converted, fixed))
     for candidate in candidates:
-        if same_results(original, candidate, size, fixed):
+        if same_results(reference, candidate, fixed):
             return candidate, asked, ()
     if asked is not None:
         if asked == fixed:

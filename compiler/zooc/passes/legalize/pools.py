@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zooc.ir.graph import Graph, Node, shape_of, values_of
+from zooc.ir.graph import Graph, Node, reduced_axes, shape_of
 from zooc.ir.rewriter import Outcome, Refused, Replacement
 
-__all__ = ["convolve_instead_of_average", "pool_instead_of_mean", "reduced_axes"]
+__all__ = ["convolve_instead_of_average", "pool_instead_of_mean"]
 
 
 def pool_instead_of_mean(graph: Graph, node: Node) -> Outcome:
@@ -56,15 +56,6 @@ def convolve_instead_of_average(graph: Graph, node: Node) -> Outcome:
     options = {"group": shape[1], "kernel_shape": kernel, "pads": pads, "strides": strides}
     new.node("Conv", [node.inputs[0], weight], [node.outputs[0]], **options)
     return True
-
-
-def reduced_axes(node: Node) -> list[int] | None:
-    """Return the axes of a reduction, non-negative and sorted; `None` if they are computed or unknown."""
-    axes = values_of(node.inputs[1]) if len(node.inputs) > 1 else None
-    shape = node.inputs[0].shape
-    if axes is None or shape is None:
-        return None
-    return sorted(int(a) % len(shape) for a in axes.reshape(-1))
 
 
 def _overhangs(

@@ -11,9 +11,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zooc.ir.graph import Constant, Graph, Node, Tensor, maker, only_maker, only_reader, shape_of, values_of
+from zooc.ir.graph import (
+    Constant,
+    Graph,
+    Node,
+    Tensor,
+    maker,
+    only_maker,
+    only_reader,
+    reduced_axes,
+    shape_of,
+    values_of,
+)
 from zooc.ir.rewriter import Outcome, Refused, Replacement
-from zooc.passes.legalize.pools import reduced_axes
 
 __all__ = ["attend_by_sigmoid", "pool_before_sum", "sum_slices_by_addition"]
 

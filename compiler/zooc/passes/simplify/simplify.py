@@ -12,15 +12,26 @@ import onnx
 from zooc.ir.graph import DEFAULT_DOMAIN, Graph, infer_shapes, quiet_graphsurgeon, read_graph, write_graph
 from zooc.ir.rewriter import Refusals, Rule, apply_rule
 from zooc.ir.session import quiet_engine
+from zooc.passes.simplify.cancel_layouts import merge_transposes, sink_transpose
 from zooc.passes.simplify.drop_ceil_mode import drop_ceil_mode
 from zooc.passes.simplify.fix_reshapes import fix_reshapes
 from zooc.passes.simplify.fold_batchnorm import fold_batchnorm
 from zooc.passes.simplify.fold_batchnorm_forward import fold_batchnorm_forward
 from zooc.passes.simplify.fold_batchnorm_residual import fold_batchnorm_residual
+from zooc.passes.simplify.fold_pads import fold_pads
 from zooc.passes.simplify.fold_shapes import fold_shapes
 from zooc.passes.simplify.merge_branches import merge_branches
 from zooc.passes.simplify.pads_of_all_axes import pads_of_all_axes
 from zooc.passes.simplify.prepend_tokens import prepend_tokens
+from zooc.passes.simplify.recognize_activations import (
+    clip_instead_of_max_and_min,
+    gelu_instead_of_erf,
+    hard_gate_instead_of_clip,
+)
+from zooc.passes.simplify.recognize_layernorm import (
+    layernorm_instead_of_steps,
+    layernorm_takes_scale_and_shift,
+)
 from zooc.passes.simplify.remove_redundant import merge_duplicates, remove_identities
 from zooc.passes.simplify.remove_restrides import remove_restrides
 
@@ -35,7 +46,15 @@ RULES: tuple[Rule, ...] = (
     pads_of_all_axes,
     prepend_tokens,
     remove_restrides,
+    merge_transposes,
+    sink_transpose,
     remove_identities,
+    clip_instead_of_max_and_min,
+    hard_gate_instead_of_clip,
+    gelu_instead_of_erf,
+    layernorm_instead_of_steps,
+    layernorm_takes_scale_and_shift,
+    fold_pads,
     fold_batchnorm,
     fold_batchnorm_forward,
     fold_batchnorm_residual,

@@ -17,7 +17,7 @@ from zooc.frontend.semantics.declarations import BlockSettings, Setting
 from zooc.frontend.semantics.image_set import MAX_SEED
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
-from zooc.frontend.syntax.vocabulary import EXAMPLES, FUNCTIONS, SOURCES
+from zooc.frontend.syntax.vocabulary import EXAMPLES, FUNCTIONS, LAYOUTS, SOURCES
 from zooc.support.torch_hub import hub_folder
 
 __all__ = ["MAX_CLASSES", "MAX_SIDE", "read_model"]
@@ -53,9 +53,46 @@ def read_model(settings: BlockSettings, reader: Reader) -> Model | None:
         classes = reader.integer(field.values[0], "the number of classes", 1, MAX_CLASSES)
         classes_span = field.span
         sound &= classes is not None
-    if source is None or not weights_known or not sound:
+    layout, output, told = _file_interface(source, settings, reader)
+    if source is None or not weights_known or not sound or not told:
         return None
-    return Model(source, weights, shape, classes, classes_span, settings.name_span)
+    return Model(
+        source,
+        weights,
+        shape,
+        classes,
+        classes_span,
+        settings.name_span,
+        layout,  # type: ignore[arg-type]
+        output,
+        fields["output"].span if "output" in fields else None,
+    )
+
+
+def _file_interface(
+    source: ModelSource | None, settings: BlockSettings, reader: Reader
+) -> tuple[str | None, str | None, bool]:
+    """`layout`, `output`, and whether both are sound: they speak of ONNX files only."""
+    values: dict[str, str | None] = {"layout": None, "output": None}
+    sound = True
+    for name in list(values):
+        field = settings.fields.get(name)
+        if field is None or not field.values:
+            continue
+        if source is not None and source.kind != "onnx":
+            message = f"`{name}` speaks of an ONNX file's own {name}"
+            reader.report(error("Z0124", message, field.span, hint=f"delete this `{name}`"))
+            sound = False
+            continue
+        (node,) = field.values
+        found = (
+            reader.word(node, LAYOUTS, "the layout")
+            if name == "layout"
+            else reader.string(node, "the output's name")
+        )
+        values[name] = found
+        sound &= found is not None
+    return values["layout"], values["output"], sound
 
 
 def _required(name: str, settings: BlockSettings, reader: Reader) -> Setting | None:

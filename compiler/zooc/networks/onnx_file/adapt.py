@@ -1,0 +1,73 @@
+"""Brings a file's network to the compiler's form: one float32 image, channels first, and float32 scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from zooc.ir.graph import Constant, Graph, Node, Variable, read_graph, write_graph
+from zooc.networks.onnx_file.interface import Interface
+
+__all__ = ["adapt"]
+
+_FLOAT32 = int(onnx.TensorProto.FLOAT)
+_TO_FLOAT32 = frozenset(
+    {int(onnx.TensorProto.FLOAT16), int(onnx.TensorProto.BFLOAT16), int(onnx.TensorProto.DOUBLE)}
+)
+_LAST_TO_FIRST = [0, 2, 3, 1]
+"""From channels first to channels last."""
+
+
+def adapt(model: onnx.ModelProto, interface: Interface) -> onnx.ModelProto:
+    """Return the network with float32 in place of every other float, and of the image's uint8.
+
+    An image with its channels last is transposed in front; simplifying takes the Transpose away where the
+    file transposes it back. Other outputs, and what only they need, are left out.
+    """
+    graph = read_graph(model)
+    graph.outputs = [tensor for tensor in graph.outputs if tensor.name == interface.scores.name]
+    _use_float32(graph)
+    (image,) = (tensor for tensor in graph.inputs if tensor.name == interface.image.name)
+    image.dtype = np.dtype(np.float32)
+    size = interface.size
+    shape = [size.batch or "batch", size.channels, size.height, size.width]
+    if interface.layout == "nhwc":
+        planes = Variable(f"{image.name}/planes", np.dtype(np.float32), shape)
+        graph.nodes.insert(
+            0, Node("Transpose", f"{image.name}/layout", {"perm": _LAST_TO_FIRST}, [planes], [image])
+        )
+        image.shape = [shape[0], *shape[2:], shape[1]]
+        image = planes
+    image.shape = shape
+    graph.inputs = [image]
+    graph.cleanup(remove_unused_graph_inputs=False).toposort()
+    return write_graph(graph)
+
+
+def _use_float32(graph: Graph) -> None:
+    """Make every float16, bfloat16 and float64 tensor a float32 one, in place, in nested graphs too."""
+    for part in (graph, *graph.subgraphs(recursive=True)):
+        for tensor in part.tensors().values():
+            if isinstance(tensor, Constant):
+                _convert(tensor)
+            elif _is_other_float(tensor.dtype):
+                tensor.dtype = np.dtype(np.float32)
+        for node in part.nodes:
+            for name, value in node.attrs.items():
+                if name in ("to", "dtype") and value in _TO_FLOAT32:
+                    node.attrs[name] = _FLOAT32
+                elif isinstance(value, Constant):
+                    _convert(value)
+
+
+def _convert(tensor: Constant) -> None:
+    if _is_other_float(tensor.dtype):
+        stored = tensor._values
+        values = onnx.numpy_helper.to_array(stored.tensor) if hasattr(stored, "tensor") else stored
+        tensor.values = np.asarray(values).astype(np.float32)
+
+
+def _is_other_float(dtype: object) -> bool:
+    if isinstance(dtype, int):
+        return dtype in _TO_FLOAT32
+    return dtype is not None and str(np.dtype(dtype)) in ("float16", "bfloat16", "float64")  # type: ignore[call-overload]
