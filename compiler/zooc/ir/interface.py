@@ -70,5 +70,6 @@ def opset_of(model: onnx.ModelProto) -> int:
 def _port(value: onnx.ValueInfoProto) -> Port:
     tensor = value.type.tensor_type
     name = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
-    sizes = (s.dim_value if s.HasField("dim_value") else s.dim_param or None for s in tensor.shape.dim)
+    # Paddle writes free sizes as -1.
+    sizes = (s.dim_value if s.dim_value > 0 else s.dim_param or None for s in tensor.shape.dim)
     return Port(value.name, _NAMES.get(name, name), tuple(sizes))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -52,6 +54,15 @@ def new(
             show_default=False,
         ),
     ] = None,
+    classes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            help="The number of classes (default: the weights file's, else the published).",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is already there.")] = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
@@ -65,7 +76,7 @@ def new(
         path = None if output == "-" else Path(output or f"{model.name}.zoo")
         if path is not None:
             refuse_existing(path, force=force, code=EXISTS)
-        text = _describe(model, weights, data, path)
+        text = _describe(model, weights, classes, data, path)
         if path is None:
             if output_format is Format.json:
                 print_json({"ok": True, "file": None, "text": text})
@@ -82,18 +93,35 @@ def new(
     guard(work, output_format)
 
 
-def _describe(model: ModelSource, weights: str | None, data: Path | None, path: Path | None) -> str:
+def _describe(
+    model: ModelSource, weights: str | None, classes: int | None, data: Path | None, path: Path | None
+) -> str:
     from zooc.frontend.syntax.formatter import format_source
     from zooc.networks.recipes.describe import describe_recipe
     from zooc.networks.recipes.find import find_recipe
 
     folder = Path.cwd() if path is None else path.absolute().parent
+    recipe = find_recipe(model)
+    number = classes or (None if weights is None else _classes_in(Path(weights).expanduser()))
     text = describe_recipe(
-        find_recipe(model),
+        recipe if number is None else replace(recipe, classes=number),
         weights=None if weights is None else _weights(weights, folder),
         data=None if data is None else _quoted(data, folder),
     )
     return format_source(text, f"{model.name}.zoo")
+
+
+def _classes_in(file: Path) -> int | None:
+    """The number of classes that a weights file was trained for; `None` where it cannot be read here."""
+    if not file.is_file() or importlib.util.find_spec("torch") is None:
+        return None
+    from zooc.diagnostics.diagnostic import ZoocError
+    from zooc.networks.torch.checkpoint import classes_of, read_checkpoint
+
+    try:
+        return classes_of(read_checkpoint(file, None))
+    except ZoocError:
+        return None  # compiling says what is wrong with it
 
 
 def _weights(text: str, folder: Path) -> str:

@@ -10,9 +10,14 @@ from typing import Any
 
 from zooc.diagnostics.diagnostic import Span, ZoocError, error
 
-__all__ = ["read_checkpoint"]
+__all__ = ["classes_of", "read_checkpoint"]
 
-_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model_state", "model")
+_WRAPPERS = (
+    *("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model_state"),
+    *("model", "network", "net", "module"),
+)
+"""Keys under which trainers keep the weights, averaged ones first."""
+
 _PREFIXES = ("module.", "_orig_mod.")
 
 
@@ -26,6 +31,20 @@ def read_checkpoint(path: Path, span: Span | None) -> dict[str, Any]:
     """
     content = _read_safetensors(path, span) if path.suffix == ".safetensors" else _read_torch(path, span)
     return _unwrap(content, path, span)
+
+
+def classes_of(state: dict[str, Any]) -> int | None:
+    """Return the number of classes of a classifier's state dict: the outputs of its last matrix.
+
+    `None` if it has none; a guess, since nothing in the file says which layer is the last.
+    """
+    for name in reversed(list(state)):
+        shape = tuple(state[name].shape)
+        if name.endswith("weight") and len(shape) >= 2 and all(size == 1 for size in shape[2:]):
+            bias = state.get(name.removesuffix("weight") + "bias")
+            if bias is None or tuple(bias.shape) == shape[:1]:
+                return int(shape[0])
+    return None
 
 
 def _read_safetensors(path: Path, span: Span | None) -> Any:
@@ -72,10 +91,11 @@ def _diagnosis(path: Path) -> str | None:
 def _unwrap(content: Any, path: Path, span: Span | None) -> dict[str, Any]:
     import torch
 
-    for name in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
+    while isinstance(content, dict):
+        inner = next((content[name] for name in _WRAPPERS if isinstance(content.get(name), dict)), None)
+        if inner is None:
             break
+        content = inner
     if not isinstance(content, dict) or not content:
         raise _unreadable(path, span, f"it holds a {type(content).__name__}, not a dict of tensors")
     foreign = [str(k) for k, v in content.items() if not (isinstance(k, str) and torch.is_tensor(v))]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from zooc.deployment import FileWeights, Model, RandomWeights
-from zooc.networks.torch.checkpoint import read_checkpoint
-from zooc.networks.torch.state_dict import fill_randomly, fit_weights
+from zooc.networks.torch.checkpoint import classes_of, read_checkpoint
+from zooc.networks.torch.state_dict import fill_randomly, fit_weights, without_prefix
 from zooc.support.cache import file_sha256
 
 __all__ = ["Created", "load_weights", "unchanged"]
@@ -44,7 +44,7 @@ class Created:
 def load_weights(
     model: Model,
     classes: int,
-    new: Callable[[State | None], Any],
+    new: Callable[[State | None, int], Any],
     published: Callable[[], Any],
     *,
     translate: Callable[[dict[str, Any]], dict[str, Any]] = unchanged,
@@ -54,8 +54,10 @@ def load_weights(
 
     Args:
         model: the checked `model` block.
-        classes: number of classes.
-        new: creates the module without weights; is given the state dict that it is to take, if there is one.
+        classes: number of classes that the publisher's weights have; the description's, and where that names
+            none a weights file's own, go before it.
+        new: creates the module without weights, for a state dict that it is to take, if there is one, and for
+            a number of classes.
         published: creates the module with its published weights.
         translate: turns a state dict's older names into those of today.
         as_published: see `Created`.
@@ -68,11 +70,17 @@ def load_weights(
     if isinstance(weights, FileWeights):
         path = weights.path
         state = translate(read_checkpoint(path, weights.span))
-        module = new(state)
+        classes = model.classes or classes_of(state) or classes
+        module = new(state, classes)
+        state, prefix = without_prefix(module, state)
+        if prefix:
+            state = translate(state)
+            module = new(state, classes)
         fit_weights(module, state, path.name, name, weights.span)
         words, digest = path.name, file_sha256(path)
+        words += f" (keys without their `{prefix}`)" if prefix else ""
     elif isinstance(weights, RandomWeights):
-        module = new(None)
+        module = new(None, classes)
         fill_randomly(module, weights.seed)
         words, digest = f"random(seed={weights.seed})", None
     else:

@@ -7,12 +7,30 @@ from typing import Any
 
 from zooc.diagnostics.diagnostic import Span, ZoocError, error
 
-__all__ = ["fill_randomly", "fit_weights"]
+__all__ = ["fill_randomly", "fit_weights", "without_prefix"]
 
 _SHOWN = 10
 
 _COUNTERS = ("num_batches_tracked", "total_ops", "total_params")
 """Entries that no result depends on: BatchNorm's batch counters, and what thop leaves in a counted model."""
+
+
+def without_prefix(module: Any, state: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return what of `state` is the module's, and the prefix that its keys had, empty for none.
+
+    Trainers wrap a network in a module of their own, whose keys then begin with `model.` or the like; beside
+    them stand keys of losses and metrics. A prefix counts if every key of the module is there behind it.
+    """
+    expected = [key for key in module.state_dict() if not key.endswith(_COUNTERS)]
+    if not expected or all(key in state for key in expected):
+        return state, ""
+    first = expected[0]
+    prefixes = (key[: -len(first)] for key in state if key.endswith(f".{first}"))
+    for prefix in sorted(prefixes, key=len):
+        if all(prefix + key in state for key in expected):
+            inner = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            return inner, prefix
+    return state, ""
 
 
 def fit_weights(module: Any, state: dict[str, Any], file: str, model: str, span: Span | None) -> None:

@@ -38,12 +38,12 @@ def create(model: Model) -> Created:
         return load_weights(
             model,
             classes,
-            lambda _state: _resnest(model, classes),
+            lambda _state, number: _resnest(model, number),
             lambda: _published_resnest(model, classes),
             as_published=_as_official_resnest,
         )
 
-    def new(_state: State | None) -> Any:
+    def new(_state: State | None, classes: int) -> Any:
         return IResNet(DEPTHS[name], classes)
 
     def published() -> Any:

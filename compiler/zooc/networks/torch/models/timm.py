@@ -27,7 +27,7 @@ def create(model: Model) -> Created:
     check_name(model.source)
     classes = model.classes or int(timm.get_pretrained_cfg(model.source.name).num_classes)
 
-    def new(_state: State | None) -> Any:
+    def new(_state: State | None, classes: int) -> Any:
         return new_module(model, model.source.name, classes)
 
     return load_weights(model, classes, new, lambda: _pretrained(model, classes))

@@ -73,7 +73,7 @@ def create(model: Model) -> Created:
     if model.input is not None and model.input.channels != 3:
         raise uncreatable(model, f"its models take 3 channels, not {model.input.channels}")
 
-    def new(state: State | None) -> Any:
+    def new(state: State | None, classes: int) -> Any:
         return _new(model, classes, state)
 
     def pretrained() -> Any:
