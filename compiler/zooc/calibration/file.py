@@ -134,7 +134,7 @@ class Calibration:
             return replace(result, sketches=ActivationHistograms.from_arrays(arrays))
         limits = arrays["ranges"]
         if limits.shape != (len(arrays["tensors"]), 2) or not np.isfinite(limits).all():
-            raise ValueError("its ranges are no pairs of finite numbers")
+            raise ValueError("its ranges are not pairs of finite numbers")
         names = (str(name) for name in arrays["tensors"])
         return replace(
             result, ranges={n: (float(a), float(b)) for n, (a, b) in zip(names, limits, strict=True)}
@@ -151,7 +151,7 @@ class Calibration:
                 error(
                     "Z0474",
                     f"{path} holds imported ranges and no histograms",
-                    hint="use it as it is (zooc compile --ranges); for another method calibrate on images",
+                    hint="use it with zooc compile --ranges, or calibrate on images for another method",
                 )
             )
         return self.sketches
@@ -215,7 +215,7 @@ def refuse_existing(path: Path, *, force: bool) -> None:
     """Raises Z0471 if there is something at `path` and `force` is not set."""
     if path.is_dir() or (os.path.lexists(path) and not force):
         hint = "name a file" if path.is_dir() else "name another file, or replace it with --force"
-        raise ZoocError(error("Z0471", f"{path} is there already", hint=hint))
+        raise ZoocError(error("Z0471", f"{path} exists already", hint=hint))
 
 
 def write_atomically(path: Path, content: bytes, *, force: bool = False) -> None:
@@ -238,7 +238,7 @@ def write_atomically(path: Path, content: bytes, *, force: bool = False) -> None
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise ZoocError(
-            error("Z0702", f"cannot write {path}: {reason}", hint="check its permissions and the disk")
+            error("Z0702", f"cannot write {path}: {reason}", hint="check the permissions and the disk")
         ) from None
     finally:
         if scratch is not None:
@@ -281,7 +281,7 @@ def _refuse_overlaps(placed: Sequence[tuple[Shard, Path]]) -> None:
                     error(
                         "Z0465",
                         f"shard {shard} of {path} and shard {earlier} of {earlier_path} share images",
-                        hint="leave one of them out: their images would count twice",
+                        hint="leave out one of them, or these images would count twice",
                     )
                 )
 
@@ -293,7 +293,7 @@ def _engine_warnings(engines: Sequence[str]) -> list[Diagnostic]:
         warning(
             "Z0476",
             f"the parts were measured with different versions of ONNX Runtime: {', '.join(engines)}",
-            hint="one version everywhere makes the result the same to the bit as a single run's",
+            hint="with one version everywhere the result is bit-identical to a single run's",
         )
     ]
 

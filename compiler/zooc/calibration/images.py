@@ -148,7 +148,7 @@ class CalibrationImages:
                     f"{len(self.skipped)} of {len(self.paths)} calibration images cannot be read",
                     self.image_set.span,
                     notes=notes,
-                    hint="replace the damaged images, or point `data images(...)` at a sound folder",
+                    hint="replace the damaged images, or let `data images(...)` name another folder",
                 )
             )
 
@@ -209,7 +209,7 @@ def pixel_items(
 def _single(image_set: ImageSet) -> Diagnostic:
     return warning(
         "Z0472",
-        "there is a single calibration image: what other images exceed will be clipped",
+        "there is only one calibration image: values of other images outside its ranges will be clipped",
         image_set.span,
         hint="calibrate on fifty images or more",
     )

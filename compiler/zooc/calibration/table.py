@@ -89,7 +89,7 @@ def parse_table(source: SourceFile) -> Ranges:
         else:
             ranges[name], places[name] = limits, tokens[0]
     if not ranges and not problems:
-        problems.append(error("Z0468", f"{source.name} holds no ranges", hint=_HINT))
+        problems.append(error("Z0468", f"{source.name} contains no ranges", hint=_HINT))
     if problems:
         raise ZoocError(*problems)
     return ranges
@@ -133,7 +133,7 @@ def _entry(tokens: list[Span]) -> tuple[str, tuple[float, float]]:
         raise _Refused(f"the minimum {low:g} exceeds the maximum {high:g}", place, "exchange the two")
     largest = max(abs(low), abs(high))
     if not math.isclose(threshold, largest, rel_tol=1e-3, abs_tol=1e-12):
-        hint = f"zooc uses min and max; make the threshold {largest!r}, or min and max what you meant"
+        hint = f"zooc uses min and max; write {largest!r} as the threshold, or correct min and max"
         raise _Refused(f"the threshold {threshold:g} is not max(|min|, |max|) = {largest:g}", tokens[1], hint)
     return name, (min(low, 0.0) + 0.0, max(high, 0.0) + 0.0)
 
@@ -142,10 +142,12 @@ def _number(token: Span) -> float:
     try:
         value = float(token.text)
     except ValueError:
-        raise _Refused(f"{token.text!r} is no number", token, _HINT) from None
+        raise _Refused(f"{token.text!r} is not a number", token, _HINT) from None
     if not math.isfinite(value) or abs(value) > 3.4e38:
         raise _Refused(
-            f"{token.text} is no value of a tensor", token, "a range is finite and fits into float32"
+            f"{token.text} is not a value that a tensor can have",
+            token,
+            "a range is finite and fits into float32",
         )
     return value
 
@@ -160,7 +162,9 @@ def _unquoted(token: Span) -> str:
     try:
         return str(json.loads(token.text))
     except ValueError:
-        raise _Refused(f"{token.text} is no quoted name", token, "a quoted name is a JSON string") from None
+        raise _Refused(
+            f"{token.text} is not a quoted name", token, "a quoted name is a JSON string"
+        ) from None
 
 
 _DEFAULT = "percentile(99.99)"
@@ -178,11 +182,11 @@ def parse_method(text: str) -> CalibrationMethod:
     match = re.fullmatch(r"percentile\(\s*(\d+(?:\.\d+)?)\s*\)", text)
     if match is not None and 0 < float(match[1]) <= 100:
         return CalibrationMethod("percentile", float(match[1]))
-    hint = f"write one of {', '.join(_PLAIN_METHODS)}, or {_DEFAULT}; quote the parentheses for the shell"
+    hint = f"write one of {', '.join(_PLAIN_METHODS)}, or {_DEFAULT}; put it in quotes for the shell"
     name, methods = text.partition("(")[0].strip(), ("percentile", *_PLAIN_METHODS)
     if name not in methods:
         hint = did_you_mean(name, methods) or hint
-    raise ZoocError(error("Z0477", f"{text!r} is no range method", hint=hint))
+    raise ZoocError(error("Z0477", f"{text!r} is not a range method", hint=hint))
 
 
 def ranges_of(calibration: Calibration, path: Path, method: str | None) -> Ranges:

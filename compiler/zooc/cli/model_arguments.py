@@ -40,10 +40,10 @@ def read_source(text: str) -> ModelSource:
     raise ZoocError(
         error(
             "Z0225",
-            f"{text!r} names no model",
+            f"{text!r} is not a model",
             span,
             notes=(f"a source is {', '.join(f'{k}.NAME' for k in _KINDS[:-1])} or {_KINDS[-1]}.NAME",),
-            hint="official.resnest50, timm.resnest50d, torchvision.wide_resnet50_2, say",
+            hint="for example official.resnest50, timm.resnest50d, torchvision.wide_resnet50_2",
         )
     )
 
@@ -89,7 +89,7 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         raise ZoocError(error("Z0702", f"cannot write {path}: it is a folder", hint="name a file"))
     if path.exists() and not force:
         hint = "replace it with --force, or name another with -o"
-        raise ZoocError(error("Z0226", f"{path} is there already", hint=hint))
+        raise ZoocError(error("Z0226", f"{path} exists already", hint=hint))
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:

@@ -109,7 +109,7 @@ class ContractImages:
         """One warning for all images left out."""
         if not self.skipped:
             return []
-        message = f"{len(self.skipped)} of the contract's images cannot be used and do not count"
+        message = f"{len(self.skipped)} of the contract's images cannot be used and are not counted"
         notes = tuple(f"{name}: {reason}" for name, reason in sorted(self.skipped.items()))
         return [warning("Z0494", message, self.image_set.span, notes=notes)]
 
@@ -117,7 +117,7 @@ class ContractImages:
         if 2 * len(self.skipped) > len(self.paths):
             message = f"more than half of the contract's {len(self.paths)} images cannot be used"
             notes = tuple(f"{name}: {reason}" for name, reason in sorted(self.skipped.items())[:10])
-            hint = "replace the damaged images, or point the contract at a sound folder"
+            hint = "replace the damaged images, or name another folder in the contract"
             raise ZoocError(error("Z0495", message, self.image_set.span, notes=notes, hint=hint))
 
 
@@ -126,8 +126,8 @@ def _check_enough(requirement: Requirement, count: int) -> None:
     if requirement.drop == 0.0 or count * requirement.drop >= 1.0 - 1e-9:
         return
     needed = int(np.ceil(1.0 / requirement.drop - 1e-9))
-    message = f"a limit of {100 * requirement.drop:g}% cannot be told on {count} images"
-    hint = f"at least {needed} images are needed, or `drop <= 0%`: no image may be lost"
+    message = f"a limit of {100 * requirement.drop:g}% cannot be measured on {count} images"
+    hint = f"at least {needed} images are needed, or `drop <= 0%`: no net loss is allowed"
     raise ZoocError(error("Z0493", message, requirement.span, hint=hint))
 
 

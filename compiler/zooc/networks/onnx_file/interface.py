@@ -52,7 +52,7 @@ def only_input(model: onnx.ModelProto, file: str, description: Model) -> onnx.Va
                 f"the input {value.name} of {file} is {_describe(value)}, not float32 "
                 "[batch, channels, height, width]",
                 span,
-                hint="export the float32 model; `quantize fp16` halves it after"
+                hint="export the float32 model; `quantize fp16` stores its weights in half precision"
                 if half
                 else "export the model with a normalized float32 image, channels first, as its input",
             )
@@ -107,16 +107,16 @@ def resolve_input(value: onnx.ValueInfoProto, file: str, description: Model) -> 
             raise ZoocError(
                 error(
                     "Z0215",
-                    f"{file} leaves its input's {name} open: {_describe(value)}",
+                    f"{file} has a free {name} of its input: {_describe(value)}",
                     span,
-                    hint="name the size in the model block, such as: input [batch, 3, 224, 224]",
+                    hint="write the size in the model block, for example: input [batch, 3, 224, 224]",
                 )
             )
         if dims[axis] is not None and wanted[axis] is not None and dims[axis] != wanted[axis]:
             raise ZoocError(
                 error(
                     "Z0215",
-                    f"input says {name} {wanted[axis]}, but {file} takes {dims[axis]}",
+                    f"`input` gives {name} {wanted[axis]}, but {file} takes {dims[axis]}",
                     span,
                     notes=(f"the file's input {value.name} is {_describe(value)}",),
                     hint=f"write {dims[axis]} here, or export the model for {wanted[axis]}",
