@@ -61,7 +61,7 @@ def test_weights_that_are_no_numbers_are_named(
     project.compile(quantize=quantize).refused(
         "Z0414",
         'the weight "w1", used by stem/Conv, has 1 of 216 values that are NaN or infinite',
-        "use other weights",
+        "give other weights",
     )
     assert project.wrote_nothing()
 

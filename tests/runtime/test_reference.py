@@ -88,7 +88,7 @@ def test_a_resize_to_nothing_is_an_error() -> None:
 
 
 def test_a_resize_beyond_all_memory_is_an_error() -> None:
-    with pytest.raises(PackageError, match=r"aspect ratio too extreme for Resize.*crop the image first"):
+    with pytest.raises(PackageError, match=r"too elongated for Resize.*crop the image first"):
         _run(np.zeros((1, 20000, 3), np.uint8), Resize(1024))
 
 

@@ -215,7 +215,7 @@ def refuse_existing(path: Path, *, force: bool) -> None:
     """Raises Z0471 if there is something at `path` and `force` is not set."""
     if path.is_dir() or (os.path.lexists(path) and not force):
         hint = "name a file" if path.is_dir() else "name another file, or replace it with --force"
-        raise ZoocError(error("Z0471", f"{path} exists already", hint=hint))
+        raise ZoocError(error("Z0471", f"{path} is there already", hint=hint))
 
 
 def write_atomically(path: Path, content: bytes, *, force: bool = False) -> None:
@@ -238,7 +238,7 @@ def write_atomically(path: Path, content: bytes, *, force: bool = False) -> None
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise ZoocError(
-            error("Z0702", f"cannot write {path}: {reason}", hint="check the permissions and the disk")
+            error("Z0702", f"cannot write {path}: {reason}", hint="check its permissions and the disk")
         ) from None
     finally:
         if scratch is not None:

@@ -148,7 +148,7 @@ class CalibrationImages:
                     f"{len(self.skipped)} of {len(self.paths)} calibration images cannot be read",
                     self.image_set.span,
                     notes=notes,
-                    hint="replace the damaged images, or let `data images(...)` name another folder",
+                    hint="replace the damaged images, or point `data images(...)` at a sound folder",
                 )
             )
 

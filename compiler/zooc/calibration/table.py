@@ -133,7 +133,7 @@ def _entry(tokens: list[Span]) -> tuple[str, tuple[float, float]]:
         raise _Refused(f"the minimum {low:g} exceeds the maximum {high:g}", place, "exchange the two")
     largest = max(abs(low), abs(high))
     if not math.isclose(threshold, largest, rel_tol=1e-3, abs_tol=1e-12):
-        hint = f"zooc uses min and max; write {largest!r} as the threshold, or correct min and max"
+        hint = f"zooc uses min and max; make the threshold {largest!r}, or min and max what you meant"
         raise _Refused(f"the threshold {threshold:g} is not max(|min|, |max|) = {largest:g}", tokens[1], hint)
     return name, (min(low, 0.0) + 0.0, max(high, 0.0) + 0.0)
 
@@ -142,12 +142,10 @@ def _number(token: Span) -> float:
     try:
         value = float(token.text)
     except ValueError:
-        raise _Refused(f"{token.text!r} is not a number", token, _HINT) from None
+        raise _Refused(f"{token.text!r} is no number", token, _HINT) from None
     if not math.isfinite(value) or abs(value) > 3.4e38:
         raise _Refused(
-            f"{token.text} is not a value that a tensor can have",
-            token,
-            "a range is finite and fits into float32",
+            f"{token.text} is no value of a tensor", token, "a range is finite and fits into float32"
         )
     return value
 
@@ -162,9 +160,7 @@ def _unquoted(token: Span) -> str:
     try:
         return str(json.loads(token.text))
     except ValueError:
-        raise _Refused(
-            f"{token.text} is not a quoted name", token, "a quoted name is a JSON string"
-        ) from None
+        raise _Refused(f"{token.text} is no quoted name", token, "a quoted name is a JSON string") from None
 
 
 _DEFAULT = "percentile(99.99)"

@@ -89,7 +89,7 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         raise ZoocError(error("Z0702", f"cannot write {path}: it is a folder", hint="name a file"))
     if path.exists() and not force:
         hint = "replace it with --force, or name another with -o"
-        raise ZoocError(error("Z0226", f"{path} exists already", hint=hint))
+        raise ZoocError(error("Z0226", f"{path} is there already", hint=hint))
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:

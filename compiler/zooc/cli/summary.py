@@ -63,7 +63,7 @@ def print_summary(c: Compilation, *, quiet: bool) -> None:
     if c.contract is not None:
         typer.echo(f"  {c.contract.in_words()}")
     if summary["dtype"] == "int8" and c.quantized is not None and (kinds := c.quantized.float_kinds()):
-        typer.echo(f"  still float: {_in_words(kinds)}; the report has the reasons")
+        typer.echo(f"  still float: {_in_words(kinds)}; the report says why")
     for consumption in c.consumptions:
         typer.echo(f"  {consumption.in_words()}")
     folder = shlex.quote(str(c.package))

@@ -62,7 +62,7 @@ def run_in_node(
         try:
             answer = json.loads(done.stdout)
         except ValueError:
-            last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+            last = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
             raise Refused(package, f"Node.js ended with status {done.returncode}: {last}") from None
         if "missing" in answer:
             raise _missing(

@@ -51,7 +51,7 @@ def _weights(deployment: Deployment, graph: onnx.GraphProto) -> list[Diagnostic]
                     f'the weight "{tensor.name}", used by {reader.get(tensor.name, "no node")}, has '
                     f"{np.count_nonzero(bad)} of {bad.size} values that are NaN or infinite",
                     deployment.model.source.span,
-                    hint="use other weights; these are damaged, or their training diverged",
+                    hint="give other weights; these are damaged, or their training diverged",
                 )
             )
     return found

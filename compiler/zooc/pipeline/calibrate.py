@@ -64,7 +64,7 @@ def measure(c: Compilation, shard: Shard) -> Calibration:
     c.warnings += [*images.warnings, *images.skip_warnings(), *c.cache.warnings]
     if not images.paths:
         message = f"shard {shard} has no images: there are only {images.drawn}"
-        c.warnings.append(warning("Z0473", message, hint="merging works nevertheless"))
+        c.warnings.append(warning("Z0473", message, hint="merging works all the same"))
     identity = calibration_identity(c.prepared_body, c.prelude, preprocess.to_json(), images)
     return Calibration(identity, (shard,), sketches, None, dict(images.skipped))
 

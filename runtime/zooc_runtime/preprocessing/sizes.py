@@ -73,8 +73,8 @@ def output_size(
             )
         if most_pixels is not None and now[0] * now[1] > most_pixels:
             raise PackageError(
-                f"an image of {width} x {height} pixels has an aspect ratio too extreme for {step['op']}: "
-                f"it would become {now[1]} x {now[0]}; crop the image first"
+                f"an image of {width} x {height} pixels is too elongated for {step['op']}: it would become "
+                f"{now[1]} x {now[0]}; crop the image first"
             )
     return now
 

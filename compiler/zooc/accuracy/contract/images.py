@@ -109,7 +109,7 @@ class ContractImages:
         """One warning for all images left out."""
         if not self.skipped:
             return []
-        message = f"{len(self.skipped)} of the contract's images cannot be used and are not counted"
+        message = f"{len(self.skipped)} of the contract's images cannot be used and do not count"
         notes = tuple(f"{name}: {reason}" for name, reason in sorted(self.skipped.items()))
         return [warning("Z0494", message, self.image_set.span, notes=notes)]
 
@@ -117,7 +117,7 @@ class ContractImages:
         if 2 * len(self.skipped) > len(self.paths):
             message = f"more than half of the contract's {len(self.paths)} images cannot be used"
             notes = tuple(f"{name}: {reason}" for name, reason in sorted(self.skipped.items())[:10])
-            hint = "replace the damaged images, or name another folder in the contract"
+            hint = "replace the damaged images, or point the contract at a sound folder"
             raise ZoocError(error("Z0495", message, self.image_set.span, notes=notes, hint=hint))
 
 

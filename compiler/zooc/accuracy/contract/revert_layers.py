@@ -252,5 +252,5 @@ def _broken(
         f"the contract cannot be met: {what} {reached.drop:.2%}, {100 * requirement.drop:g}% allowed",
         requirement.span,
         notes=tuple(notes),
-        hint="`zooc analyze` shows the worst layers; change the calibration, raise the limit, or use fp16",
+        hint="`zooc analyze` shows what harms most; change the calibration, raise the limit, or use fp16",
     )
