@@ -24,7 +24,7 @@ def top_k(probabilities: F32Array, k: int) -> list[int]:
     Asking for more classes than there are gives all of them.
     """
     if k < 1:
-        raise PackageError(f"topk {k}: at least 1 is wanted")
+        raise PackageError(f"topk {k}: at least 1 is required")
     order = np.argsort(-probabilities.astype(np.float64), kind="stable")
     return [int(i) for i in order[:k]]
 

@@ -69,25 +69,25 @@ def test_weights_that_are_no_numbers_are_named(
 @pytest.mark.parametrize(
     ("change", "blocks", "code", "fragments"),
     [
-        ({"size": 40}, {}, "Z0215", ("input says height 32, but net.onnx takes 40", "write 40 here")),
-        ({"classes": 5}, {}, "Z0221", ("classes says 4, but net.onnx gives 5", "write classes 5")),
+        ({"size": 40}, {}, "Z0215", ("`input` gives height 32, but net.onnx takes 40", "write 40 here")),
+        ({"classes": 5}, {}, "Z0221", ("`classes` is 4, but net.onnx has 5", "write classes 5")),
         (
             {"size": 40},
             {"model": OPEN},
             "Z0302",
-            ("preprocessing ends at 32 x 32 pixels, but the network takes 40 x 40", "make the last crop"),
+            ("preprocessing ends at 32 x 32 pixels, but the network takes 40 x 40", "let the last crop"),
         ),
         (
             {"classes": 5},
             {"model": OPEN},
             "Z0504",
-            ("4 labels for a network of 5 classes", "give the labels"),
+            ("4 labels for a network of 5 classes", "use the labels"),
         ),
         (
             {"classes": 3},
             {"model": OPEN, "postprocess": "postprocess { topk 4 }"},
             "Z0505",
-            ("topk is 4, but the network has 3 classes", "give at most 3"),
+            ("topk is 4, but the network has 3 classes", "write at most 3"),
         ),
         (
             {"channels": 1},
@@ -162,7 +162,7 @@ def test_an_unknown_model_is_refused_with_near_names(project: Any) -> None:
         (b"", "it is empty"),
         (b"<!DOCTYPE html><html>", "it is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "it is a Git LFS pointer"),
-        (b"garbage" * 100, "it is no PyTorch checkpoint"),
+        (b"garbage" * 100, "it is not a PyTorch checkpoint"),
     ],
 )
 def test_unreadable_weights_are_refused_with_the_reason(project: Any, content: bytes, reason: str) -> None:

@@ -25,8 +25,8 @@ def test_a_folder_that_is_not_ours_is_never_touched(project: Any, force: tuple[s
     (project.folder / "out" / "thesis.txt").write_text("mine")
     project.compile(*force).refused(
         "Z0602",
-        "holds something that zooc did not write: thesis.txt",
-        "not even with --force",
+        "contains something that zooc did not write: thesis.txt",
+        "even with --force",
         "another folder",
     )
     assert project.wrote_nothing()
@@ -36,7 +36,7 @@ def test_a_folder_that_is_not_ours_is_never_touched(project: Any, force: tuple[s
 def test_an_existing_package_wants_force(project: Any) -> None:
     project.compile().succeeded()
     before = _contents(project.folder / "out")
-    project.compile().refused("Z0601", "holds a package already", "give --force to replace it")
+    project.compile().refused("Z0601", "contains a package already", "replace it with --force")
     assert _contents(project.folder / "out") == before
     project.compile("--force", package='package { name tiny  version "2" }').succeeded()
     assert b'version = "2"' in (project.folder / "out" / "pyproject.toml").read_bytes()
@@ -71,8 +71,8 @@ def test_a_failing_compile_leaves_the_old_package_as_it_is(project: Any) -> None
 @pytest.mark.parametrize(
     ("place", "code", "message"),
     [
-        (".", "Z0602", "holds something that zooc did not write"),
-        ("..", "Z0602", "holds something that zooc did not write"),
+        (".", "Z0602", "contains something that zooc did not write"),
+        ("..", "Z0602", "contains something that zooc did not write"),
         ("/", "Z0603", "/ is the root folder"),
         ("images", "Z0602", "did not write: 0.jpg"),
         ("net.onnx", "Z0603", "net.onnx is a file"),
@@ -129,7 +129,7 @@ def small_disk(project: Any) -> Iterator[Path]:
 
 def test_a_disk_that_is_really_full_is_named_and_left_clean(project: Any, small_disk: Path) -> None:
     project.zooc("compile", "tiny.zoo", "-o", small_disk / "a" / "out").refused(
-        "Z0606", f"no space for {small_disk}/a/out: No space left on device", "free some space"
+        "Z0606", f"not enough space for {small_disk}/a/out: No space left on device", "free some space"
     )
     assert list(small_disk.iterdir()) == []
 
@@ -145,7 +145,9 @@ def test_a_disk_that_fills_up_leaves_the_old_package(project: Any, monkeypatch: 
         return write(path, data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    project.compile("--force").refused("Z0606", "no space for", "free some space, or choose another -o")
+    project.compile("--force").refused(
+        "Z0606", "not enough space for", "free some space, or choose another folder with -o"
+    )
     assert _contents(project.folder) == before and project.wrote_nothing()
 
 

@@ -34,15 +34,15 @@ def quoted(text: str) -> str:
         ("class", "is a keyword of Python", "class_net"),
         ('"None"', "is a keyword of Python", "none"),
         ("json", "would shadow a module of Python's standard library", "json_net"),
-        ("numpy", "would shadow a package that the generated one needs", "numpy_net"),
+        ("numpy", "would shadow a package that the generated package needs", "numpy_net"),
         ('"a b"', "is not made of ASCII letters", "a_b"),
         ('"a-b"', "is not made of ASCII letters", "a_b"),
-        ('"1st"', "is not made of ASCII letters", "call it"),
+        ('"1st"', "is not made of ASCII letters", "choose another name, for example"),
         ('"../up"', "is not made of ASCII letters", "up"),
-        ('"x\\n__import__(1)"', "is not made of ASCII letters", "call it"),
-        ('"{{ 7*7 }}"', "is not made of ASCII letters", "call it"),
+        ('"x\\n__import__(1)"', "is not made of ASCII letters", "choose another name, for example"),
+        ('"{{ 7*7 }}"', "is not made of ASCII letters", "choose another name, for example"),
         ('"__init__"', "begins or ends with `_`", "init"),
-        ('""', "Z0120", "call it"),
+        ('""', "Z0120", "choose another name, for example"),
     ],
 )
 def test_a_name_that_is_no_package_is_refused(project: Any, name: str, why: str, remedy: str) -> None:
@@ -55,7 +55,7 @@ def test_a_name_that_is_no_package_is_refused(project: Any, name: str, why: str,
 )
 def test_a_version_that_is_none_is_refused(project: Any, version: str) -> None:
     project.compile(package=f"package {{ name tiny  version {quoted(version)} }}").refused(
-        "Z0121", "is no version", "PEP 440"
+        "Z0121", "is not a version", "PEP 440"
     )
     assert project.wrote_nothing()
 

@@ -42,7 +42,7 @@ def test_wrong_usage_exits_with_2_and_says_how(
         (("--variant", "big"), "Z0116", ("unknown variant `big`", "the file has no variants")),
         (("--set", "size"), "Z0117", ("is not of the form NAME=VALUE", "write --set NAME=VALUE")),
         (("--set", "model.classes="), "Z0117", ("is not of the form NAME=VALUE",)),
-        (("--set", "size=3"), "Z0115", ("nothing is called `size` here",)),
+        (("--set", "size=3"), "Z0115", ("unknown override target `size`",)),
         (("--set", "model.clases=3"), "Z0115", ("did you mean `model.classes`?",)),
         (("--set", "model.classes=many"), "Z0101", ("--set:1:15", "unknown name `many`", "quote it")),
         (("--set", "model.classes=2.5"), "Z0109", ("--set:1:15", "must be a whole number")),
@@ -161,7 +161,7 @@ def test_a_current_folder_that_is_gone_is_told(project: Any) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr == "error: the current folder does not exist any more; change to another one\n"
+    assert done.stderr == "error: the current folder no longer exists; change to another one\n"
 
 
 def test_closed_or_full_standard_streams_are_no_bug_of_ours(project: Any) -> None:

@@ -68,7 +68,7 @@ def test_a_contract_on_labels_that_are_not_there_is_refused(project: Any) -> Non
     limit = 'require drop <= 25% on images("images"'
     data = 'quantize int8 { data images("images")  '
     project.compile(quantize=f"{data}{limit}, labels=folders) }}").refused(
-        "Z0491", "lies in no class folder", "without labels write `labels=none`"
+        "Z0491", "is not in a class folder", "without labels write `labels=none`"
     )
     project.compile(quantize=f'{data}{limit}, labels="truth.txt") }}').refused("Z0119", "truth.txt")
     assert project.wrote_nothing()

@@ -133,7 +133,7 @@ def test_another_file_in_an_images_place_is_never_replaced(flat: Path, truth: Pa
     target.write_bytes(b"other!!")
     for how in ("link", "copy", "move"):
         code, _, err = _zooc("valprep", flat, truth, "-o", tmp_path / "val", "--how", how)
-        assert code == 1 and f"{target}: is there already and differs" in err
+        assert code == 1 and f"{target}: exists already and differs" in err
     assert target.read_bytes() == b"other!!" and len(_tree(flat)) == 6
     assert len(_tree(tmp_path / "val")) == 1, "nothing is begun before all is checked"
 
@@ -158,10 +158,10 @@ def test_a_disk_without_hard_links_gets_a_remedy_or_a_copy(
         (f"{NAMES[0]} n00000000\n", "list:1: .* is none of `NAME ID`"),
         (f"{NAMES[0]} 1000\n", "list:1: .* is none of"),
         (f"{NAMES[0]} 1\n{NAMES[0]} 2\n", "list:2: .* is in n01440764|list:2: .* above; correct the list"),
-        ("n01751748\nn01751748\n", "2 lines are synsets alone, but 6 images lie there"),
+        ("n01751748\nn01751748\n", "2 lines are synsets alone, but 6 images are there"),
         (f"n01751748\n{NAMES[0]} 2\n", "some lines have names and some not"),
-        ("", "holds no entries"),
-        (f"{NAMES[0]} 65\n", rf"{NAMES[1]}: .*list does not tell its class \(5 such images\)"),
+        ("", "has no entries"),
+        (f"{NAMES[0]} 65\n", rf"{NAMES[1]}: .*list does not have its class \(5 such images\)"),
     ],
 )
 def test_an_unfit_list_is_named_with_the_line(flat: Path, tmp_path: Path, text: str, message: str) -> None:
@@ -177,7 +177,7 @@ def test_missing_images_are_counted_and_accepted_on_request(flat: Path, truth: P
     assert (
         code == 1
         and f"{NAMES[3]}: named by" in err
-        and "(1 of 6 images); fetch the rest, or give --partial" in err
+        and "(1 of 6 images); copy the missing images there, or give --partial" in err
     )
     code, out, err = _zooc("valprep", flat, truth, "-o", tmp_path / "val", "--partial")
     assert code == 0 and "5 images in" in out and "1 images that" in err
@@ -226,19 +226,19 @@ def test_damaged_images_are_named_and_replaced_by_others(classes: Path, tmp_path
     assert code == 0 and "7 images of 4 classes, 4 skipped" in out
     assert err.count("skipped: ") == 4 and "1 classes have fewer than 2 images (n2 has 1)" in err
     (classes / "n2" / "4.png").write_bytes(b"damaged")
-    with pytest.raises(PackageError, match="n2: holds no readable image"):
+    with pytest.raises(PackageError, match="n2: has no readable image"):
         sample(classes, tmp_path / "b")
 
 
 def test_other_images_in_the_folder_are_refused(classes: Path, tmp_path: Path) -> None:
     sample(classes, tmp_path / "a", per_class=3)
     code, _, err = _zooc("sample", classes, "--per-class", "1", "-o", tmp_path / "a")
-    assert code == 1 and "is not of this draw" in err and "name an empty folder" in err
+    assert code == 1 and "does not belong to this draw" in err and "choose an empty folder" in err
 
 
 def test_images_in_no_class_folder_are_refused(classes: Path, tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(classes / "x.png")
-    with pytest.raises(PackageError, match=r"x\.png: lies in no class folder; .*valprep"):
+    with pytest.raises(PackageError, match=r"x\.png: is not in a class folder; .*valprep"):
         sample(classes, tmp_path / "a")
     with pytest.raises(PackageError, match=r"no .JPEG images below this folder"):
         sample(classes, tmp_path / "a", suffix="JPEG")

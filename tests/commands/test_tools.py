@@ -105,7 +105,7 @@ def test_truncated_labels_are_refused_and_missing_ones_are_usage(imagenet: Path)
     labels = imagenet / "labels.txt"
     labels.write_text("".join(resource("data/imagenet1k.txt").read_text().splitlines(keepends=True)[:999]))
     code, _, err = _zooc("decode", imagenet / "list.txt", imagenet / "out", imagenet / "r.txt", labels)
-    assert code == 1 and "output_0 has 1000 values, but 999 classes are wanted" in err
+    assert code == 1 and "output_0 has 1000 values, but 999 classes are expected" in err
     code, _, err = _zooc("decode", imagenet / "list.txt", imagenet / "out", imagenet / "r.txt")
     assert code == 2 and "no class names are known" in err and "usage: zooc decode" in err
 

@@ -217,7 +217,7 @@ def test_a_checkpoint_that_holds_code_is_refused_and_the_code_not_run(tmp_path, 
     capfd.readouterr()
     diagnostic = refused(describe(FileWeights(tmp_path / "w.pth")))
     assert diagnostic.code == "Z0204"
-    assert "run the file's code" in diagnostic.notes[0]
+    assert "execute code in the file" in diagnostic.notes[0]
     assert "must not run" not in capfd.readouterr().out
 
 

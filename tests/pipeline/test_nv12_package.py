@@ -67,9 +67,9 @@ def test_images_are_refused_with_the_remedy(project: Path, tmp_path: Path) -> No
         with pytest.raises(PackageError, match=r"takes NV12 frames, .*without its NV12\(\) line"):
             model(given)
     for shape in ((61, 40), (60, 41), (0, 40)):
-        with pytest.raises(PackageError, match="is no NV12 frame"):
+        with pytest.raises(PackageError, match="is not an NV12 frame"):
             model(np.zeros(shape, np.uint8))
-    with pytest.raises(PackageError, match="is no NV12 frame"):
+    with pytest.raises(PackageError, match="is not an NV12 frame"):
         model(np.zeros((60, 40), np.float32))
 
 

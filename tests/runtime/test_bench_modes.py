@@ -125,7 +125,7 @@ def test_what_cannot_be_measured_is_refused(
 
 
 def test_a_package_of_tensors_takes_no_files(bench: Bench, folder: Path) -> None:
-    with pytest.raises(PackageError, match="holds images, but this package was compiled to take tensors"):
+    with pytest.raises(PackageError, match="contains images, but this package was compiled to take tensors"):
         bench("--end_to_end", folder, tensor=True)
 
 

@@ -178,7 +178,7 @@ def test_eval_says_which_image_has_no_truth(run: Run, birds: Path, tmp_path: Pat
     truth.write_text("00.png 7\n")
     assert f"{truth}:1: a file name and a class id below 7" in run("eval", birds, "--labels-file", truth)[2]
     shutil.copy(birds / "n00" / "00.png", birds / "loose.png")
-    assert "loose.png: lies in no class folder" in run("eval", birds)[2]
+    assert "loose.png: is not in a class folder" in run("eval", birds)[2]
 
 
 def test_verify_is_silent_about_nothing(run: Run, copied: Path) -> None:

@@ -87,7 +87,7 @@ def test_the_first_line_is_eval_topks(run: Run, tmp_path: Path) -> None:
 def test_fewer_than_five_classes_an_image_are_said(run: Run, tmp_path: Path) -> None:
     code, out, err = run("eval", _results(tmp_path, depth=3))
     assert code == 0 and "among the first 3" in out
-    assert "top5_rate looks at no more than these" in err
+    assert "top5_rate considers only these" in err
 
 
 def test_a_class_id_beyond_the_package_is_refused(run: Run, tmp_path: Path) -> None:
@@ -121,12 +121,12 @@ def test_skipped_images_are_named_and_counted(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["eval"], 2, "give WHAT to evaluate, once"),
-        (["eval", "x", "--result_path", "y"], 2, "give WHAT to evaluate, once"),
+        (["eval"], 2, "give WHAT to evaluate, exactly once"),
+        (["eval", "x", "--result_path", "y"], 2, "give WHAT to evaluate, exactly once"),
         (["eval", "missing.txt"], 1, "missing.txt: no such folder or file"),
         (["eval", "OUTPUTS"], 1, "no images below this folder; for a folder of outputs give --datalist"),
         (["eval", "x", "--synsets", "a", "--truth", "b"], 2, "not allowed with"),
-        (["decode", "a", "b", "c", "d", "--label", "e"], 2, "name two lists"),
+        (["decode", "a", "b", "c", "d", "--label", "e"], 2, "are two lists"),
         (["npz", "--dataset_path", "x"], 2, "--target_path"),
         (["npz", "--dataset_path", "nowhere", "--target_path", "x"], 1, "nowhere: no such folder"),
     ],

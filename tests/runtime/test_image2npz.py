@@ -118,7 +118,7 @@ def test_an_interrupted_run_leaves_no_partial_file_and_goes_on(
         images.parent / "l.txt",
     ]
     assert main(package, ["npz", *map(str, paths)]) == 130
-    assert capsys.readouterr().err == "the same command goes on where this one stopped\ninterrupted\n"
+    assert capsys.readouterr().err == "the same command continues where this one stopped\ninterrupted\n"
     assert not (images.parent / "l.txt").exists()
     for made in (images.parent / "npz").rglob("*.*"):
         read_input(made)

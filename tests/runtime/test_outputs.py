@@ -68,19 +68,21 @@ def test_outputs_of_another_package_or_list_are_refused_before_anything_is_measu
     assert _bench(run, datalist)[0] == 0
     code, out, err = _bench(run, datalist, directory=pristine(softmax=False))
     assert (code, out) == (1, "")
-    assert "output_000000.npz: is an output of another run" in err and "name an empty folder" in err
+    assert "output_000000.npz: is an output of another run" in err and "choose an empty folder" in err
     lines = datalist.read_text().splitlines()
     datalist.write_text("\n".join(reversed(lines)))
     assert "is an output of another run" in _bench(run, datalist)[2]
     datalist.write_text("\n".join(lines[:3]))
-    assert "holds output_000003.npz, which is no output of this run of 3 inputs" in _bench(run, datalist)[2]
+    assert (
+        "contains output_000003.npz, which is no output of this run of 3 inputs" in _bench(run, datalist)[2]
+    )
 
 
 def test_a_folder_that_holds_something_else_is_refused(run: Run, datalist: Path) -> None:
     (datalist.parent / "out").mkdir()
     (datalist.parent / "out" / "thesis.tex").write_text("x")
     code, _, err = _bench(run, datalist)
-    assert code == 1 and "holds thesis.tex, which is no output of this run" in err
+    assert code == 1 and "contains thesis.tex, which is no output of this run" in err
 
 
 def _spoil(path: Path, how: str) -> None:
@@ -120,7 +122,7 @@ def _spoil(path: Path, how: str) -> None:
         ("plain npy", "2.npz: an npz file was expected, but it is of another kind"),
         ("pickled", "2.npz: input_0 is a pickled object, which could run code"),
         ("keyless", "2.npz: has no input_0"),
-        ("hwc", "2.npz: input_0 is uint8 [9, 9, 3]; uint8 [3, H, W], RGB, is wanted"),
+        ("hwc", "2.npz: input_0 is uint8 [9, 9, 3]; uint8 [3, H, W], RGB, is expected"),
         ("batched", "2.npz: input_0 is uint8 [1, 3, 9, 9]"),
         ("float", "2.npz: input_0 is float32 [3, 9, 9]"),
         ("no pixels", "2.npz: input_0 is uint8 [3, 0, 9]"),
@@ -185,10 +187,10 @@ def test_a_whole_set_may_be_moved_and_the_inputs_removed(run: Run, datalist: Pat
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((1, 9), np.float32), "output_0 has 9 values, but 7 classes are wanted"),
+        (np.zeros((1, 9), np.float32), "output_0 has 9 values, but 7 classes are expected"),
         (np.zeros((2, 7), np.float32), "output_0 is float32 [2, 7]; one image's 7 scores"),
         (np.zeros((1, 7), np.int64), "output_0 is int64 [1, 7]"),
-        (np.full((1, 7), np.nan, np.float32), "output_0 holds NaN"),
+        (np.full((1, 7), np.nan, np.float32), "output_0 contains NaN"),
         (np.array([{}], dtype=object), "output_0 is a pickled object"),
     ],
 )

@@ -43,13 +43,13 @@ LINES = result_lines("a", CRANES) + result_lines("b", CRANES)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "r.txt: holds no results; run decode"),
+        ("", "r.txt: has no results; run decode"),
         (
             LINES[:-1].rsplit("\n", 1)[0],
             r"r.txt:3: 1 lines for b, but 2 for the images before it; .*cut short",
         ),
         (LINES[:-20], r"r.txt:4: .* is not of the form"),
-        (LINES.split("\n", 1)[1], "r.txt:1: top-1 of a where top-0 is due; lines are missing"),
+        (LINES.split("\n", 1)[1], "r.txt:1: top-1 of a where top-0 is expected; lines are missing"),
         (LINES + LINES, "r.txt:5: a has an answer in line 1 already; two runs were appended"),
         (LINES.replace("id: 517", "id: 134"), "r.txt:1: a class id comes twice in the answer for a"),
         ("nonsense\n", "r.txt:1: 'nonsense' is not of the form"),

@@ -33,7 +33,7 @@ def test_a_folder_named_as_both_cranes_decides_nothing() -> None:
 
 
 def test_an_image_in_no_class_folder_is_named() -> None:
-    with pytest.raises(PackageError, match="d/y: lies in no class folder"):
+    with pytest.raises(PackageError, match="d/y: is not in a class folder"):
         by_class_folders(["d/n1/x", "d/y"], ["n1", ""], THREE)
 
 
@@ -50,7 +50,7 @@ def test_synset_lists_are_checked(tmp_path: Path) -> None:
     with pytest.raises(PackageError, match="2 synsets for 3 classes"):
         read_synsets(file, 3)
     file.write_text("n1\nn1\n")
-    with pytest.raises(PackageError, match="n1 is there twice"):
+    with pytest.raises(PackageError, match="n1 occurs twice"):
         read_synsets(file, None)
     file.write_text("")
     with pytest.raises(PackageError, match="0 synsets"):
@@ -75,7 +75,7 @@ def test_names_may_repeat_where_the_list_tells_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a.JPEG 3\n", "val_label.txt:1: a file name and a class id below 3 are wanted"),
+        ("a.JPEG 3\n", "val_label.txt:1: a file name and a class id below 3 are expected"),
         ("a.JPEG -1\n", "val_label.txt:1: a file name"),
         ("a.JPEG n9\n", "val_label.txt:1: a file name"),
         ("490\n", "val_label.txt:1: a file name"),

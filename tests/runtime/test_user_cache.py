@@ -82,6 +82,6 @@ def test_a_user_without_a_home_is_told_which_variable_to_set(monkeypatch: pytest
 
     monkeypatch.delenv("ZOOC_CACHE")
     monkeypatch.setattr(Path, "expanduser", homeless)
-    with pytest.raises(PackageError, match="name a folder in ZOOC_CACHE"):
+    with pytest.raises(PackageError, match="set ZOOC_CACHE to a folder"):
         write_entry("kind", "key", b"content")
     assert read_entry("kind", "key") is None

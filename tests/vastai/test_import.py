@@ -109,7 +109,7 @@ def test_yaml_and_json_of_a_family_become_one_model(tmp_path: Path) -> None:
 
 def test_the_models_own_recipe_is_held_against_the_files() -> None:
     imported = import_files(RESNEST, recipe_of=recipe_of)
-    finding = next(f for f in imported.diagnostics if "not official.resnest101's own" in f.message)
+    finding = next(f for f in imported.diagnostics if "differs from official.resnest101's own" in f.message)
     assert any("Resize([333, 333]" in note for note in finding.notes)
     assert any("ECenterCrop(256)" in note for note in finding.notes)
 
@@ -234,12 +234,12 @@ dataset:
 @pytest.mark.parametrize(
     ("old", "new", "code", "words", "line"),
     [
-        ("", "- 1\n", "Z0802", "is no mapping", 1),
+        ("", "- 1\n", "Z0802", "is not a mapping", 1),
         ("", "\n", "Z0802", "is empty", 1),
         ("frontend:", "frontend: &a", "Z0801", "anchors and aliases", 2),
         ("name: net_int8", "name: *a", "Z0801", "anchors and aliases", 1),
         ("name: net_int8", "name: !!python/object:os.system x", "Z0801", "the tag", 1),
-        ("  type: onnx", "\ttype: onnx", "Z0801", "a tab where the indentation is", 5),
+        ("  type: onnx", "\ttype: onnx", "Z0801", "a tab in the indentation", 5),
         ("  type: onnx", "  type: onnx\n  type: onnx", "Z0802", "`type` is given twice", 6),
         ("name: net_int8", "name: net_int8\n---\nname: b", "Z0801", "a second document", 2),
         ("name: net_int8", "nane: [", "Z0801", "not YAML", None),
@@ -387,9 +387,9 @@ def test_what_is_exported_comes_back(tmp_path: Path, preprocess: Preprocess) -> 
     ("preprocess", "words"),
     [
         (Preprocess((ECenterCrop(224),), Normalize()), "ECenterCrop(224) crops before it resizes"),
-        (Preprocess((Resize(256), CenterCrop(224, 224)), Normalize()), "keeps the ratio"),
+        (Preprocess((Resize(256), CenterCrop(224, 224)), Normalize()), "keeps the aspect ratio"),
         (Preprocess((Resize((9, 9), "nearest"),), Normalize()), "has no ResizeType"),
-        (Preprocess((ResizeCv(9, 9),), Normalize(), "nv12-bt709"), "BT.601 is meant"),
+        (Preprocess((ResizeCv(9, 9),), Normalize(), "nv12-bt709"), "BT.601 is implied"),
     ],
 )
 def test_what_no_operation_does_is_refused_or_approximated(preprocess: Preprocess, words: str) -> None:

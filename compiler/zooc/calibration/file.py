@@ -137,7 +137,7 @@ class Calibration:
             return replace(result, histograms=ActivationHistograms.from_arrays(arrays))
         limits = arrays["ranges"]
         if limits.shape != (len(arrays["tensors"]), 2) or not np.isfinite(limits).all():
-            raise ValueError("its ranges are no pairs of finite numbers")
+            raise ValueError("its ranges are not pairs of finite numbers")
         names = (str(name) for name in arrays["tensors"])
         return replace(
             result, ranges={n: (float(a), float(b)) for n, (a, b) in zip(names, limits, strict=True)}
@@ -154,7 +154,7 @@ class Calibration:
                 error(
                     "Z0474",
                     f"{path} holds imported ranges and no histograms",
-                    hint="use it as it is (zooc compile --ranges); for another method calibrate on images",
+                    hint="use it with zooc compile --ranges, or calibrate on images for another method",
                 )
             )
         return self.histograms
@@ -250,7 +250,7 @@ def _refuse_overlaps(placed: Sequence[tuple[Shard, Path]]) -> None:
                     error(
                         "Z0465",
                         f"shard {shard} of {path} and shard {earlier} of {earlier_path} share images",
-                        hint="leave one of them out: their images would count twice",
+                        hint="leave out one of them, or these images would count twice",
                     )
                 )
 
@@ -262,7 +262,7 @@ def _engine_warnings(engines: Sequence[str]) -> list[Diagnostic]:
         warning(
             "Z0476",
             f"the parts were measured with different versions of ONNX Runtime: {', '.join(engines)}",
-            hint="one version everywhere makes the result the same to the bit as a single run's",
+            hint="with one version everywhere the result is bit-identical to a single run's",
         )
     ]
 

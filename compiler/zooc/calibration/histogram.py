@@ -63,8 +63,8 @@ class NotFiniteError(ZoocError):
             error(
                 "Z0411",
                 f'the activation "{tensor}"{result} has {" and ".join(kinds)} of {values.size} values',
-                notes=("the float network itself produces them; quantization cannot repair that",),
-                hint="check the weights file and that the preprocessing is the one of the training",
+                notes=("the float network itself produces them; quantization cannot correct this",),
+                hint="check the weights file, and that the preprocessing is that of the training",
             )
         )
 

@@ -191,7 +191,7 @@ def pixel_items(
 def _single(image_set: ImageSet) -> Diagnostic:
     return warning(
         "Z0472",
-        "there is a single calibration image: what other images exceed will be clipped",
+        "there is only one calibration image: values of other images outside its ranges will be clipped",
         image_set.span,
         hint="calibrate on fifty images or more",
     )

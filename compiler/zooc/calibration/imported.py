@@ -66,11 +66,11 @@ def read_table(path: Path) -> SourceFile | None:
     except OSError as problem:
         reason = problem.strerror or str(problem)
     except UnicodeDecodeError:
-        reason = "it is neither a .calib file nor a text"
+        reason = "it is neither a .calib file nor a text file"
     else:
         if text.strip() and "\0" not in text:
             return SourceFile(str(path), text.replace("\r\n", "\n"))
-        reason = "it is neither a .calib file nor a text" if text.strip() else "it is empty"
+        reason = "it is neither a .calib file nor a text file" if text.strip() else "it is empty"
     hint = "name a .calib file of `zooc calibrate`, or a table of lines `name threshold min max`"
     raise ZoocError(error("Z0461", f"cannot use the calibration {path}: {reason}", hint=hint))
 
@@ -83,7 +83,7 @@ def check_identity(path: Path, found: Identity, expected: Identity) -> None:
                 "Z0463",
                 f"{path} was calibrated with other preprocessing",
                 notes=(f"there: {found.preprocess}", f"here: {expected.preprocess}"),
-                hint="calibrate again with this description, or take the one the file was made with",
+                hint="calibrate again with this description, or use the one that the file was made with",
             )
         )
     if found.network != expected.network:
@@ -93,15 +93,17 @@ def check_identity(path: Path, found: Identity, expected: Identity) -> None:
                 f"{path} was calibrated for another network",
                 notes=(f"there: sha256 {found.network[:16]}...", f"here: sha256 {expected.network[:16]}..."),
                 hint="calibrate again with this network and these weights; "
-                "a table (zooc calibrate export) goes by names alone",
+                "a table (zooc calibrate export) is matched by tensor names only",
             )
         )
     if found.prelude and found.prelude != expected.prelude:
         raise ZoocError(
             error(
                 "Z0463",
-                f"{path} was calibrated with the same preprocessing, but compiled by other versions",
-                notes=("the order of resampling follows Pillow's version, and so do the pixels",),
+                f"{path} has the same preprocessing, but its prelude was compiled by other versions",
+                notes=(
+                    "the order of the resampling passes, and so the pixels, depend on the version of Pillow",
+                ),
                 hint="calibrate again with these versions of zooc and Pillow",
             )
         )

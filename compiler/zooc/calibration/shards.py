@@ -32,12 +32,16 @@ class Shard:
         match = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text, re.ASCII)
         if match is None:
             raise ZoocError(
-                error("Z0460", f"{text!r} is no shard", hint="write --shard 3/8 for the third of eight parts")
+                error(
+                    "Z0460", f"{text!r} is not a shard", hint="write --shard 3/8 for the third of eight parts"
+                )
             )
         number, of = int(match[1]), int(match[2])
         if not 1 <= number <= of:
-            known = f"with {of} shards they are 1/{of} to {of}/{of}" if of else "there is at least one shard"
-            raise ZoocError(error("Z0460", f"there is no shard {number}/{of}", hint=known))
+            known = (
+                f"with {of} shards, write 1/{of} to {of}/{of}" if of else "the number of shards is at least 1"
+            )
+            raise ZoocError(error("Z0460", f"there is not a shard {number}/{of}", hint=known))
         return cls(of, number)
 
     def __str__(self) -> str:

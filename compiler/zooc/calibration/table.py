@@ -89,7 +89,7 @@ def parse_table(source: SourceFile) -> Ranges:
         else:
             ranges[name], places[name] = limits, tokens[0]
     if not ranges and not problems:
-        problems.append(error("Z0468", f"{source.name} holds no ranges", hint=_HINT))
+        problems.append(error("Z0468", f"{source.name} contains no ranges", hint=_HINT))
     if problems:
         raise ZoocError(*problems)
     return ranges
@@ -178,11 +178,11 @@ def parse_method(text: str) -> CalibrationMethod:
     match = re.fullmatch(r"percentile\(\s*(\d+(?:\.\d+)?)\s*\)", text)
     if match is not None and 0 < float(match[1]) <= 100:
         return CalibrationMethod("percentile", float(match[1]))
-    hint = f"write one of {', '.join(_PLAIN_METHODS)}, or {_DEFAULT}; quote the parentheses for the shell"
+    hint = f"write one of {', '.join(_PLAIN_METHODS)}, or {_DEFAULT}; put it in quotes for the shell"
     name, methods = text.partition("(")[0].strip(), ("percentile", *_PLAIN_METHODS)
     if name not in methods:
         hint = did_you_mean(name, methods) or hint
-    raise ZoocError(error("Z0477", f"{text!r} is no range method", hint=hint))
+    raise ZoocError(error("Z0477", f"{text!r} is not a range method", hint=hint))
 
 
 def ranges_of(calibration: Calibration, path: Path, method: str | None) -> Ranges:

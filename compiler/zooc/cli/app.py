@@ -84,5 +84,5 @@ def main() -> None:
     try:
         Path.cwd()
     except OSError:
-        sys.exit("error: the current folder does not exist any more; change to another one")
+        sys.exit("error: the current folder no longer exists; change to another one")
     app()

@@ -64,7 +64,9 @@ def guard(work: Callable[[], int], output_format: Format = Format.human, *, verb
             place = problem.filename or "temporary files or standard output"
             message = f"cannot write {place}: {problem.strerror}"
             _settle_stdout()
-            code = fail(error("Z0702", message, hint="free some space, or point TMPDIR to another disk"))
+            code = fail(
+                error("Z0702", message, hint="free some space, or set TMPDIR to a folder on another disk")
+            )
         else:
             fail(_bug(problem))
             code = _BUG
@@ -93,7 +95,7 @@ def _bug(problem: Exception) -> Diagnostic:
 
     return error(
         "Z0900",
-        f"zooc failed: {type(problem).__name__}: {problem}",
+        f"internal error: {type(problem).__name__}: {problem}",
         hint="this is a bug in zooc; run again with -v for the traceback and report it with the .zoo file",
     )
 

@@ -44,10 +44,10 @@ def read_source(text: str) -> ModelSource:
     raise ZoocError(
         error(
             "Z0225",
-            f"{text!r} names no model",
+            f"{text!r} is not a model",
             span,
             notes=(f"a source is {', '.join(f'{k}.NAME' for k in _KINDS[:-1])} or {_KINDS[-1]}.NAME",),
-            hint="official.resnest50, timm.resnest50d, torchvision.wide_resnet50_2, say",
+            hint="for example official.resnest50, timm.resnest50d, torchvision.wide_resnet50_2",
         )
     )
 

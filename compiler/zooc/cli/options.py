@@ -23,13 +23,15 @@ VariantOption = Annotated[
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="NAME=VALUE", help="Override a `let` or a field, e.g. --set size=256. Repeatable."
+        "--set",
+        metavar="NAME=VALUE",
+        help="Override a `let` or a statement, e.g. --set size=256. Repeatable.",
     ),
 ]
 FormatOption = Annotated[
     Format, typer.Option("--format", help="json writes one object to standard output, for tools.")
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and the result.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the result.")]
 VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Say more; show tracebacks of our own bugs.")
+    bool, typer.Option("--verbose", "-v", help="Print more, and tracebacks of internal errors.")
 ]

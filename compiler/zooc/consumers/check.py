@@ -121,8 +121,8 @@ def check_consumer(
         raise ZoocError(
             error(
                 "Z0705",
-                f"{CONSUMERS[consumer]} {version} answers otherwise with this graph than the package",
-                notes=(found.in_words(), f"logits may be {tolerance:.0e} apart"),
+                f"{CONSUMERS[consumer]} {version} gives other results for this graph than the package",
+                notes=(found.in_words(), f"logits may differ by at most {tolerance:.0e}"),
                 hint=f"try another version of {CONSUMERS[consumer]}, or leave out --for {consumer} to "
                 "compile without this check",
             )
@@ -166,7 +166,7 @@ def _refused(consumer: str, refusal: RuntimeRefusal) -> ZoocError:
     return ZoocError(
         error(
             "Z0704",
-            f"{refusal.runtime} does not take this graph{about}",
+            f"{refusal.runtime} refuses this graph{about}",
             notes=(refusal.message,),
             hint=f"try another version of {CONSUMERS[consumer]}, or replace the operator in the network",
         )

@@ -38,7 +38,7 @@ def read_ground_truth(file: Path, images: Sequence[str], synsets: Sequence[str])
         if line.isdecimal():
             raise PackageError(
                 f"{file}:{number}: a bare number; the development kit numbers the classes in another order "
-                f"than networks do, so its class cannot be told. Give a list with {FORMS}"
+                f"than networks do, so its class is unknown. Use a list with {FORMS}"
             )
         if line in known:
             nameless.append(line)
@@ -51,13 +51,13 @@ def read_ground_truth(file: Path, images: Sequence[str], synsets: Sequence[str])
         if found.setdefault(name, synset) != synset:
             raise PackageError(f"{file}:{number}: {name} is in {found[name]} above; correct the list")
     if nameless and (found or len(nameless) != len(images)):
-        problem = "some lines have names and some not" if found else f"{len(images)} images lie there"
+        problem = "some lines have names and some not" if found else f"{len(images)} images are there"
         raise PackageError(
-            f"{file}: {len(nameless)} lines are synsets alone, but {problem}; such a list must tell "
-            "of all images in the order of their names"
+            f"{file}: {len(nameless)} lines are synsets alone, but {problem}; such a list must have "
+            "one line for each image, in the order of the images' names"
         )
     if not found and not nameless:
-        raise PackageError(f"{file}: holds no entries; give a list with {FORMS}")
+        raise PackageError(f"{file}: has no entries; use a list with {FORMS}")
     return found or dict(zip(images, nameless, strict=True))
 
 

@@ -66,7 +66,7 @@ def sample(
         drawn = _draw(paths, per_class, _generator(seed, name), result.skipped)
         if not drawn:
             raise PackageError(
-                f"{folder / name}: holds no readable image; repair the class or remove its folder"
+                f"{folder / name}: has no readable image; replace its images or remove the folder"
             )
         if len(drawn) < per_class:
             result.short[name] = len(drawn)
@@ -93,7 +93,7 @@ def _classes(folder: Path, suffix: str | None) -> dict[str, list[Path]]:
         parts = path.relative_to(folder).parts
         if len(parts) == 1:
             raise PackageError(
-                f"{path}: lies in no class folder; sort the images into one folder a class first "
+                f"{path}: is not in a class folder; sort the images into one folder for each class first "
                 "(`zooc dataset valprep` does it for ILSVRC2012)"
             )
         groups[parts[0]].append(path)
@@ -125,5 +125,5 @@ def _refuse_others(output: Path, wanted: set[Path]) -> None:
     other = next((path for path in list_images(output) if path not in wanted), None)
     if other is not None:
         raise PackageError(
-            f"{other}: is not of this draw, which would no longer be balanced with it; name an empty folder"
+            f"{other}: does not belong to this draw, which must stay balanced; choose an empty folder"
         )

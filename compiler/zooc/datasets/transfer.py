@@ -31,9 +31,7 @@ def is_in_place(source: Path, target: Path) -> bool:
         return True
     if target.is_file() and filecmp.cmp(source, target, shallow=False):
         return True
-    raise PackageError(
-        f"{target}: is there already and differs from {source}; nothing is replaced: remove one"
-    )
+    raise PackageError(f"{target}: exists already and differs from {source}; nothing is replaced: remove one")
 
 
 def transfer(source: Path, target: Path, how: How) -> bool:
@@ -82,4 +80,4 @@ def _put(source: Path, target: Path, how: How) -> None:
 def _remedy(error: OSError) -> str:
     if error.errno in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK):
         return f"no hard link can be made there ({error.strerror}); use --how copy"
-    return f"{error.strerror}; check the disk and permissions, and run it again: it goes on where it stopped"
+    return f"{error.strerror}; check the disk and permissions, then run the command again to continue"

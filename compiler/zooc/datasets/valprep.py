@@ -71,19 +71,19 @@ def arrange(
     wanted = read_ground_truth(truth, sorted(names), synsets)
     if unknown := [name for name in sorted(here) if name not in wanted]:
         raise PackageError(
-            f"{here[unknown[0]]}: {truth} does not tell its class ({len(unknown)} such images); "
+            f"{here[unknown[0]]}: {truth} does not have its class ({len(unknown)} such images); "
             "complete the list, or move other images elsewhere"
         )
     plan = [(folder / name, output / synset / name) for name, synset in sorted(wanted.items())]
     missing = [source for source, target in plan if source.name not in here and not target.is_file()]
     if missing and not partial:
         raise PackageError(
-            f"{missing[0]}: named by {truth} but not there ({len(missing)} of {len(plan)} images); "
-            "fetch the rest, or give --partial"
+            f"{missing[0]}: named by {truth} but missing ({len(missing)} of {len(plan)} images); "
+            "copy the missing images there, or give --partial"
         )
     if len(missing) == len(plan):
         raise PackageError(
-            f"{folder}: none of the {len(plan)} images that {truth} names is there; check the path"
+            f"{folder}: none of the {len(plan)} images that {truth} names exists; check the path"
         )
     absent = set(missing)
     plan = [pair for pair in plan if pair[0] not in absent]

@@ -58,7 +58,7 @@ def _preprocessing(deployment: Deployment, network: Network) -> list[Diagnostic]
             f"preprocessing ends at {height} x {width} pixels, but the network takes "
             f"{network.height} x {network.width}",
             preprocess.span,
-            hint="make the last crop or resize the size of the network's input",
+            hint="let the last crop or resize end in the size of the network's input",
         )
     ]
 
@@ -72,7 +72,7 @@ def _classes(deployment: Deployment, network: Network) -> list[Diagnostic]:
                 "Z0504",
                 f"{len(post.labels.names)} labels for a network of {network.classes} classes",
                 post.labels.span,
-                hint="give the labels that the network was trained with, one a line",
+                hint="use the labels that the network was trained with, one per line",
             )
         )
     if post.topk_span and post.topk > network.classes:
@@ -81,7 +81,7 @@ def _classes(deployment: Deployment, network: Network) -> list[Diagnostic]:
                 "Z0505",
                 f"topk is {post.topk}, but the network has {network.classes} classes",
                 post.topk_span,
-                hint=f"give at most {network.classes}",
+                hint=f"write at most {network.classes}",
             )
         )
     return found

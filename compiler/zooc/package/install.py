@@ -120,17 +120,17 @@ def _check_replaceable(directory: Path, *, force: bool, foreign: Callable[[Path]
         raise ZoocError(
             error(
                 "Z0602",
-                f"{directory} holds something that zooc did not write: {stranger}",
-                notes=("such a folder is never replaced, not even with --force",),
-                hint="choose another folder with -o, or empty this one yourself",
+                f"{directory} contains something that zooc did not write: {stranger}",
+                notes=("such a folder is never replaced, even with --force",),
+                hint="choose another folder with -o, or empty this one by hand",
             )
         )
     if not force:
         raise ZoocError(
             error(
                 "Z0601",
-                f"{directory} holds a package already",
-                hint="give --force to replace it, or another -o",
+                f"{directory} contains a package already",
+                hint="replace it with --force, or choose another folder with -o",
             )
         )
 
@@ -172,8 +172,8 @@ def _reported(directory: Path) -> Iterator[None]:
             raise ZoocError(
                 error(
                     "Z0606",
-                    f"no space for {directory}: {reason}",
-                    hint="free some space, or choose another -o",
+                    f"not enough space for {directory}: {reason}",
+                    hint="free some space, or choose another folder with -o",
                 )
             ) from None
         if failure.errno in (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP):
@@ -186,7 +186,7 @@ def _reported(directory: Path) -> Iterator[None]:
             error(
                 "Z0605",
                 f"cannot write {directory}: {reason}",
-                hint="check the permissions of the folder around it, or choose another -o",
+                hint="check the permissions of its parent folder, or choose another folder with -o",
             )
         ) from None
 

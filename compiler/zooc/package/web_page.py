@@ -94,16 +94,16 @@ def _labels(manifest: Manifest) -> list[str] | None:
 def _refuse_other_inputs(manifest: Manifest) -> None:
     preprocess = manifest["preprocess"]
     if preprocess is None:
-        what = "tensors: it was compiled without a `preprocess` block"
+        what = "tensors, because it was compiled without a `preprocess` block"
     elif preprocess.get("source", "rgb") != "rgb":
-        what = "NV12 frames, which a browser does not make of an image"
+        what = "NV12 frames, which a browser cannot make from an image"
     else:
         return
     raise ZoocError(
         error(
             "Z0813",
-            f"{manifest['name']} cannot be a page for images: its graph takes {what}",
-            hint="compile the network once more, with a `preprocess` block that takes RGB images",
+            f"{manifest['name']} cannot become a page for images: its graph takes {what}",
+            hint="compile the network again with a `preprocess` block that takes RGB images",
         )
     )
 

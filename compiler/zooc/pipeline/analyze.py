@@ -168,9 +168,11 @@ def _of_package(request: AnalysisRequest) -> _Subject:
         manifest = Manifest(find_package(request.path))
         stages, name = manifest["stages"], str(manifest["name"])
         if stages["prelude"] is None:
-            raise ZoocError(_nothing(f"{name} takes tensors and not images", "analyze the image form"))
+            raise ZoocError(_nothing(f"{name} takes tensors, not images", "analyze the image form"))
         if request.images is None:
-            raise ZoocError(_nothing("a package holds no images", f"zooc analyze {request.path} --on FOLDER"))
+            raise ZoocError(
+                _nothing("a package contains no images", f"zooc analyze {request.path} --on FOLDER")
+            )
         cut = Graph(manifest.read("model.onnx"))
         parts = {
             stage: onnx.load_from_string(cut.cut(stage, [stages[stage]["input"]], [stages[stage]["output"]]))

@@ -219,7 +219,7 @@ def _check_alike(models: Sequence[Model], places: Sequence[Path]) -> None:
         message = f"{places[0]} and {places[1]} have different labels"
     else:
         tensors = [place for place, model in zip(places, models, strict=True) if not model.takes_images]
-        message = f"{tensors[0]} takes tensors and not images" if tensors else None
+        message = f"{tensors[0]} takes tensors, not images" if tensors else None
     if message is not None:
         hint = "compare two compiles of networks with the same classes"
         raise ZoocError(error("Z0498", message, hint=hint))

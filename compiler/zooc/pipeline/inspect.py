@@ -78,7 +78,7 @@ def _inspect_package(folder: Path) -> Inspection:
         raise ZoocError(
             error(
                 "Z0222",
-                f"{folder} is no package of zooc: it holds no manifest.json",
+                f"{folder} is not a package of zooc: it has no manifest.json",
                 hint="give a .zoo file, an ONNX file, or the folder that `zooc compile` wrote",
             )
         )

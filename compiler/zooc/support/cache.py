@@ -173,8 +173,10 @@ class Cache:
                 warning(
                     "Z0701",
                     f"cannot write the cache in {self.root}: {reason}",
-                    notes=("compiling goes on without it; the next compile starts from the beginning",),
-                    hint=f"free some space there, or name another folder in the variable {CACHE_VARIABLE}",
+                    notes=(
+                        "the compile continues without it; the next compile exports and calibrates again",
+                    ),
+                    hint=f"free some space there, or set the environment variable {CACHE_VARIABLE}",
                 )
             )
 

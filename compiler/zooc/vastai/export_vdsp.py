@@ -96,7 +96,7 @@ def vdsp_document(preprocess: Preprocess, *, approximate: bool = False) -> tuple
     if preprocess.source == "nv12-bt709":
         if not approximate:
             raise NotExpressible(
-                "NV12(bt709): a vdsp file cannot say which matrix, and BT.601 is meant", preprocess.span
+                "NV12(bt709): a vdsp file cannot name the matrix; BT.601 is implied", preprocess.span
             )
         changes.append("NV12(bt709): converted with BT.601's coefficients")
     name = f"{_NV12}{_NV12_NAMES[kind]}{_END}" if nv12 else f"{_RGB}{_NAMES[kind]}{_END}"
@@ -119,23 +119,20 @@ def _approximation(step: Step) -> _Approximation | None:  # noqa: PLR0911 - one 
     match step:
         case Resize(size, interpolation, max_size):
             if max_size is not None:
-                return _Approximation((), "bounds the longer side, which no operation does")
+                return _Approximation((), "limits the longer side, which no operation can do")
             if isinstance(size, int):
                 stretched = Resize((size, size), _nearest(interpolation))
-                return _Approximation(
-                    (stretched,), "keeps the ratio of the sides, and the operations stretch"
-                )
+                return _Approximation((stretched,), "keeps the aspect ratio, but the operations do not")
             if _nearest(interpolation) != interpolation:
                 return _Approximation((replace(step, interpolation="bilinear"),), "has no ResizeType")
         case ECenterCrop(size):
             side = size + _ECENTER_MARGIN
             steps = (Resize((side, side), "bicubic"), CenterCrop(size, size))
-            return _Approximation(
-                steps, "crops before it resizes, and the operations stretch the whole image"
-            )
+            return _Approximation(steps, "crops before it resizes, but the operations resize the whole image")
         case Pad(mode=mode) if mode != "constant":
             return _Approximation(
-                (replace(step, mode="constant"),), "mirrors or repeats, and the operations fill"
+                (replace(step, mode="constant"),),
+                "mirrors or repeats pixels, but the operations fill with a colour",
             )
         case Letterbox(interpolation="nearest"):
             return _Approximation((replace(step, interpolation="bilinear"),), "has no ResizeType")
@@ -182,7 +179,7 @@ def _geometry(steps: list[Step]) -> tuple[str, dict[str, Any], tuple[int, int]]:
             sides = {f"Padding{s.capitalize()}": getattr(pad, s) for s in ("left", "top", "right", "bottom")}
             return "letterbox_ext", {"Padding": list(pad.fill), **sides, **_resized(size)}, size
     if not steps:
-        raise NotExpressible("there is no resize, and every operation begins with one")
+        raise NotExpressible("there is no resize, but every operation has one")
     shown = ", ".join(step_text(step) for step in steps)
     first = next((s for s in steps if not isinstance(s, Resize | ResizeCv)), steps[-1])
     raise NotExpressible(f"no operation does these steps in this order: {shown}", first.span)
@@ -232,7 +229,9 @@ def _scaled(kind: str, mean: tuple[float, ...], std: tuple[float, ...], span: Sp
     with np.errstate(over="ignore"):
         rounded = [[float(np.float16(value)) for value in values] for values in (mean, std)]
     if not np.isfinite(rounded).all() or min(rounded[1]) <= 0:
-        raise NotExpressible("mean or std is beyond half precision, in which the files hold them", span)
+        raise NotExpressible(
+            "mean or std is too large for half precision, in which vdsp files store them", span
+        )
     return {"Mean": rounded[0], "Std": rounded[1], "NormaType": kind}
 
 
@@ -249,4 +248,4 @@ def _resize_type(steps: list[Step]) -> str:
                 return "BILINEAR_CV"
             case Resize(interpolation=word) | Letterbox(interpolation=word):
                 return next(name for name, known in RESIZE_TYPES.items() if known == word)
-    raise NotExpressible("there is no resize, and every operation begins with one")
+    raise NotExpressible("there is no resize, but every operation has one")

@@ -52,7 +52,7 @@ def import_files(
         alone = file.suffix.lower() == ".json" or source.text.lstrip()[:1] == "{"
         if alone and vdsp is not None:
             message = f"{file} is a JSON file already"
-            hint = "give the YAML as FILE, or leave out --vdsp"
+            hint = "give the YAML file as FILE, or leave out --vdsp"
             raise ZoocError(error("Z0801", message, hint=hint))
         config = Config(name=_json_name(file)) if alone else _read_config(source, reading)
         json_file = file if alone else vdsp
@@ -68,7 +68,7 @@ def import_files(
     if alone:
         config.softmax = True
         config.remarks.append(
-            "A vdsp file says nothing of model, quantization or classes: those blocks are guesses."
+            "A vdsp file does not describe model, quantization or classes: those blocks are guesses."
         )
     plan = _plan(config, params, file, alone, output, recipe_of, reading)
     text = None if plan is None or not reading.sound else write_zoo(config, plan)
@@ -111,7 +111,7 @@ def _plan(
     if config.form == "tensor":
         preprocess = _tensor_form(config, preprocess, reading)
     if config.input is not None and config.input.channels != 3 and preprocess is not None:
-        message = f"the network takes {config.input.channels} channel(s), and preprocessing makes three"
+        message = f"the network takes {config.input.channels} channel(s), but preprocessing gives three"
         reading.error("Z0804", message, config.input.span)
         return None
     onnx = config.checkpoint or f"{stem_of(model)}.onnx"
@@ -149,7 +149,7 @@ def _named_by_vdsp(
     message = f"the checkpoint is that of {source.name}, and the vdsp file is named for {named.name}"
     notes = (
         f"the YAML: {source.kind}.{source.name}",
-        f"the vdsp file: {named.kind}.{named.name}, which is taken",
+        f"the vdsp file: {named.kind}.{named.name}, which is used",
     )
     reading.warn("Z0805", message, config.checkpoint_span, notes=notes)
     config.remarks.append(f"The YAML's checkpoint is {config.checkpoint}.")
@@ -172,14 +172,14 @@ def _choose_preprocess(
     if target is not None and (target.height, target.width) != params.size:
         height, width = params.size
         made, wanted = f"{width} x {height}", f"{target.width} x {target.height}"
-        message = f"the network takes {wanted} pixels, and the vdsp file makes {made}, which is taken"
+        message = f"the network takes {wanted} pixels, and the vdsp file makes {made}, which is used"
         labels = (Label(params.size_span, made),)
         reading.warn("Z0805", message, target.span, labels=labels)
     if config.preprocess is not None:
         for what, ours, theirs in differences(config.preprocess, params.preprocess):
             notes = (f"the YAML: {ours}", f"the vdsp file: {theirs}")
             labels = (Label(params.place_of(what), "here"),)
-            message = f"{what} of `process_ops` is not the vdsp file's; the vdsp file's is taken"
+            message = f"{what} of `process_ops` differs from the vdsp file's, which is used"
             reading.warn("Z0805", message, config.preprocess_span, labels=labels, notes=notes)
     return params.preprocess, params.size
 
@@ -197,26 +197,29 @@ def _hold_against_recipe(
     name = f"{source.kind}.{source.name}"
     place = config.preprocess_span or (params.whole_span if params else None)
     if (height, width) != size:
-        message = f"{name} is made for {width} x {height} pixels, and the files say {size[1]} x {size[0]}"
+        message = f"{name} is made for {width} x {height} pixels, but the files give {size[1]} x {size[0]}"
         reading.warn("Z0805", message, config.input.span if config.input else place)
     if preprocess is None:
-        config.remarks.append(f"The files do not prepare images; this is {name}'s own preprocessing.")
+        config.remarks.append(f"The files have no preprocessing; this is {name}'s own.")
         return own if config.form == "image" and (height, width) == size else None
     if differences(preprocess, own):
         notes = (f"the files: {described(preprocess)}", f"the model's own: {described(own)}")
-        message = f"the preprocessing is not {name}'s own; the files' is taken"
-        hint = "for the published accuracy take the model's own"
+        message = f"the preprocessing differs from {name}'s own; that of the files is used"
+        hint = "for the published accuracy use the model's own preprocessing"
         reading.warn("Z0805", message, place, notes=notes, hint=hint)
         config.remarks.append(f"{name}'s own preprocessing is: {described(own)}")
     return preprocess
 
 
 def _no_preprocess(config: Config, reading: Reading) -> None:
-    message = "the configuration does not prepare images; the package will take tensors"
+    message = "the configuration has no preprocessing; the package will take tensors"
     hint = "give the vdsp file with --vdsp for a package that takes images"
     if config.dtype == "int8":
         reading.error(
-            "Z0806", "int8 calibrates on images, and nothing says how to prepare them", None, hint=hint
+            "Z0806",
+            "int8 is calibrated on images, but the configuration has no preprocessing",
+            None,
+            hint=hint,
         )
         return
     reading.warn("Z0806", message, config.name_span, hint=hint)
@@ -226,13 +229,16 @@ def _tensor_form(config: Config, preprocess: Preprocess | None, reading: Reading
     if config.dtype == "int8" and preprocess is not None:
         config.remarks.append(
             "tvm_runmodel takes tensors: call model.run_tensor(pixels). The preprocess block stays, because "
-            "int8 calibrates on images."
+            "int8 is calibrated on images."
         )
         return preprocess
     if config.dtype == "int8":
         hint = "give the vdsp file with --vdsp"
         reading.error(
-            "Z0806", "int8 calibrates on images, and nothing says how to prepare them", None, hint=hint
+            "Z0806",
+            "int8 is calibrated on images, but the configuration has no preprocessing",
+            None,
+            hint=hint,
         )
     return None
 

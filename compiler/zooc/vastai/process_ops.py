@@ -55,10 +55,12 @@ def read_process_ops(node: Node, target: Input, reading: Reading) -> Preprocess 
     if state.fit is not None:
         side, span = state.fit
         hint = "a longer side needs `Pad` with `pad_to_square: true` after it"
-        reading.error("Z0804", f"a resize of the longer side to {side} leaves no fixed size", span, hint=hint)
+        reading.error(
+            "Z0804", f"a resize of the longer side to {side} does not give a fixed size", span, hint=hint
+        )
     if not state.sized:
         message = (
-            f"`process_ops` never resize; a resize to the input's {target.width} x {target.height} is added"
+            f"`process_ops` has no resize; a resize to the input's {target.width} x {target.height} is added"
         )
         reading.warn("Z0806", message, node.span, hint="check that this is what the network was trained with")
         state.steps.insert(0, ResizeCv(target.height, target.width))
@@ -74,7 +76,7 @@ def _read(item: Node, state: _State, target: Input, reading: Reading) -> None:
         return
     if kind.value not in _PARAMETERS:
         message = f"the step `{kind.value}` of `process_ops` has no counterpart"
-        hint = f"known are {', '.join(_PARAMETERS)}"
+        hint = f"known steps are {', '.join(_PARAMETERS)}"
         reading.error("Z0804", message, kind.span, hint=hint)
         return
     section = Section(item, kind.value, ("type", *_PARAMETERS[kind.value]), reading)
@@ -95,7 +97,7 @@ def _read(item: Node, state: _State, target: Input, reading: Reading) -> None:
         case "Normalize":
             state.normalize = _normalize(section) or state.normalize
         case "ChannelSplit" | "CustomFunc":
-            what = "takes one channel out of an image" if kind.value == "ChannelSplit" else "is Python code"
+            what = "extracts one channel of an image" if kind.value == "ChannelSplit" else "is Python code"
             reading.error("Z0804", f"`{kind.value}` {what}; this has no counterpart", kind.span)
 
 
@@ -148,7 +150,7 @@ def _pad(section: Section, state: _State) -> None:
     state.fit = None
     state.steps.append(Letterbox(side, side))
     message = "a padded square becomes a `Letterbox`, centred on grey 114"
-    hint = "give the vdsp file with --vdsp: it says where and with what is padded"
+    hint = "give the vdsp file with --vdsp, which defines position and fill of the padding"
     section.reading.warn("Z0806", message, section.span("type"), hint=hint)
 
 

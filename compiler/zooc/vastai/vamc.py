@@ -88,7 +88,7 @@ def _input(section: Section, shapes: dict[str, Node]) -> Input | None:
     sides = [s.value for s in shape.value] if isinstance(shape.value, list) else []
     if any(isinstance(s, bool) or not isinstance(s, int) for s in sides) or not sides:
         message = f"the shape of `{name}` must be a list of whole numbers, found {shape.shown}"
-        reading.error("Z0802", message, shape.span, hint="write [1, 3, 224, 224], say")
+        reading.error("Z0802", message, shape.span, hint="write for example [1, 3, 224, 224]")
         return None
     if len(sides) != 4:
         message = (
@@ -144,7 +144,7 @@ def _calibration(backend: Section, config: Config) -> Calibration:
         if (node := section.node_of(key)) is not None:
             config.unused.append((section.name(key), node.shown, "zooc's quantizer has no such setting"))
     if (node := section.node_of("skip_conv_layers")) is not None and config.dtype == "int8":
-        message = "`skip_conv_layers` counts layers; zooc names them"
+        message = "`skip_conv_layers` gives layers by number; zooc needs their names"
         hint = 'compile once, find the layers in the report, and write `keep fp32 ["name", ...]`'
         section.reading.warn("Z0806", message, node.span, hint=hint)
     per_channel = section.get("quantize_per_channel", bool)
@@ -164,7 +164,9 @@ def _method(section: Section) -> CalibrationMethod:
         if share is not None and not 0 < share <= 1:
             node = section.node_of("calibrate_range")
             message = f"`{section.name('calibrate_range')}` must be above 0 and at most 1, found {share:g}"
-            section.reading.error("Z0802", message, node.span if node else None, hint="0.9999 is the usual")
+            section.reading.error(
+                "Z0802", message, node.span if node else None, hint="a usual value is 0.9999"
+            )
             return _NO_METHOD
         return CalibrationMethod("percentile", round(100 * share, 10)) if share else _NO_METHOD
     return CalibrationMethod(mode)
@@ -198,9 +200,9 @@ def _extra_operation(node: Node, config: Config, reading: Reading) -> None:
     elif kind not in (None, "None", "null"):
         found = section.node_of("type")
         what = (
-            "boxes, and this compiles classifiers"
+            "boxes, but zooc compiles classifiers"
             if "nms" in str(kind)
-            else "something that has no counterpart"
+            else "a result that has no counterpart"
         )
         message = f"`graph.extra_ops.type: {kind}` makes {what}"
         reading.error("Z0804", message, found.span if found else node.span)
@@ -216,7 +218,7 @@ def _workspace(top: Section, config: Config) -> None:
     for key in section.unknown if section else ():
         assert section is not None
         node = section.node_of(key)
-        why = "say `zooc compile -o DIR`" if key in ("path", "work_dir") else _ACCELERATOR
+        why = "use `zooc compile -o DIR`" if key in ("path", "work_dir") else _ACCELERATOR
         config.unused.append((section.name(key), node.shown if node else "null", why))
 
 

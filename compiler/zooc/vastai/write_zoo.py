@@ -53,7 +53,7 @@ def write_zoo(config: Config, plan: Plan) -> str:
     lines += _postprocess(config, plan)
     lines += ["", f'package {{ name {package_name(config.name)}  version "1.0.0" }}']
     if config.unused:
-        lines += ["", "# Without meaning here:"]
+        lines += ["", "# Without effect in zooc:"]
         for key, value, why in config.unused:
             lines += _comment(f"{key} = {value}: {why}", "#   ")
     return "\n".join(lines) + "\n"
@@ -87,10 +87,10 @@ def _model(config: Config, plan: Plan) -> Iterator[str]:
             yield "  # The checkpoint is not here; by its name it is this model, which zooc exports. Or:"
             yield f"  #   source onnx({_string(plan.onnx)})"
         yield f"  source {plan.source.kind}.{plan.source.name}"
-        yield '  # Or: "file.pth"; pretrained; random(seed=0), for a look at speed and size.'
+        yield '  # Or: "file.pth"; pretrained; random(seed=0), to measure speed and size.'
         yield f"  weights {plan.weights}"
     if config.input is not None and config.input.batch != 1:
-        yield f"  # Compiled for a batch of {config.input.batch} by vamc; here any batch will do."
+        yield f"  # Compiled for a batch of {config.input.batch} by vamc; zooc accepts any batch size."
     channels = config.input.channels if config.input else 3
     yield f"  input [batch, {channels}, {plan.height}, {plan.width}]"
     if plan.imagenet:

@@ -52,7 +52,7 @@ def read_text(path: Path) -> SourceFile:
     """
     try:
         if path.is_dir():
-            raise ZoocError(error("Z0801", f"cannot read {path}: it is a folder", hint="name the file in it"))
+            raise ZoocError(error("Z0801", f"cannot read {path}: it is a folder", hint="give a file in it"))
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def read_text(path: Path) -> SourceFile:
         reason = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
         raise ZoocError(error("Z0801", f"cannot read {path}: {reason}")) from None
     if len(data) > MAX_BYTES:
-        hint = "is it a build configuration or a vdsp_params file? Those are a page long"
+        hint = "is it a build configuration or a vdsp_params file? These are about a page long"
         raise ZoocError(error("Z0801", f"{path} is larger than {MAX_BYTES:,} bytes", hint=hint))
     try:
         return SourceFile(str(path), data.decode("utf-8-sig"))
@@ -82,10 +82,10 @@ def read_yaml(source: SourceFile, report: Callable[[Diagnostic], None]) -> Node 
         return None
     except yaml.YAMLError as failure:
         message = f"not YAML: {str(failure).splitlines()[0]}"
-        report(error("Z0801", message, Span(source, 0, 0), hint="delete the characters that are no text"))
+        report(error("Z0801", message, Span(source, 0, 0), hint="delete the characters that are not text"))
         return None
     if not isinstance(root, yaml.MappingNode):
-        what = "is empty" if root is None else "is no mapping"
+        what = "is empty" if root is None else "is not a mapping"
         hint = "a build configuration begins with `name: ...` and has `frontend:`, `backend:`, ..."
         report(error("Z0802", f"the file {what}", Span(source, 0, 0), hint=hint))
         return None
@@ -104,7 +104,7 @@ def _plain(source: SourceFile, report: Callable[[Diagnostic], None]) -> bool:
                 report(error("Z0801", "a second document begins here", span, hint="split the file"))
                 return False
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            hint = "write the values out where they are used"
+            hint = "write the values where they are used"
             place = Span(source, span.start, min(span.end, span.start + 1 + len(event.anchor or "")))
             report(error("Z0801", "anchors and aliases are not read", place, hint=hint))
             return False
@@ -125,7 +125,7 @@ def _syntax_error(source: SourceFile, failure: yaml.MarkedYAMLError) -> Diagnost
     problem = failure.problem or "it cannot be read"
     hint = None
     if source.text[at : at + 1] == "\t":
-        problem, hint = "a tab where the indentation is", "indent with blanks"
+        problem, hint = "a tab in the indentation", "indent with blanks"
     labels: tuple[Label, ...] = ()
     context = failure.context_mark
     if context is not None and context.index != at:
@@ -179,7 +179,7 @@ class _Reader:
         try:
             return self.scalars.construct_object(node)
         except (ValueError, OverflowError):
-            self.refuse(error("Z0802", f"`{node.value}` is no number that can be used", self.span(node)))
+            self.refuse(error("Z0802", f"`{node.value}` is not a finite number", self.span(node)))
             return 0
 
     def refuse(self, diagnostic: Diagnostic) -> None:

@@ -50,7 +50,7 @@ def check_whole(
         raise ZoocError(
             error(
                 "Z0902",
-                f"ONNX Runtime {version} answers otherwise with the whole graph than with its stages",
+                f"ONNX Runtime {version} gives other results for the whole graph than for its stages",
                 notes=tuple(differences[:5]),
                 hint="this is a bug in zooc or in ONNX Runtime; try another version of onnxruntime, and "
                 "report it with the .zoo file",

@@ -15,7 +15,7 @@ __all__ = ["add_arguments", "main", "run"]
 
 _EXAMPLES = """\
 a request is --batch_size images; throughput counts images, latency is a request's, from submission to answer.
-With --end_to_end a request is one image file, and batches of up to --batch_size form of those that wait.
+With --end_to_end a request is one image file, and waiting requests form batches of up to --batch_size.
 
 examples:
   %(prog)s -i 2 -p 1 -b 2 -s [3,224,224]
@@ -42,27 +42,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--vdsp_params", metavar="JSON", help="preprocessing that replaces the compiled one in this run")
     add("-i", "--instance", type=_count, metavar="N", help="concurrent streams in a process (1)")
     add("-p", "--processes", type=_count, default=1, metavar="N", help="processes (1)")
-    add("-b", "--batch_size", type=_count, metavar="N", help="images a request (1)")
+    add("-b", "--batch_size", type=_count, metavar="N", help="images per request (1)")
     add("-s", "--shape", type=_shape, metavar="[3,H,W]", help="the images' size (default: the network's)")
     add("-d", "--device", type=_device, default="0", metavar="D", help="0, [0] or cpu: there is one device")
     add(
         "--iterations",
         type=_count,
         metavar="N",
-        help="requests in all (200; once over a datalist; a folder's files, but at least 200)",
+        help="total requests (200; one pass over a datalist; one pass over a folder, at least 200)",
     )
     add("--duration", type=_seconds, metavar="S", help="run this many seconds instead of --iterations")
-    add("--warmup", type=_whole, default=5, metavar="N", help="requests a stream before measuring (5)")
+    add("--warmup", type=_whole, default=5, metavar="N", help="requests per stream before measuring (5)")
     add(
         "--queue_size",
         type=_whole,
         metavar="N",
-        help="requests that may wait (0: none does; end to end as many as keep all cores busy)",
+        help="requests that may wait (0; with --end_to_end as many as keep all cores busy)",
     )
     add("--percentiles", type=_percentiles, default=[50, 90, 95, 99], metavar="[P,...]", help="[50,90,95,99]")
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--datalist", metavar="LIST", help="npz files with input_0, one path a line, instead of random images"
+        "--datalist",
+        metavar="LIST",
+        help="npz files with input_0, one path per line, instead of random images",
     )
     what.add_argument(
         "--end_to_end", metavar="FOLDER", help="image files, from reading and decoding to the answer"
@@ -73,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--hint",
         choices=HINTS,
-        help="what to choose -i, -b and --threads for, where not given (throughput, end to end)",
+        help="what to optimize -i, -b and --threads for where not given (with --end_to_end: throughput)",
     )
     add("--threads", type=_count, metavar="N", help="threads within an operator (default: cores / streams)")
     add("--json", action="store_true", help="print one JSON document")
@@ -112,7 +114,7 @@ def run(directory: Path, options: argparse.Namespace) -> int:
 
 def _whole(text: str, least: int = 0) -> int:
     if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
     return int(text)
 
 
@@ -122,14 +124,14 @@ def _count(text: str) -> int:
 
 def _seconds(text: str) -> float:
     if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text) or float(text) <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return float(text)
 
 
 def _shape(text: str) -> tuple[int, int, int]:
     found = re.fullmatch(r"\[?\s*3\s*,\s*(\d+)\s*,\s*(\d+)\s*\]?", text)
     if not found or 0 in (height_width := (int(found[1]), int(found[2]))):
-        raise argparse.ArgumentTypeError(f"{text!r} is no shape like [3,224,224]")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shape like [3,224,224]")
     return 3, *height_width
 
 
@@ -145,5 +147,5 @@ def _percentiles(text: str) -> list[float]:
     except ValueError:
         values = [-1]
     if not all(0 <= value <= 100 for value in values):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of percentiles like [50,90,99]")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of percentiles like [50,90,99]")
     return values

@@ -91,15 +91,17 @@ def _mode(options: argparse.Namespace) -> Mode:
 
 def _check(manifest: Manifest, options: argparse.Namespace, mode: Mode) -> None:
     if options.path_output is not None and options.datalist is None:
-        raise PackageError("--path_output needs --datalist: only of listed files are outputs worth keeping")
+        raise PackageError("--path_output needs --datalist: outputs are written for listed files only")
     if mode != "images" and options.shape is not None:
         what = "files have their own sizes" if mode == "end_to_end" else "the network has one size"
         raise PackageError(f"--shape is for random images; with --{mode} {what}: leave it out")
     if mode == "network_only" and options.vdsp_params is not None:
-        raise PackageError("--vdsp_params is about preprocessing, which --network_only leaves out; give one")
+        raise PackageError(
+            "--vdsp_params changes the preprocessing, which --network_only leaves out; give only one of them"
+        )
     shape = manifest["model"]["input"]["shape"][1:]
     if manifest["form"] == "tensor" and (given := options.datalist or options.end_to_end):
-        raise PackageError(f"{given} holds images, but this package was compiled to take tensors")
+        raise PackageError(f"{given} contains images, but this package was compiled to take tensors")
     if manifest["form"] == "tensor" and options.shape is not None and list(options.shape) != shape:
         raise PackageError(
             f"--shape {list(options.shape)}: this package takes tensors of {shape} and nothing else"

@@ -62,7 +62,7 @@ def _collect(pipes: Sequence[Connection], wanted: str) -> list[dict[str, Any]]:
                 kind, content = pipes[index].recv()
             except (EOFError, ConnectionError):
                 raise PackageError(
-                    f"benchmark process {index} died without a word; it may have run out of memory: "
+                    f"benchmark process {index} ended without a result, possibly for lack of memory; "
                     f"lower --processes"
                 ) from None
             if kind != wanted:

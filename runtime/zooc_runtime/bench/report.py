@@ -68,7 +68,7 @@ def bottleneck(latency: float | None, stages: dict[str, float]) -> str:
         "prelude": "send smaller images",
         "body": "more cores, or int8 and a faster engine",
         "postlude": "compile without softmax",
-        "queue": "a shorter queue gives shorter latency, more streams or cores more throughput",
+        "queue": "a shorter queue lowers the latency; more streams or cores raise the throughput",
     }
     return f"{name} ({share} of the {'work' if latency is None else 'mean latency'}; {advice[name]})"
 

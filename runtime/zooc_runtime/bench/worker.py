@@ -63,7 +63,7 @@ def prepare(job: Job) -> tuple[Model, Measurement]:
     )
     result = Measurement(load=time.monotonic() - begin, engine=model.engine)
     if job.files and model.takes_frames:
-        raise PackageError("the files hold RGB images, but this package was compiled to take NV12 frames")
+        raise PackageError("the files contain RGB images, but this package was compiled to take NV12 frames")
     if job.mode == "end_to_end":
         warm_pipeline(job, model)
     elif job.warmup:

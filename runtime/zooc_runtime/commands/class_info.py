@@ -78,10 +78,10 @@ def resolve_classes(home: DefaultLists, options: argparse.Namespace) -> ClassInf
 def _labels(home: DefaultLists, given: str, count: int | None) -> tuple[str, ...]:
     names = tuple(line.strip() for line in read_lines(_built_in(home.labels, given)))
     if not names or (count is not None and len(names) != count):
-        wanted = "at least one is wanted" if count is None else f"the package has {count} classes"
+        wanted = "at least one is expected" if count is None else f"the package has {count} classes"
         raise PackageError(
             f"{given}: {len(names)} labels, but {wanted}; give the list that the network was trained with, "
-            "one name a line"
+            "one name per line"
         )
     return names
 

@@ -21,9 +21,9 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options; those of Vastai's classification.py under its names."""
     add = parser.add_argument
-    add("inputs", nargs="*", metavar="FILE|FOLDER", help="images, or folders of them")
+    add("inputs", nargs="*", metavar="FILE|FOLDER", help="images or folders of images")
     add("--file_path", metavar="PATH", help="one more such file or folder")
-    add("--topk", type=int, metavar="K", help="classes an image (as compiled; 5 in a result file)")
+    add("--topk", type=int, metavar="K", help="classes per image (as compiled; 5 in a result file)")
     add("--keep-going", action="store_true", help="skip unreadable images, exit 1 at the end")
     add(
         "--infer_mode",
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save_result_txt",
         type=Path,
         metavar="FILE",
-        help="write the answers there, for eval, replacing the file",
+        help="write the answers to this file, for eval, replacing it",
     )
     add("--append", action="store_true", help="add to that file instead of replacing it")
     parser.set_defaults(wrong_usage=parser.error)
@@ -56,7 +56,7 @@ def run(load: Callable[[], Model], options: argparse.Namespace) -> int:
     if not names:
         options.wrong_usage("no images given: name files or folders, or give --file_path")
     if options.append and options.save_result_txt is None:
-        options.wrong_usage("--append says how to write --save_result_txt, which is missing")
+        options.wrong_usage("--append needs --save_result_txt")
     paths = _inputs(names)
     model = load()
     begin = time.monotonic()

@@ -29,7 +29,9 @@ def run(options: argparse.Namespace, home: DefaultLists) -> int:
     """
     what = options.what if options.result_path is None else options.result_path
     if what is None or None not in (options.what, options.result_path):
-        options.wrong_usage("give WHAT to evaluate, once: a folder of images, a result file, or outputs")
+        options.wrong_usage(
+            "give WHAT to evaluate, exactly once: a folder of images, a result file, or outputs"
+        )
     if not what.exists():
         raise PackageError(f"{what}: no such folder or file; check the path")
     known = resolve_classes(home, options)
@@ -49,7 +51,7 @@ def run(options: argparse.Namespace, home: DefaultLists) -> int:
         if number == 0 or not options.quiet:
             say(line)
     if result.depth < 5 and result.depth < (known.classes.count or 5):
-        note(f"the answers have {result.depth} classes each, so top5_rate looks at no more than these")
+        note(f"the answers have {result.depth} classes each, so top5_rate considers only these")
     return DONE
 
 

@@ -26,7 +26,7 @@ examples:
   %(prog)s eval ILSVRC2012_img_val
   %(prog)s verify
 
-exit codes: 0 done, 1 something wrong with the input, 2 wrong usage, 70 a bug, 130 interrupted
+exit codes: 0 success, 1 a problem with the input, 2 wrong usage, 70 an internal error, 130 interrupted
 """
 
 
@@ -49,7 +49,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {name}", epilog=_EXAMPLES, formatter_class=raw)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    one = commands.add_parser("classify", help="name what images show")
+    one = commands.add_parser("classify", help="classify images")
     classify.add_arguments(one)
     _add_common(one)
 
@@ -62,12 +62,12 @@ def _parser(name: str) -> argparse.ArgumentParser:
     for tool, purpose in tools.TOOLS.items():
         tools.add_tool(commands.add_parser(tool, help=purpose), tool, of_package=True)
 
-    verify = commands.add_parser("verify", help="check every file, and replay the golden inputs")
+    verify = commands.add_parser("verify", help="check every file, and run the golden inputs")
     verify.add_argument("--engine", default="auto", help="auto, onnxruntime or openvino")
     verify.add_argument("--json", action="store_true", help="print one JSON document")
-    verify.add_argument("--quiet", action="store_true", help="print complaints only")
+    verify.add_argument("--quiet", action="store_true", help="print problems only")
 
-    info = commands.add_parser("info", help="what was compiled")
+    info = commands.add_parser("info", help="show what was compiled")
     info.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
 

@@ -17,8 +17,8 @@ __all__ = ["TOOLS", "add_tool", "main", "run_tool"]
 
 _RAW = argparse.RawDescriptionHelpFormatter
 TOOLS = {
-    "npz": "turn images into vamp's npz files and a datalist",
-    "decode": "turn a folder of outputs into a result file",
+    "npz": "convert images to vamp's npz files and a datalist",
+    "decode": "convert a folder of outputs to a result file",
     "eval": "measure top-1 and top-5",
 }
 """The tools, each with what it does."""
@@ -26,8 +26,8 @@ TOOLS = {
 _EPILOGS = {
     "npz": """\
 writes TARGET/FOLDER/STEM.npz for each image, FOLDER being the one that the image lies in (its synset), with
-the decoded image as uint8 [3, H, W] RGB under input_0; sound files that are there already are kept, damaged
-images are named and left out of the list
+the decoded image as uint8 [3, H, W] RGB under input_0; intact existing files are kept; damaged
+images are reported and left out of the list
 
 example:
   %(prog)s --dataset_path ILSVRC2012_img_val --target_path input_npz --text_path npz_datalist.txt
@@ -98,8 +98,8 @@ def _add_npz(parser: argparse.ArgumentParser, _: bool) -> None:
         metavar="FILE",
         help="the list to write (npz_datalist.txt)",
     )
-    add("--suffix", metavar="SUFFIX", help="only images of this suffix, e.g. JPEG (every kind)")
-    add("--workers", type=_count, metavar="N", help="threads (one a core)")
+    add("--suffix", metavar="SUFFIX", help="only images with this suffix, e.g. JPEG (default: every kind)")
+    add("--workers", type=_count, metavar="N", help="threads (one per core)")
 
 
 def _add_decode(parser: argparse.ArgumentParser, of_package: bool) -> None:
@@ -108,7 +108,7 @@ def _add_decode(parser: argparse.ArgumentParser, of_package: bool) -> None:
     add("folder", type=Path, metavar="OUTPUTS", help="bench --path_output")
     add("result", type=Path, metavar="RESULT", help="the result file to write")
     add("label_file", nargs="?", metavar="LABELS", help="class names, the same as --label")
-    add("--topk", type=_count, default=5, metavar="K", help="lines an image (5)")
+    add("--topk", type=_count, default=5, metavar="K", help="lines per image (5)")
     add(
         "--softmax",
         action=argparse.BooleanOptionalAction,
@@ -121,10 +121,12 @@ def _add_decode(parser: argparse.ArgumentParser, of_package: bool) -> None:
 def _add_eval(parser: argparse.ArgumentParser, of_package: bool) -> None:
     add = parser.add_argument
     add("what", nargs="?", type=Path, metavar="WHAT", help="images, a result file, or outputs")
-    add("--result_path", type=Path, metavar="DIR", help="the same, by eval_imagenet's name")
-    add("--datalist", metavar="LIST", help="the list that WHAT holds the outputs for")
+    add("--result_path", type=Path, metavar="DIR", help="the same, under eval_imagenet's name")
+    add("--datalist", metavar="LIST", help="the list whose outputs are in WHAT")
     truth = parser.add_mutually_exclusive_group()
-    truth.add_argument("--synsets", metavar="FILE", help="folder names in the order of class ids, one a line")
+    truth.add_argument(
+        "--synsets", metavar="FILE", help="folder names in the order of class ids, one per line"
+    )
     truth.add_argument(
         "--truth",
         "--val_label",
@@ -133,7 +135,7 @@ def _add_eval(parser: argparse.ArgumentParser, of_package: bool) -> None:
         help="lines of `name id`, as in val_label.txt",
     )
     _add_knowledge(parser, of_package)
-    add("--per_class", action="store_true", help="print a line a class")
+    add("--per_class", action="store_true", help="print one line per class")
     add("--engine", default="auto", help="auto, onnxruntime or openvino")
     add("--threads", type=int, metavar="N", help="threads within an operator")
     add("--batch_size", type=int, default=8, metavar="N", help="images at a time (8)")
@@ -145,7 +147,7 @@ def _add_knowledge(parser: argparse.ArgumentParser, of_package: bool) -> None:
     own = "this one" if of_package else "none"
     word = "" if of_package else ", or the word imagenet1k"
     add("-m", "--model_path", type=Path, metavar="PKG", help=f"the package that gave the outputs ({own})")
-    add("--label", "--labels", metavar="FILE", help=f"class names, one a line{word}")
+    add("--label", "--labels", metavar="FILE", help=f"class names, one per line{word}")
 
 
 def _npz(options: argparse.Namespace, _: DefaultLists) -> int:
@@ -166,7 +168,7 @@ def _npz(options: argparse.Namespace, _: DefaultLists) -> int:
         )
     except KeyboardInterrupt:
         progress("", last=True, quiet=options.quiet)
-        note("the same command goes on where this one stopped")
+        note("the same command continues where this one stopped")
         raise
     progress("", last=True, quiet=options.quiet)
     for complaint in result.skipped:
@@ -187,7 +189,7 @@ def _decode(options: argparse.Namespace, home: DefaultLists) -> int:
 
     if options.label_file is not None:
         if options.label is not None:
-            options.wrong_usage("LABELS and --label name two lists; give one")
+            options.wrong_usage("LABELS and --label are two lists; give only one")
         options.label = options.label_file
     known = resolve_classes(home, options)
     if not known.classes.labels and known.package is None:
@@ -224,7 +226,7 @@ def _print_json(document: dict[str, object]) -> None:
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 

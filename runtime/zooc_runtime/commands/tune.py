@@ -27,9 +27,9 @@ __all__ = ["add_arguments", "candidates", "measure", "run"]
 _BATCHES = (1, 2, 4, 8)
 _ROUNDS = 5
 _EPILOG = """\
-measures the network alone: latency one image at a time, throughput in several streams and batches. What is
-fastest is kept in the user's cache folder (or in ZOOC_CACHE) for this package and machine, where
-load(hint=...), load(engine="auto") and bench --hint find it. The machine should have nothing else to do.
+measures the network alone: latency one image at a time, throughput in several streams and batches. The
+fastest settings are saved in the user's cache folder (or in ZOOC_CACHE) for this package and machine, where
+load(hint=...), load(engine="auto") and bench --hint find them. The machine should be otherwise idle.
 """
 
 
@@ -228,5 +228,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = 0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return value

@@ -109,7 +109,7 @@ class Evaluation:
         document = self.to_json()
         yield f"top1_rate: {document['top1_rate']:.3f} top5_rate: {document['top5_rate']:.3f}"
         yield f"{document['images']} images, {len(self.skipped)} skipped"
-        for name, words in (("top1", "right at first"), ("top5", f"among the first {self.depth}")):
+        for name, words in (("top1", "top-1 correct"), ("top5", f"among the first {self.depth}")):
             low, high = document[f"{name}_interval"]
             yield f"{document[name]} {words} (95 % interval {low:.2f} to {high:.2f} %)"
         if worst := self.confusions(5):

@@ -51,7 +51,7 @@ def by_class_folders(paths: Sequence[str], folders: Sequence[str], classes: Clas
     loose = next((path for path, folder in zip(paths, folders, strict=True) if not folder), None)
     if loose is not None:
         raise PackageError(
-            f"{loose}: lies in no class folder; sort the images into one folder a class, or give --truth"
+            f"{loose}: is not in a class folder; sort the images into one folder per class, or give --truth"
         )
     names = sorted(set(folders))
     times = Counter(classes.labels)
@@ -79,10 +79,10 @@ def read_synsets(file: str | os.PathLike[str], classes: int | None) -> tuple[str
     names = tuple(line.split()[0] for line in read_lines(file) if line.strip())
     if len(names) != (classes or len(names)) or not names:
         wanted = f"{classes} classes" if classes else "an unknown number of classes"
-        raise PackageError(f"{os.fspath(file)}: {len(names)} synsets for {wanted}; one a line is wanted")
+        raise PackageError(f"{os.fspath(file)}: {len(names)} synsets for {wanted}; write one per line")
     if len(set(names)) != len(names):
         twice = Counter(names).most_common(1)[0][0]
-        raise PackageError(f"{os.fspath(file)}: {twice} is there twice; a folder name must mean one class")
+        raise PackageError(f"{os.fspath(file)}: {twice} occurs twice; a folder name must belong to one class")
     return names
 
 
@@ -148,7 +148,7 @@ def _read_label_file(file: str | os.PathLike[str], classes: Classes) -> dict[str
         index = int(text) if text.isdecimal() and text.isascii() else synsets.get(text, -1)
         if not name.strip() or index < 0 or index >= (classes.count or index + 1):
             raise PackageError(
-                f"{os.fspath(file)}:{number}: a file name and {limit} are wanted, not {line!r}"
+                f"{os.fspath(file)}:{number}: a file name and {limit} are expected, not {line!r}"
             )
         key = _stem(name.strip().removeprefix("./"))
         if ids.setdefault(key, index) != index:

@@ -47,7 +47,7 @@ def plan_targets(images: Sequence[Path], target: Path) -> list[Path]:
         if (other := sources.setdefault(npz, image)) != image:
             raise PackageError(
                 f"{other} and {image} would both become {npz}; rename one of them or its folder, "
-                "or choose one kind of image with --suffix"
+                "or select one kind of image with --suffix"
             )
     return list(sources)
 

@@ -38,7 +38,7 @@ def read_datalist(path: str | os.PathLike[str], *, must_exist: bool = True) -> t
                 raise PackageError(f"{os.fspath(path)}:{number}: no such file: {file}; correct the list")
             files.append(file)
     if not files:
-        raise PackageError(f"{os.fspath(path)}: names no files; write one npz path a line")
+        raise PackageError(f"{os.fspath(path)}: names no files; write one npz path per line")
     return tuple(files)
 
 
@@ -94,7 +94,7 @@ def read_input(path: str | os.PathLike[str]) -> U8Array:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[0] != 3 or not pixels.size:
         raise PackageError(
             f"{os.fspath(path)}: input_0 is {pixels.dtype} {list(pixels.shape)}; uint8 [3, H, W], RGB, is "
-            "wanted: decoded images, neither normalized nor transposed"
+            "expected: decoded images, neither normalized nor transposed"
         )
     return np.ascontiguousarray(pixels.transpose(1, 2, 0))
 

@@ -53,8 +53,8 @@ class OutputFolder:
         there = {path.name for path in folder.iterdir()}
         if strange := sorted(there - known):
             raise PackageError(
-                f"{folder}: holds {strange[0]}, which is no output of this run of {len(files)} inputs; "
-                "name an empty folder"
+                f"{folder}: contains {strange[0]}, which is no output of this run of {len(files)} inputs; "
+                "choose an empty folder"
             )
         self._there = there
         self.missing = [index for index in range(len(files)) if not self._is_there(index)]
@@ -70,7 +70,7 @@ class OutputFolder:
         if there != len(self._files):
             raise PackageError(
                 f"{self._folder}: {there} outputs for {len(self._files)} inputs; "
-                "something else removes files there; run it again"
+                "another program removes files there; run the command again"
             )
 
     def _is_there(self, index: int) -> bool:
@@ -81,7 +81,7 @@ class OutputFolder:
         if _record(text) != {"input": self._files[index], "run": self._run}:
             raise PackageError(
                 f"{path}: is an output of another run (other inputs, another package, or other "
-                "preprocessing); name an empty folder"
+                "preprocessing); choose an empty folder"
             )
         return path.stat().st_mtime_ns >= Path(self._files[index]).stat().st_mtime_ns
 
@@ -127,15 +127,15 @@ def _row(path: Path, values: AnyArray, classes: int | None) -> F32Array:
     wanted = "one image's scores" if classes is None else f"one image's {classes} scores"
     if values.dtype.kind != "f" or values.size != max(values.shape, default=0):
         raise PackageError(
-            f"{path}: output_0 is {values.dtype} {list(values.shape)}; {wanted}, float32, are wanted"
+            f"{path}: output_0 is {values.dtype} {list(values.shape)}; {wanted}, float32, are expected"
         )
     if len(flat) != (classes or len(flat)) or not flat.size:
         raise PackageError(
-            f"{path}: output_0 has {len(flat)} values, but {classes} classes are wanted; "
+            f"{path}: output_0 has {len(flat)} values, but {classes} classes are expected; "
             "give the labels or the package that it was made with"
         )
     if np.isnan(flat).any():
-        raise PackageError(f"{path}: output_0 holds NaN; the network's input or weights are broken")
+        raise PackageError(f"{path}: output_0 contains NaN; the network's input or weights are damaged")
     return flat.astype(np.float32)
 
 

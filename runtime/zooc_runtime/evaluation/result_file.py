@@ -65,7 +65,7 @@ def read_results(file: str | os.PathLike[str]) -> list[tuple[str, tuple[int, ...
         if (before := lines_of.setdefault(path, number)) != number:
             raise PackageError(
                 f"{name}:{number}: {path} has an answer in line {before} already; two runs were appended to "
-                "one file: remove it and run once"
+                "one file: remove it and run again"
             )
         if results and len(ids) != len(results[0][1]):
             raise PackageError(
@@ -74,7 +74,7 @@ def read_results(file: str | os.PathLike[str]) -> list[tuple[str, tuple[int, ...
             )
         results.append((path, ids))
     if not results:
-        raise PackageError(f"{name}: holds no results; run decode, or classify --save_result_txt")
+        raise PackageError(f"{name}: has no results; run decode, or classify --save_result_txt")
     return results
 
 
@@ -104,8 +104,8 @@ def _groups(
         for expected, (number, path, rank, _) in enumerate(group):
             if rank != expected:
                 raise PackageError(
-                    f"{name}:{number}: top-{rank} of {path} where top-{expected} is due; lines are missing: "
-                    "write the file again"
+                    f"{name}:{number}: top-{rank} of {path} where top-{expected} is expected; lines are "
+                    "missing: write the file again"
                 )
         yield group[0][0], group[0][1], tuple(one[3] for one in group)
         start = end

@@ -131,7 +131,7 @@ class Model(Network):
             PackageError: an unreadable image, named, at its place; or the model is closed.
         """
         if _is_single(images):
-            raise PackageError("stream takes several images; for one call the model, or submit it")
+            raise PackageError("stream takes several images; for a single image call the model, or submit it")
         if errors not in ("raise", "return"):
             raise PackageError(f'errors is {errors!r}; give "raise" or "return"')
         return self.pipeline.stream(self, images, self._count(topk), errors)
@@ -200,7 +200,7 @@ def open_package(
         PackageError: not a package, changed files, an engine that is missing or was not compiled for.
     """
     if not 0 <= max_wait_us < float("inf"):
-        raise PackageError(f"max_wait_us is {max_wait_us!r}; microseconds, 0 or more, are wanted")
+        raise PackageError(f"max_wait_us is {max_wait_us!r}; 0 or more microseconds are expected")
     manifest = Manifest(Path(directory).absolute())
     fixed = manifest["model"]["input"]["shape"][0]
     batch = batch_size if fixed is None else fixed

@@ -245,7 +245,9 @@ def _outcome(answer: Future[Result], errors: str) -> Result | PackageError:
             raise
         return error
     except CancelledError:
-        raise PackageError("the model was closed before this image's turn; close it when done") from None
+        raise PackageError(
+            "the model was closed before this image was processed; close it after the last result"
+        ) from None
 
 
 @atexit.register

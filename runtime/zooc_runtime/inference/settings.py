@@ -71,5 +71,5 @@ def positive(name: str, value: int) -> int:
         PackageError: it is not; `name` is the option's.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise PackageError(f"{name} is {value!r}; a whole number of at least 1 is wanted")
+        raise PackageError(f"{name} is {value!r}; a whole number of at least 1 is expected")
     return value

@@ -46,7 +46,7 @@ class Manifest:
                 f"{directory}: not a package of zooc ({error.strerror}: {error.filename})"
             ) from None
         if recorded != manifest_hash_line(text):
-            raise PackageError(f"{directory / MANIFEST}: does not agree with {MANIFEST_HASH}; {_REMEDY}")
+            raise PackageError(f"{directory / MANIFEST}: does not match {MANIFEST_HASH}; {_REMEDY}")
         self.sha256 = recorded.decode("ascii").strip()
         try:
             self.data: dict[str, Any] = json.loads(text)
@@ -142,7 +142,7 @@ def find_package(given: Path) -> Path:
         return given
     inner = [path.parent for path in given.glob(f"*/{MANIFEST}")]
     if len(inner) != 1:
-        raise PackageError(f"{given}: not a package of zooc; name the folder that holds {MANIFEST}")
+        raise PackageError(f"{given}: not a package of zooc; give the folder that contains {MANIFEST}")
     return inner[0]
 
 

@@ -75,4 +75,6 @@ def _encode_varint(value: int) -> bytes:
 
 
 def _broken() -> PackageError:
-    return PackageError("the model is truncated or is no ONNX file; reinstall or compile the package again")
+    return PackageError(
+        "the model is truncated or is not an ONNX file; reinstall or compile the package again"
+    )

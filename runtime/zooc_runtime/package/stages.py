@@ -44,7 +44,7 @@ class Graph:
             else:
                 self._around.append(part.whole)
         if graph is None:
-            raise PackageError("the model holds no graph; reinstall or compile the package again")
+            raise PackageError("the model has no graph; reinstall or compile the package again")
         self._take_apart(graph)
 
     def cut(self, stage: StageName, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:

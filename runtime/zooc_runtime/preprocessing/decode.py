@@ -66,7 +66,7 @@ def _decode_file(path: str | os.PathLike[str]) -> U8Array:
     name = os.fspath(path)
     try:
         if Path(path).is_dir():
-            raise PackageError(f"{name}: is a folder, not an image; name the files in it")
+            raise PackageError(f"{name}: is a folder, not an image; give the files in it")
         data = Path(path).read_bytes()
     except FileNotFoundError:
         raise PackageError(f"{name}: no such file; check the path") from None
@@ -91,7 +91,7 @@ def _decode_bytes(data: bytes, name: str) -> U8Array:
         ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PackageError(
-            f"{name}: too many pixels to be a harmless image ({error}); scale it down first"
+            f"{name}: too many pixels, which may be a decompression bomb ({error}); scale it down first"
         ) from None
     except Exception as error:  # Pillow's decoders raise whatever they meet in a damaged file
         raise _damaged(name, error) from None
@@ -139,4 +139,4 @@ def _checked_array(array: AnyArray) -> U8Array:
         remedy = "drop the alpha channel with [..., :3]"
     else:
         remedy = "give one image"
-    raise PackageError(problem + remedy + " (uint8 [H, W, 3], RGB is wanted)")
+    raise PackageError(problem + remedy + " (uint8 [H, W, 3], RGB is expected)")

@@ -66,7 +66,7 @@ def check_frame(frame: object) -> U8Array:
     Raises:
         PackageError: no array, or of a dtype or shape that no NV12 frame has.
     """
-    wanted = "a uint8 array [height * 3 / 2, width] with even height and width is wanted"
+    wanted = "a uint8 array [height * 3 / 2, width] with even height and width is expected"
     if not isinstance(frame, np.ndarray):
         raise PackageError(
             f"this package takes NV12 frames, not a {type(frame).__name__}; {wanted}. For image files "
@@ -80,7 +80,7 @@ def check_frame(frame: object) -> U8Array:
     rows, columns = frame.shape if frame.ndim == 2 else (0, 0)
     if frame.dtype != np.uint8 or not rows or not columns or rows % 3 or columns % 2:
         raise PackageError(
-            f"an array of dtype {frame.dtype} and shape {list(frame.shape)} is no NV12 frame; {wanted}"
+            f"an array of dtype {frame.dtype} and shape {list(frame.shape)} is not an NV12 frame; {wanted}"
         )
     return np.ascontiguousarray(frame)
 

@@ -63,7 +63,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PackageError(
-            f"{folder}: cannot be created ({error.strerror}); name another folder or check the permissions"
+            f"{folder}: cannot be created ({error.strerror}); choose another folder or check the permissions"
         ) from None
 
 

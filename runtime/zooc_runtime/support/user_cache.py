@@ -41,7 +41,7 @@ def cache_folder() -> Path:
             return Path("~/Library/Caches/zooc").expanduser()
         return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "zooc").expanduser()
     except RuntimeError:
-        raise PackageError(f"this user has no home folder; name a folder in {CACHE_VARIABLE}") from None
+        raise PackageError(f"this user has no home folder; set {CACHE_VARIABLE} to a folder") from None
 
 
 def key_of(*parts: Any) -> str:

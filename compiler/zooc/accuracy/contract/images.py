@@ -122,8 +122,8 @@ def _check_enough(requirement: Requirement, count: int) -> None:
     if requirement.drop == 0.0 or count * requirement.drop >= 1.0 - 1e-9:
         return
     needed = int(np.ceil(1.0 / requirement.drop - 1e-9))
-    message = f"a limit of {100 * requirement.drop:g}% cannot be told on {count} images"
-    hint = f"at least {needed} images are needed, or `drop <= 0%`: no image may be lost"
+    message = f"a limit of {100 * requirement.drop:g}% cannot be measured on {count} images"
+    hint = f"at least {needed} images are needed, or `drop <= 0%`: no net loss is allowed"
     raise ZoocError(error("Z0493", message, requirement.span, hint=hint))
 
 

@@ -97,7 +97,7 @@ class ContractResult:
         what = "other top-1 than float" if last.right is None else "top-1 lost against float"
         text = f"contract held: {last.drop:.2%} {what}, {100 * self.requirement.drop:g}% allowed"
         seen = f"clear after {last.images} of {last.drawn}" if last.early else f"all {last.images}"
-        back = f"; {len(self.returned)} layers went back to float" if self.returned else ""
+        back = f"; {len(self.returned)} layers returned to float" if self.returned else ""
         return f"{text} ({seen} images){back}"
 
     def to_json(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def enforce(
         The body to ship, and how it was found.
 
     Raises:
-        ZoocError: Z0492, the contract cannot be held; Z0493, Z0495, the images do not do.
+        ZoocError: Z0492, the contract cannot be met; Z0493, Z0495, the images do not do.
     """
     answers = FloatAnswers(reference)
     trials: list[Trial] = []
@@ -249,7 +249,7 @@ def _broken(
     notes.append(f"no further layer helps: at most {MOST_FLOAT:.0%} of the multiply-accumulates may be float")
     return error(
         "Z0492",
-        f"the contract cannot be held: {what} {reached.drop:.2%}, {100 * requirement.drop:g}% allowed",
+        f"the contract cannot be met: {what} {reached.drop:.2%}, {100 * requirement.drop:g}% allowed",
         requirement.span,
         notes=tuple(notes),
         hint="`zooc analyze` shows which layers make most of the noise; change the calibration, raise the "

@@ -27,17 +27,19 @@ def analyze(
         typer.Option(
             "--on",
             metavar="FOLDER",
-            help="Images to run; a description's own are its calibration images.",
+            help="Images to run on (default: a description's calibration images).",
             show_default=False,
         ),
     ] = None,
-    count: Annotated[int, typer.Option("--count", min=1, help="Images at most.")] = 32,
+    count: Annotated[int, typer.Option("--count", min=1, help="Maximum number of images.")] = 32,
     alone: Annotated[
-        int, typer.Option("--alone", min=0, help="Images on which each layer alone is quantized; 0: none.")
+        int,
+        typer.Option("--alone", min=0, help="Images on which each layer is quantized alone; 0 omits this."),
     ] = 8,
     top: Annotated[int, typer.Option("--top", min=1, help="Layers to show.")] = 20,
     sort: Annotated[
-        str, typer.Option("--sort", metavar="KEY", help=f"Worst first by {', '.join(_SORT)}.")
+        str,
+        typer.Option("--sort", metavar="KEY", help=f"Sort by this column, worst first: {', '.join(_SORT)}."),
     ] = "logits",
     variant: VariantOption = None,
     overrides: SetOption = None,

@@ -9,7 +9,7 @@ from zooc.cli.options import Format, FormatOption
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Look at or empty the cache of exports and calibrations.")
+app = typer.Typer(no_args_is_help=True, help="Show or empty the cache of exports and calibrations.")
 
 
 @app.command("info")

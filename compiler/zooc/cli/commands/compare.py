@@ -23,7 +23,7 @@ def compare(
     count: Annotated[
         int | None,
         typer.Option(
-            "--count", min=1, help="Images, a reproducible draw (default: all).", show_default=False
+            "--count", min=1, help="Number of images, drawn reproducibly (default: all).", show_default=False
         ),
     ] = None,
     labels: Annotated[
@@ -34,7 +34,9 @@ def compare(
             help="True classes: folders, none, a file of `name id`, or auto: class folders if they fit.",
         ),
     ] = "auto",
-    top: Annotated[int, typer.Option("--top", min=0, help="Worst images to name.")] = 5,
+    top: Annotated[
+        int, typer.Option("--top", min=0, help="Number of images to list, largest difference first.")
+    ] = 5,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,

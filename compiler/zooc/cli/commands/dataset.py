@@ -43,13 +43,15 @@ def valprep(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="Where the synset folders go.", show_default=False
+            "--output", "-o", metavar="DIR", help="Folder for the synset folders.", show_default=False
         ),
     ],
-    how: Annotated[_How, typer.Option(help="link needs no space; move leaves nothing behind.")] = _How.link,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count, change nothing.")] = False,
+    how: Annotated[
+        _How, typer.Option(help="link needs no disk space; move removes the original.")
+    ] = _How.link,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count only; change nothing.")] = False,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Go on though images that the list names are missing.")
+        bool, typer.Option("--partial", help="Continue if images that the list names are missing.")
     ] = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
@@ -93,16 +95,22 @@ def valprep(
     epilog="Example: zooc dataset sample ILSVRC2012_img_val --per-class 1 --seed 0 -o ILSVRC2012_img_calib",
 )
 def sample(
-    folder: Annotated[Path, typer.Argument(help="Images, one folder a class.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Images in one folder for each class.", show_default=False)],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the draw goes.", show_default=False)
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Folder for the drawn images.", show_default=False
+        ),
     ],
-    per_class: Annotated[int, typer.Option("--per-class", min=1, metavar="N", help="Images a class.")] = 1,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Another one draws others.")] = 0,
+    per_class: Annotated[int, typer.Option("--per-class", min=1, metavar="N", help="Images per class.")] = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, metavar="N", help="Another seed draws other images.")
+    ] = 0,
     suffix: Annotated[
-        str | None, typer.Option("--suffix", metavar="SUFFIX", help="Only images of this suffix, e.g. JPEG.")
+        str | None,
+        typer.Option("--suffix", metavar="SUFFIX", help="Only images with this suffix, e.g. JPEG."),
     ] = None,
-    how: Annotated[_SampleHow, typer.Option(help="copy, or link to save space.")] = _SampleHow.copy,
+    how: Annotated[_SampleHow, typer.Option(help="copy, or link to save disk space.")] = _SampleHow.copy,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
 ) -> None:

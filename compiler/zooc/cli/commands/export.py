@@ -58,7 +58,7 @@ def export(
             "--classes",
             min=1,
             max=1_000_000,
-            help="The number of classes (default: the published).",
+            help="The number of classes (default: that of the published model).",
             show_default=False,
         ),
     ] = None,

@@ -26,7 +26,7 @@ def export_vdsp(
     overrides: SetOption = None,
     approximate: Annotated[
         bool,
-        typer.Option("--approximate", help="Where no operation does a step, take the nearest, and warn."),
+        typer.Option("--approximate", help="If no operation performs a step, use the nearest one and warn."),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is already there.")] = False,
     output_format: FormatOption = Format.human,
@@ -56,7 +56,7 @@ def export_vdsp(
             raise ZoocError(
                 error(
                     "Z0810",
-                    f"no vdsp file says this: {refusal.reason}",
+                    f"no vdsp file can express this preprocessing: {refusal.reason}",
                     refusal.span or preprocess.span,
                     hint=hint,
                 )

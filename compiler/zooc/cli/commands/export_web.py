@@ -34,7 +34,9 @@ def export_web(
     ],
     backend: Annotated[
         Backend,
-        typer.Option("--backend", help="webgpu is tried first where asked for, wasm runs in any browser."),
+        typer.Option(
+            "--backend", help="webgpu uses the GPU where the browser offers it; wasm runs in any browser."
+        ),
     ] = Backend.wasm,
     node_modules: Annotated[
         Path | None,
@@ -71,7 +73,7 @@ def export_web(
             typer.echo(f"{folder}  ({size / 1e6:.1f} MB)")
             typer.echo(f"  try it:  python -m http.server --directory {shlex.quote(str(folder))}")
             typer.echo(
-                "  A browser loads such pages from a server only, be it this one; then no network is needed."
+                "  Browsers load such pages from a server only, such as this local one; no network is needed."
             )
         return 0
 

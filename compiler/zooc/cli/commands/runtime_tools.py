@@ -13,8 +13,8 @@ from zooc.resources import resource
 __all__ = ["register"]
 
 _PURPOSES = {
-    "npz": "Turn images into vamp's npz files and a datalist.",
-    "decode": "Turn a folder of vamp's outputs into a result file.",
+    "npz": "Convert images to vamp's npz files and a datalist.",
+    "decode": "Convert a folder of vamp's outputs to a result file.",
     "eval": "Measure top-1 and top-5 of images, outputs or a result file.",
 }
 

@@ -157,7 +157,9 @@ def _describe(
     if "model" in blocks:
         model = read_model(blocks["model"], reader)
     else:
-        hint = "add `model { source timm.resnet50  weights pretrained  input [batch, 3, 224, 224] }`, say"
+        hint = (
+            "add for example `model { source timm.resnet50  weights pretrained  input [batch, 3, 224, 224] }`"
+        )
         report(error("Z0108", "the file lacks a `model` block", start, hint=hint))
     preprocess: Preprocess | None = None
     if "preprocess" in blocks:
@@ -177,8 +179,8 @@ def _describe(
         report(
             error(
                 "Z0455",
-                "int8 calibrates on images, and without a `preprocess` block there is no way from an image "
-                "to the network",
+                "int8 is calibrated on images, and without a `preprocess` block zooc cannot convert an image "
+                "to the network's input",
                 quantize.span,
                 hint="add a `preprocess` block, or compile the tensor form as fp32 or fp16",
             )

@@ -80,7 +80,7 @@ class Scope:
                 self._report_call(expr)
                 return None
             case ast.Comparison(span=span):
-                self._report(error("Z0109", "a comparison is not a value that can stand here", span))
+                self._report(error("Z0109", "a comparison is not allowed here", span))
                 return None
 
     def _reference(self, expr: ast.Reference) -> Value | None:
@@ -90,7 +90,7 @@ class Scope:
             value = self.values[word]
             return None if value is None else Value(value.data, expr.span, self._definitions[word].value.span)
         if word is None or word in RESERVED:
-            self._report(error("Z0109", f"`{expr.text}` is not a value that can stand here", expr.span))
+            self._report(error("Z0109", f"`{expr.text}` is not allowed here", expr.span))
             return None
         hint = (
             did_you_mean(word, self.values) or f"define it with `let {word} = ...`, or quote it if it is text"
@@ -101,7 +101,7 @@ class Scope:
     def _report_call(self, expr: ast.Call) -> None:
         name = expr.name.text
         if name in FUNCTIONS:
-            self._report(error("Z0109", f"`{name}(...)` is not a value that can stand here", expr.span))
+            self._report(error("Z0109", f"`{name}(...)` is not allowed here", expr.span))
         else:
             hint = did_you_mean(name, FUNCTIONS)
             self._report(error("Z0104", f"unknown function `{name}`", expr.name.span, hint=hint))
@@ -127,7 +127,7 @@ class Scope:
                 return None
             result = _apply(operator, result, operand)
             if not math.isfinite(result) or (isinstance(result, int) and abs(result) > MAX_INTEGER):
-                self._report(error("Z0111", "the result is too large a number", expr.span))
+                self._report(error("Z0111", "the result is too large", expr.span))
                 return None
         return Value(result, expr.span)
 
@@ -183,7 +183,14 @@ class Scope:
         message = f"`{first.text}` is defined by itself"
         notes = (f"the cycle is {shown}",) if others else ()
         self._report(
-            error("Z0112", message, first.span, labels=labels, notes=notes, hint="give one of them a number")
+            error(
+                "Z0112",
+                message,
+                first.span,
+                labels=labels,
+                notes=notes,
+                hint="give one of them a value of its own",
+            )
         )
 
 

@@ -59,7 +59,7 @@ def outline(tree: ast.File, report: Report) -> Outline:
             report(
                 error(
                     "Z0118",
-                    f"`{item.target.text} = ...` cannot stand outside of a block",
+                    f"`{item.target.text} = ...` is not allowed outside of a block",
                     item.span,
                     hint=hint,
                 )
@@ -81,7 +81,7 @@ def _add_let(item: ast.Let, result: Outline, report: Report) -> None:
     name = item.name
     if name.text in RESERVED:
         message = f"`{name.text}` is a word of the language and cannot be defined"
-        report(error("Z0125", message, name.span, hint=f"call it `my_{name.text}`, say"))
+        report(error("Z0125", message, name.span, hint=f"choose another name, for example `my_{name.text}`"))
     elif name.text in result.lets:
         _twice(f"`{name.text}` is defined twice", name.span, result.lets[name.text].name.span, report)
     else:
@@ -111,7 +111,7 @@ def _add_variant(item: ast.Block, result: Outline, report: Report) -> None:
     for entry in item.entries:
         if not isinstance(entry, ast.Assignment):
             hint = "write `PATH = VALUE`, such as `size = 256` or `model.source = timm.resnet50d`"
-            report(error("Z0118", "a variant takes overrides", entry.span, hint=hint))
+            report(error("Z0118", "a variant contains only overrides", entry.span, hint=hint))
 
 
 def _add_block(item: ast.Block, result: Outline, report: Report) -> None:
@@ -149,7 +149,7 @@ def _check_plain_header(item: ast.Block, report: Report) -> None:
         report(
             error(
                 "Z0118",
-                f"nothing may stand between `{name}` and its `{{`",
+                f"nothing is allowed between `{name}` and its `{{`",
                 span,
                 hint=f"write `{name} {{ ... }}`",
             )
@@ -221,5 +221,5 @@ def _entry_name(entry: ast.Entry) -> ast.Name:
 def _home_of(word: str) -> str | None:
     for block, statements in BLOCKS.items():
         if word in statements:
-            return f"`{word}` belongs into `{block}`"
+            return f"`{word}` belongs to `{block}`"
     return f"`{word}(...)` is a step of `preprocess`" if word in FUNCTIONS else None

@@ -45,7 +45,7 @@ def read_image_set(
     if suffix is not None:
         suffix = suffix.removeprefix(".")
         if not suffix.isalnum():
-            message = f'"{suffix}" is no file name suffix'
+            message = f'"{suffix}" is not a file name suffix'
             reader.report(error("Z0110", message, bound["suffix"].span, hint='write suffix="JPEG"'))
             return None
     return ImageSet(folder, suffix, count, seed, span)

@@ -62,7 +62,7 @@ def _unknown_target(target: ast.Reference, base: Outline, report: Report) -> Non
         hint = f"did you mean `{homes[0]}`?" if homes else f"define it with `let {target.text} = ...` first"
         hint = hint if homes or target.word else None
     notes = ("an override names a `let`, or a block's statement as in `model.source`",)
-    report(error("Z0115", f"nothing is called `{target.text}` here", target.span, notes=notes, hint=hint))
+    report(error("Z0115", f"unknown override target `{target.text}`", target.span, notes=notes, hint=hint))
 
 
 def apply_overrides(base: Outline, layers: Sequence[Sequence[ast.Assignment]]) -> Outline:

@@ -47,7 +47,7 @@ class Reader:
         if value is None:
             return None
         if not isinstance(value.data, int):
-            hint = "use `//` for a division without remainder" if isinstance(value.data, float) else None
+            hint = "use `//` for a whole-number division" if isinstance(value.data, float) else None
             message = f"{what} must be a whole number, found {describe(value)}"
             self.report(error("Z0109", message, value.span, labels=_origin(value), hint=hint))
             return None
@@ -189,7 +189,7 @@ class Reader:
             check=self.check_files,
             report=self.report,
             cache=cache,
-            if_missing="a compile will need it" if self.may_be_missing else if_missing,
+            if_missing="`zooc compile` will need it" if self.may_be_missing else if_missing,
         )
 
     def bind(self, call: ast.Call, parameters: Sequence[Parameter]) -> dict[str, ast.Expr] | None:
@@ -275,7 +275,7 @@ def find_path(  # noqa: PLR0911 - one return a case
         exists, is_folder, is_file = path.exists(), path.is_dir(), path.is_file()
     except (OSError, RuntimeError) as failure:
         reason = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
-        report(error("Z0119", f"cannot look at {what}: {reason}", span))
+        report(error("Z0119", f"cannot access {what}: {reason}", span))
         return None
     if is_folder if folder else is_file:
         return path

@@ -41,7 +41,7 @@ def explain_syntax_error(
         thing = "a `{`" if token.type == "_LBRACE" else "`let`"
         label = Label(span_of(source, opened[-1]), "this is still open")
         close = _SHOWN[_PAIRS[opened[-1].type]]
-        message = f"{thing} cannot stand inside `{_SHOWN[opened[-1].type]}`"
+        message = f"{thing} is not allowed inside `{_SHOWN[opened[-1].type]}`"
         return error("Z0002", message, span, labels=(label,), hint=f"is a `{close}` missing before it?")
     message = f"expected {_describe(expected, opened)}, found {_found(token)}"
     return error("Z0001", message, span, hint=_hint(source, before, token, expected, opened))
@@ -64,7 +64,7 @@ def _never_closed(source: SourceFile, opening: Token, before: Sequence[Token]) -
     labels = (
         ()
         if end is opening
-        else (Label(span_of(source, end), f"a `{close}` is missing after this at the latest"),)
+        else (Label(span_of(source, end), f"a `{close}` is missing, at the latest after this"),)
     )
     message = f"this `{_SHOWN[opening.type]}` is never closed"
     return error("Z0002", message, span_of(source, opening), labels=labels, hint=f"add `{close}`")
@@ -90,8 +90,8 @@ def _closing(
         return error("Z0002", message, span, labels=(label,), hint=f"close `{_SHOWN[opened[-1].type]}` first")
     last = before[-1]
     if last.type == "_LPAR" and wanted == "_RPAR":
-        hint = "a function and its `(` stand together, without a blank: `ToTensor()`"
-        return error("Z0001", "empty parentheses are no value", span, hint=hint)
+        hint = "write no blank between a function and its `(`: `ToTensor()`"
+        return error("Z0001", "empty parentheses are not a value", span, hint=hint)
     message = f"expected {_describe(expected, opened)} after `{last}`, found `{shown}`"
     return error("Z0001", message, span)
 
@@ -147,9 +147,9 @@ def _hint(  # noqa: PLR0911 - one return a case
     if token.type == "_EQUAL" and opened and opened[-1].type == "_LSQB":
         return f"is a `]` missing before `{before[-1]}`?"
     if token.type == "_EQUAL":
-        return "only `let NAME = VALUE`, a variant's `PATH = VALUE` and a function's `name=value` take `=`"
+        return "only `let NAME = VALUE`, a variant's `PATH = VALUE` and a function's `name=value` use `=`"
     if token.type == "AT_MOST":
-        return "`<=` stands in `require drop <= 0.5% on images(...)` alone"
+        return "`<=` is used only in `require drop <= 0.5% on images(...)`"
     if token.type == "_COMMA" and (not opened or opened[-1].type == "_LBRACE"):
         return "statements are separated by blanks or line breaks, without commas"
     if opened and opened[-1].type in ("_LSQB", "_LPAR") and _VALUES & {token.type} and "_COMMA" in expected:

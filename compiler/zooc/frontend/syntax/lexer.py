@@ -27,12 +27,12 @@ _STRAY_HINTS = {
     ":": "statements take their values without a colon: `topk 5`",
     "'": 'strings take double quotes: "..."',
     "\0": "is this a text file? It holds a NUL byte",
-    "\ufeff": "a byte order mark may only stand at the start of the file",
-    "\xa0": "this is a no-break space; type an ordinary blank",
+    "\ufeff": "a byte order mark is allowed only at the start of the file",
+    "\xa0": "this is a no-break space; replace it by an ordinary blank",
     "<": "the only comparison is `<=`",
     ">": "the only comparison is `<=`",
     "$": "names are used as they are: `size`",
-    "\\": "a statement may simply go on in the next line",
+    "\\": "a statement may continue in the next line without it",
 }
 
 
@@ -101,7 +101,7 @@ def tokenize(source: SourceFile) -> tuple[Tokens, list[Diagnostic]]:
                 message = f"brackets are nested more than {MAX_NESTING} deep"
                 return Tokens([], []), [error("Z0010", message, span_of(source, token))]
             if token.type in ("NAME", "FUNCTION") and not token.isascii():
-                hint = "names take the letters a to z, A to Z, digits and `_`; other text goes into a string"
+                hint = "names consist of the letters a to z, A to Z, digits and `_`; put other text in quotes"
                 diagnostics.append(
                     error("Z0004", f"the name `{token}` is not ASCII", span_of(source, token), hint=hint)
                 )

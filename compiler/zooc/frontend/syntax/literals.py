@@ -35,13 +35,15 @@ def string(span: Span, report: Report) -> str:
             code = int(digits, 16)
             if 0xD800 <= code < 0xE000:
                 report(
-                    _bad_escape(span, i, length, "is half of a surrogate pair", "write the character itself")
+                    _bad_escape(
+                        span, i, length, "is only half of a surrogate pair", "write the character itself"
+                    )
                 )
             else:
                 out.append(chr(code))
         else:
             hint = r"write `\\` for a backslash (or `/` in paths); the escapes are \" \\ \n \t \uXXXX"
-            report(_bad_escape(span, i, length, "is no escape", hint))
+            report(_bad_escape(span, i, length, "is not an escape", hint))
         i += length
     return "".join(out)
 
@@ -94,5 +96,5 @@ def bad_number(span: Span, report: Report) -> int | float:
         hint = f"write 0{text}"
     elif text.endswith(".") and text[:-1].isdecimal():
         hint = f"write {text}0 or {text[:-1]}"
-    report(error("Z0006", f"`{text}` is no number", span, hint=hint))
+    report(error("Z0006", f"`{text}` is not a number", span, hint=hint))
     return 1

@@ -155,16 +155,16 @@ def _size(image: Port, layout: Layout, file: str, description: Model) -> ImageIn
             raise ZoocError(
                 error(
                     "Z0215",
-                    f"{file} leaves its input's {name} open: {_describe(image)}",
+                    f"{file} has a free {name} of its input: {_describe(image)}",
                     span,
-                    hint="name the size in the model block, such as: input [batch, 3, 224, 224]",
+                    hint="write the size in the model block, for example: input [batch, 3, 224, 224]",
                 )
             )
         if dims[axis] is not None and wanted[axis] is not None and dims[axis] != wanted[axis]:
             raise ZoocError(
                 error(
                     "Z0215",
-                    f"input says {name} {wanted[axis]}, but {file} takes {dims[axis]}",
+                    f"`input` gives {name} {wanted[axis]}, but {file} takes {dims[axis]}",
                     span,
                     notes=(f"the file's input {image.name} is {_describe(image)}",),
                     hint=f"write {dims[axis]} here, or export the model for {wanted[axis]}",
@@ -196,7 +196,7 @@ def _scores(model: onnx.ModelProto, file: str, description: Model) -> Port:
                 f"{file} has {len(names)} outputs; a classifier gives one, its scores",
                 description.source.span,
                 notes=notes,
-                hint=f'name the class scores in the model block, such as: output "{example}"',
+                hint=f'name the class scores in the model block, for example: output "{example}"',
             )
         )
     (scores,) = outputs

@@ -64,7 +64,7 @@ def _refuse_quantized(model: onnx.ModelProto, file: str, span: Span | None) -> N
                 "Z0216",
                 f"{file} is quantized already ({found})",
                 span,
-                hint="give the float32 model; zooc quantizes it as the quantize block says",
+                hint="use the float32 model; zooc quantizes it as described in the quantize block",
             )
         )
 
@@ -80,7 +80,7 @@ def _refuse_foreign(model: onnx.ModelProto, file: str, span: Span | None) -> Non
         raise ZoocError(
             error(
                 "Z0217",
-                f"{file} uses operators that are not ONNX's own: {found}",
+                f"{file} uses operators that are not standard ONNX: {found}",
                 span,
                 hint="export the model again without fusions or custom operators",
             )

@@ -34,7 +34,7 @@ def read_onnx(path: Path, span: Span | None) -> onnx.ModelProto:
             raise ZoocError(
                 error(
                     "Z0211",
-                    f"{path.name} keeps weights in {file.name}, which is not beside it",
+                    f"{path.name} stores weights in {file.name}, which is not in the same folder",
                     span,
                     hint=f"copy {file.name} into the folder of {path.name}",
                 )
@@ -49,7 +49,7 @@ def read_onnx(path: Path, span: Span | None) -> onnx.ModelProto:
         raise ZoocError(
             error(
                 "Z0211",
-                f"the weights that {path.name} keeps in {files[0].name} cannot be read",
+                f"the weights that {path.name} stores in {files[0].name} cannot be read",
                 span,
                 notes=(_first_line(problem),),
                 hint="copy both files again: one of them is truncated or belongs to another model",
@@ -94,7 +94,7 @@ def external_files(model: onnx.ModelProto, path: Path, span: Span | None) -> lis
                     "Z0211",
                     f"{path.name} names a weights file outside its own folder: {location!r}",
                     span,
-                    hint="save the model again with its external data beside it",
+                    hint="save the model again with its external data in the same folder",
                 )
             )
     return [path.parent / location for location in sorted(locations)]
@@ -124,11 +124,11 @@ def _read_message(path: Path, span: Span | None) -> onnx.ModelProto:
 def _not_onnx(path: Path, content: bytes, span: Span | None) -> ZoocError:
     start = content.lstrip()[:15].lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        note = "it begins like a web page: a download link that needed a login or a click"
+        note = "it is a web page, probably from a download link that needs a login or a click"
     elif content.startswith(b"version https://git-lfs"):
         note = "it is a Git LFS pointer; `git lfs pull` fetches the file itself"
     elif content.startswith(b"PK\x03\x04") or content.startswith(b"\x80"):
-        note = "it looks like a PyTorch checkpoint; name it in `weights`, with a source such as timm.NAME"
+        note = "it looks like a PyTorch checkpoint; give it as `weights`, with a source such as timm.NAME"
     else:
         note = "it is truncated, or another kind of file"
     return ZoocError(
@@ -154,7 +154,7 @@ def _check_size(path: Path, size: int, span: Span | None) -> None:
         raise ZoocError(
             error(
                 "Z0209",
-                f"{path.name} holds {size / 2**30:.1f} GiB; a compiled model can hold 2 GiB at most",
+                f"{path.name} has {size / 2**30:.1f} GiB; a compiled model can hold 2 GiB at most",
                 span,
                 hint="choose a smaller network",
             )

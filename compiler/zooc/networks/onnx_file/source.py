@@ -144,7 +144,7 @@ def _check_classes(scores: Array, model: Model, file: str) -> int:
         raise ZoocError(
             error(
                 "Z0221",
-                f"classes says {model.classes}, but {file} gives {classes}",
+                f"`classes` is {model.classes}, but {file} has {classes}",
                 model.classes_span or model.source.span,
                 hint=f"write classes {classes}",
             )
@@ -169,16 +169,16 @@ def _settle_batch(
         raise ZoocError(
             error(
                 "Z0220",
-                f"input says batch {asked}, but {file} works for batch {fixed} only",
+                f"`input` gives batch size {asked}, but {file} works for batch size {fixed} only",
                 (model.input.span if model.input else None) or model.source.span,
-                hint=f"write {fixed} here, or export the model with a dynamic batch",
+                hint=f"write {fixed} here, or export the model with a dynamic batch size",
             )
         )
     told = warning(
         "Z0220",
-        f"{file} works for batch {fixed} only; the compiled model takes {fixed} image(s) at a time",
+        f"{file} works for batch size {fixed} only; the compiled model takes {fixed} image(s) at a time",
         model.source.span,
-        hint="export the model with a dynamic batch",
+        hint="export the model with a dynamic batch size",
     )
     return converted, fixed, (told,)
 

@@ -22,7 +22,7 @@ def find_recipe(source: ModelSource) -> Recipe:
     if source.kind == "official":
         return official_recipe(source)
     if source.kind == "onnx":
-        raise no_recipe(source, "an ONNX file does not say how to prepare an image", "write the file by hand")
+        raise no_recipe(source, "an ONNX file does not describe the preprocessing", "write the file by hand")
     require_packages(source)
     # Only now: both take seconds to import.
     if source.kind == "timm":

@@ -67,10 +67,10 @@ def _read_torch(path: Path, span: Span | None) -> Any:
     except pickle.UnpicklingError as problem:
         note = _diagnosis(path)
         if note is None and "Unsupported global" in str(problem):
-            note = "it holds Python objects beside the tensors, and loading those would run the file's code"
-        raise _unreadable(path, span, note or "it is no PyTorch checkpoint") from problem
+            note = "it contains Python objects besides tensors; loading them would execute code in the file"
+        raise _unreadable(path, span, note or "it is not a PyTorch checkpoint") from problem
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as problem:
-        note = _diagnosis(path) or "it is truncated, or no PyTorch checkpoint"
+        note = _diagnosis(path) or "it is truncated or not a PyTorch checkpoint"
         raise _unreadable(path, span, note) from problem
 
 
@@ -82,7 +82,7 @@ def _diagnosis(path: Path) -> str | None:
     if not start:
         return "it is empty"
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "it is a web page: a download link that needed a login or a click"
+        return "it is a web page, probably from a download link that needs a login or a click"
     if start.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer; `git lfs pull` fetches the file itself"
     return None
@@ -97,16 +97,16 @@ def _unwrap(content: Any, path: Path, span: Span | None) -> dict[str, Any]:
             break
         content = inner
     if not isinstance(content, dict) or not content:
-        raise _unreadable(path, span, f"it holds a {type(content).__name__}, not a dict of tensors")
+        raise _unreadable(path, span, f"it contains a {type(content).__name__}, not a dict of tensors")
     foreign = [str(k) for k, v in content.items() if not (isinstance(k, str) and torch.is_tensor(v))]
     if foreign:
-        raise _unreadable(path, span, f"entries that are no tensors: {', '.join(foreign[:10])}")
+        raise _unreadable(path, span, f"entries that are not tensors: {', '.join(foreign[:10])}")
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in content):
             content = {name.removeprefix(prefix): value for name, value in content.items()}
     for name, value in content.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise _unreadable(path, span, f"{name} holds NaN or infinite values")
+            raise _unreadable(path, span, f"{name} contains NaN or infinite values")
     return dict(content)
 
 
@@ -117,6 +117,6 @@ def _unreadable(path: Path, span: Span | None, note: str) -> ZoocError:
             f"{path.name} cannot be used as weights",
             span,
             notes=(note,),
-            hint="give a file that torch.save(model.state_dict(), ...) or safetensors wrote",
+            hint="use a file written by torch.save(model.state_dict(), ...) or by safetensors",
         )
     )

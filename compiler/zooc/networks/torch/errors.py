@@ -54,7 +54,7 @@ def uncreatable(model: Model, problem: Exception | str) -> ZoocError:
     return ZoocError(
         error(
             "Z0207",
-            f"{model.source.kind} cannot create {model.source.name} so",
+            f"{model.source.kind} cannot create {model.source.name} with these settings",
             model.source.span,
             notes=(_first_line(problem),),
             hint="check classes and the input's channels",
@@ -75,7 +75,7 @@ def check_published_classes(model: Model, published: int, asked: int) -> None:
             "Z0205",
             f"the published weights of {model.source.name} are for {published} classes, not {asked}",
             model.classes_span or (model.weights.span if model.weights else model.source.span),
-            hint=f"write classes {published}, or give weights trained for {asked} as a file",
+            hint=f"write classes {published}, or use a file of weights trained for {asked} classes",
         )
     )
 

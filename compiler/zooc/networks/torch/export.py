@@ -96,7 +96,7 @@ def _refuse_huge(module: Any, name: str, span: Span | None) -> None:
         raise ZoocError(
             error(
                 "Z0209",
-                f"{name} has {size / 2**30:.1f} GiB of weights; an ONNX file holds less than 2",
+                f"{name} has {size / 2**30:.1f} GiB of weights; an ONNX file can have less than 2",
                 span,
                 hint="choose a smaller model",
             )
@@ -154,7 +154,7 @@ def _export(module: Any, images: Array, name: str, span: Span | None) -> onnx.Mo
                 f"torch {torch.__version__} cannot export {name} to ONNX",
                 span,
                 notes=(_first_line(problem),),
-                hint="another version of torch may; or choose another model",
+                hint="try another version of torch, or choose another model",
             )
         ) from problem
     return model
@@ -170,7 +170,7 @@ def _check(model: onnx.ModelProto, images: Array, scores: Array, name: str, span
         raise ZoocError(
             error(
                 "Z0208",
-                f"the export of {name} computes something else than torch does",
+                f"the export of {name} gives other results than torch",
                 span,
                 notes=(reason,),
                 hint="another version of torch may export it correctly",

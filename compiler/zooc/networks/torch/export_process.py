@@ -32,8 +32,8 @@ def export_apart(model: Model, on_progress: Progress, *, count: bool = False) ->
         raise ZoocError(
             error(
                 "Z0702",
-                f"cannot keep the export for a moment: {problem.strerror or problem}",
-                hint=f"make room in {tempfile.gettempdir()}, or set TMPDIR to another folder",
+                f"cannot write the temporary export: {problem.strerror or problem}",
+                hint=f"free space in {tempfile.gettempdir()}, or set TMPDIR to another folder",
             )
         ) from problem
 
@@ -77,7 +77,7 @@ def _died(model: Model, status: int, messages: Path) -> ZoocError:
         hint = "the machine most likely ran out of memory; close other programs, or choose a smaller model"
     else:
         how = f"ended with status {status}"
-        hint = "check that torch and its companions belong together: pip install -U 'zooc[models]'"
+        hint = "install matching versions of torch and its packages: pip install -U 'zooc[models]'"
     lines = messages.read_text("utf-8", "replace").strip().splitlines()
     notes = (lines[-1],) if lines else ()
     return ZoocError(

@@ -94,7 +94,7 @@ def _some(items: Sequence[str], separator: str) -> str:
 
 def _advice(missing: list[str], unexpected: list[str], shapes: list[str], total: int) -> str:
     if len(missing) > total // 2:
-        return "the file belongs to another architecture: name that one as the source"
+        return "the file belongs to another architecture; write that architecture as the source"
     if shapes and not missing and not unexpected:
-        return "where only the last layer differs, `classes` is not the number the file was trained for"
-    return "give the checkpoint of this very model"
+        return "if only the last layer differs, `classes` is not the number that the file was trained for"
+    return "use a checkpoint of this model"

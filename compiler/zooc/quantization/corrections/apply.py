@@ -42,8 +42,8 @@ def left_out(quantize: Quantize, batches: Batches) -> Diagnostic | None:
     if batches or not asked_for:
         return None
     names = " and ".join(f"`{name}`" for name in asked_for)
-    message = f"there are no calibration images at hand: left out {names} of `corrections`"
-    hint = "compile where the images are, or write `corrections [equalization]`"
+    message = f"there are no calibration images: left out {names} of `corrections`"
+    hint = "compile on a machine with the images, or write `corrections [equalization]`"
     return warning("Z0481", message, quantize.span, hint=hint)
 
 

@@ -29,7 +29,7 @@ def read_requirement(field: Setting, reader: Reader) -> Requirement | None:
     """Check the statement; `None` after an error."""
     if len(field.values) != 3:
         if field.values:
-            message = "the file has no contract whose limit this could be"
+            message = "the file has no `require` statement whose limit this could change"
             hint = 'write `require drop <= 1% on images("val")` in the file; an override changes the limit'
             reader.report(error("Z0114", message, field.span, hint=hint))
         return None
@@ -54,12 +54,12 @@ def read_requirement(field: Setting, reader: Reader) -> Requirement | None:
 def _drop(node: ast.Expr, reader: Reader) -> float | None:
     if not isinstance(node, ast.Comparison):
         reader.report(
-            error("Z0490", "a contract is a limit on `drop`", node.span, hint=f"write `{_EXAMPLE}`")
+            error("Z0490", "a contract has the form `drop <= LIMIT`", node.span, hint=f"write `{_EXAMPLE}`")
         )
         return None
     named = isinstance(node.left, ast.Reference) and node.left.word == "drop"
     if not named:
-        message = f"`{node.left.span.text}` is nothing that can be required"
+        message = f"`{node.left.span.text}` cannot be required"
         reader.report(error("Z0490", message, node.left.span, hint="the only quantity is `drop`"))
     value = reader.number(node.right, "the limit")
     if value is None or not named:
@@ -85,7 +85,7 @@ def _resolves(drop: float, images: ImageSet, limit: ast.Expr, reader: Reader) ->
         return True
     labels = () if images.span is None else (Label(images.span, f"one of these is {1 / images.count:.2%}"),)
     needed = math.ceil(1.0 / drop - 1e-9)
-    message = f"a limit of {100 * drop:g}% cannot be told on {images.count} images"
-    hint = f"take at least {needed} images, or write `drop <= 0%`: no image may be lost"
+    message = f"a limit of {100 * drop:g}% cannot be measured on {images.count} images"
+    hint = f"take at least {needed} images, or write `drop <= 0%`: no net loss is allowed"
     reader.report(error("Z0493", message, limit.span, labels=labels, hint=hint))
     return False

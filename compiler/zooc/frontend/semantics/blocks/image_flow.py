@@ -130,7 +130,7 @@ def check_flow(
                 _standardize(action, state, refuse)
     if state.convert is None:
         hint = "add `ToTensor()`, or `PILToTensor()` for pixels from 0 to 255"
-        refuse(error("Z0304", "`preprocess` never makes a tensor of the image", span, hint=hint))
+        refuse(error("Z0304", "`preprocess` never converts the image to a tensor", span, hint=hint))
     _check_result(state, shape, input_span, span, refuse)
     if not state.sound or state.convert is None:
         return None
@@ -147,15 +147,15 @@ def check_flow(
 
 def _begin(action: Source, first: Action, state: _State, refuse: Report) -> None:
     if action is not first:
-        message = "`NV12` says what the camera delivers and comes first"
+        message = "`NV12` describes the input frames and must be the first step"
         refuse(error("Z0315", message, action.span, hint="move it to the beginning of the block"))
     state.source = action
 
 
 def _before_conversion(span: Span | None, state: _State, refuse: Report) -> None:
     if state.convert is not None:
-        label = Label(state.convert.span, "from here on it is a tensor")
-        message = "this step works on the image's pixels and comes too late"
+        label = Label(state.convert.span, "from here on the image is a tensor")
+        message = "this step works on an image's pixels, but the image has been converted to a tensor"
         refuse(error("Z0306", message, span, labels=(label,), hint="move it before the conversion"))
 
 
@@ -210,7 +210,7 @@ def _standardize(action: Standardize, state: _State, refuse: Report) -> None:
         )
     elif state.convert.divisor == 255 and max(map(abs, action.mean)) > _PIXEL_UNITS:
         label = Label(state.convert.span, "this divides the pixels by 255")
-        message = "the mean looks like one for pixels from 0 to 255"
+        message = "this mean fits pixels from 0 to 255"
         hint = "use `PILToTensor()`, which does not divide"
         refuse(warning("Z0313", message, action.span, labels=(label,), hint=hint))
 
@@ -254,7 +254,7 @@ def _resized(step: Resize, size: tuple[int, int] | _Short | None) -> tuple[int, 
 
 
 def _check_crop(crop: CenterCrop, state: _State, refuse: Report) -> None:
-    hint = "crop less, resize to more, or put `Pad(...)` before the crop if a black border is wanted"
+    hint = "use a smaller crop, resize to a larger size, or put `Pad(...)` before the crop for a black border"
     if isinstance(state.size, tuple):
         height, width = state.size
         if crop.height > height or crop.width > width:
@@ -291,7 +291,7 @@ def _check_place(crop: Crop, state: _State, refuse: Report) -> None:
         message = (
             f"a crop of {crop.width} x {crop.height} at ({crop.left}, {crop.top}) reaches outside the image"
         )
-        hint = "lower the offset or the crop, or resize to more"
+        hint = "use a smaller offset or crop, or resize to a larger size"
         refuse(error("Z0301", message, crop.span, labels=label, hint=hint))
 
 
@@ -302,14 +302,14 @@ def _check_result(
         label = (
             () if input_span is None else (Label(input_span, f"the model takes {shape.channels} channels"),)
         )
-        message = "`preprocess` makes three channels of every image"
-        hint = "write 3 channels, or leave `preprocess` out and feed tensors"
+        message = "`preprocess` gives three channels for every image"
+        hint = "write 3 channels, or leave out `preprocess` to compile the tensor form"
         refuse(error("Z0308", message, span, labels=label, hint=hint))
     wanted = f", and the model takes {shape.width} x {shape.height}" if shape else ""
     place = state.size_span or span
     if not isinstance(state.size, tuple):
         known = isinstance(state.size, _Short)
-        reason = "only the shorter side is known" if known else "nothing gives it a size"
+        reason = "only the shorter side is known" if known else "no step sets it"
         message = f"the preprocessed image has no fixed size: {reason}{wanted}"
         size = f"[{shape.height}, {shape.width}]" if shape and shape.height != shape.width else None
         side = size or (str(shape.height) if shape else "224")
@@ -325,5 +325,5 @@ def _check_result(
             else (Label(input_span, f"the model takes {shape.width} x {shape.height}"),)
         )
         message = f"the preprocessed image is {width} x {height}{wanted}"
-        hint = "make the two agree, with one `let size = ...` for both, say"
+        hint = "make the two agree, for example by one `let size = ...` for both"
         refuse(error("Z0302", message, place, labels=label, hint=hint))

@@ -126,14 +126,14 @@ def _source(field: Setting, reader: Reader) -> ModelSource | None:
             message = f"unknown source `{parts[0].text}`"
             reader.report(error("Z0106", message, parts[0].span, notes=notes, hint=hint))
         case ast.Reference():
-            hint = f"write `timm.{node.text}`, say"
+            hint = f"write for example `timm.{node.text}`"
             message = f"`{node.text}` does not say where the model comes from"
             reader.report(error("Z0106", message, node.span, notes=notes, hint=hint))
         case ast.String(text):
             hint = f"write `onnx({node.span.text})`" if text.endswith(".onnx") else None
-            reader.report(error("Z0109", "a string is no source", node.span, notes=notes, hint=hint))
+            reader.report(error("Z0109", "a string is not a source", node.span, notes=notes, hint=hint))
         case _:
-            reader.report(error("Z0109", "this is no source", node.span, notes=notes))
+            reader.report(error("Z0109", "this is not a source", node.span, notes=notes))
     return None
 
 
@@ -165,7 +165,7 @@ def _weights(field: Setting, reader: Reader) -> Weights | None:  # noqa: PLR0911
         and node.word not in reader.scope.values
         and not _from_command_line(node)
     ):
-        hint = did_you_mean(node.text, ["pretrained", "random"]) or f'a file is quoted: "{node.text}"'
+        hint = did_you_mean(node.text, ["pretrained", "random"]) or f'a file name needs quotes: "{node.text}"'
         reader.report(error("Z0106", f"unknown weights `{node.text}`", node.span, hint=hint))
         return None
     path = reader.path(node, "the weights file", cache=hub_folder())
@@ -180,7 +180,7 @@ def _weights_fit(source: ModelSource, source_field: Setting, settings: BlockSett
     field = settings.fields.get("weights")
     label = (Label(source_field.span, "the source"),)
     if source.kind == "onnx" and field is not None:
-        message = "an ONNX file brings its own weights"
+        message = "an ONNX file contains its own weights"
         reader.report(error("Z0124", message, field.span, labels=label, hint="delete this `weights`"))
         return False
     if source.kind != "onnx" and field is None:

@@ -48,7 +48,7 @@ def name_problem(name: str) -> str | None:  # noqa: PLR0911 - one return a case
     if name.lower() in _STANDARD:
         return "would shadow a module of Python's standard library"
     if name.lower() in _DEPENDENCIES:
-        return "would shadow a package that the generated one needs or comes with"
+        return "would shadow a package that the generated package needs or contains"
     if name.lower() in _WINDOWS_DEVICES:
         return "is the name of a device on Windows"
     return f"is longer than {_MAX_NAME} characters" if len(name) > _MAX_NAME else None
@@ -100,7 +100,7 @@ def _name(field: Setting, reader: Reader) -> str | None:
     clean = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     clean = clean if clean[:1].isalpha() else f"net_{clean}".strip("_")
     clean = clean if name_problem(clean) is None else f"{clean}_net"
-    hint = f"call it `{clean}`, say" if name_problem(clean) is None else None
+    hint = f"choose another name, for example `{clean}`" if name_problem(clean) is None else None
     reader.report(error("Z0120", f'the package name "{name[:60]}" {problem}', node.span, hint=hint))
     return None
 
@@ -109,7 +109,7 @@ def _default_name(path: Path, span: Span | None, reader: Reader) -> str | None:
     problem = name_problem(path.stem)
     if problem is None:
         return path.stem
-    notes = (f'without it the file\'s own name serves, but "{path.stem[:60]}" {problem}',)
+    notes = (f'without it the file\'s own name is used, but "{path.stem[:60]}" {problem}',)
     hint = "add `package { name NAME }`"
     reader.report(error("Z0108", "`package` lacks `name`", span, notes=notes, hint=hint))
     return None
@@ -124,7 +124,13 @@ def _version(field: Setting, reader: Reader) -> str | None:
         return version
     notes = ("versions follow PEP 440: 1.0.0, 2.1rc1, 0.3.dev4",)
     reader.report(
-        error("Z0121", f'"{version[:60]}" is no version', node.span, notes=notes, hint='write "1.0.0", say')
+        error(
+            "Z0121",
+            f'"{version[:60]}" is not a version',
+            node.span,
+            notes=notes,
+            hint='write for example "1.0.0"',
+        )
     )
     return None
 

@@ -36,7 +36,7 @@ def read_postprocess(settings: BlockSettings, model: Model | None, reader: Reade
     if labels is not None and classes is not None and len(labels.names) != classes:
         message = f"{len(labels.names)} labels for {classes} classes"
         label = () if classes_span is None else (Label(classes_span, f"the model has {classes} classes"),)
-        hint = "give the list that belongs to this model, or correct `classes`"
+        hint = "use the list that belongs to this model, or correct `classes`"
         reader.report(error("Z0504", message, labels.span, labels=label, hint=hint))
         sound = False
     elif labels is not None and classes is None:
@@ -56,7 +56,7 @@ def read_postprocess(settings: BlockSettings, model: Model | None, reader: Reade
 
 def _too_many(topk: int, classes: int, span: Span, classes_span: Span | None, reader: Reader) -> None:
     label = () if classes_span is None else (Label(classes_span, f"{classes} classes"),)
-    message = f"`topk {topk}` asks for more than the {classes} classes there are"
+    message = f"`topk {topk}` is more than the {classes} classes there are"
     reader.report(error("Z0505", message, span, labels=label, hint=f"write `topk {min(5, classes)}`"))
 
 
@@ -76,7 +76,7 @@ def read_labels(node: ast.Expr, span: Span, reader: Reader) -> Labels | None:
         return Labels("imagenet1k", imagenet1k_names(), span)
     unknown = isinstance(node, ast.Reference) and node.word not in reader.scope.values
     if isinstance(node, ast.Reference) and unknown and node.span.source.name != "--set":
-        hint = did_you_mean(node.text, ["imagenet1k"]) or f'a file is quoted: "{node.text}"'
+        hint = did_you_mean(node.text, ["imagenet1k"]) or f'a file name needs quotes: "{node.text}"'
         reader.report(error("Z0106", f"unknown labels `{node.text}`", node.span, hint=hint))
         return None
     path = reader.path(node, "the labels file")
@@ -98,7 +98,7 @@ def _from_file(path: Path, place: Span, span: Span, reader: Reader) -> Labels | 
 
 def _read_names(path: Path) -> tuple[tuple[str, str, str] | None, tuple[str, ...]]:
     """The names, or a problem as (code, message, hint)."""
-    one_a_line = "a labels file holds one class name a line, in the order of class ids"
+    one_a_line = "a labels file has one class name per line, in the order of class ids"
     problem: tuple[str, str, str] | None = None
     names: list[str] = []
     try:
@@ -110,7 +110,7 @@ def _read_names(path: Path) -> tuple[tuple[str, str, str] | None, tuple[str, ...
         elif names == [""]:
             problem = "Z0503", "is empty", one_a_line
         elif "" in names:
-            problem = "Z0503", f"holds no name in line {names.index('') + 1}", one_a_line
+            problem = "Z0503", f"has no name in line {names.index('') + 1}", one_a_line
     except OSError as failure:
         problem = "Z0501", f"cannot be read: {failure.strerror}", "check the file's permissions"
     except UnicodeDecodeError as failure:

@@ -100,7 +100,7 @@ def _vdsp(
     call: ast.Call, bound: Arguments, alone: bool, shape: InputShape | None, reader: Reader
 ) -> list[Action] | None:
     if not alone:
-        message = "`vdsp(...)` is a whole preprocessing and stands alone"
+        message = "`vdsp(...)` is the whole preprocessing and must be the only step"
         hint = "delete the other steps, or write all of them out"
         reader.report(error("Z0312", message, call.span, hint=hint))
         return None

@@ -44,7 +44,7 @@ def read_resize(call: ast.Call, bound: Arguments, reader: Reader) -> Action | No
     if library == "pillow":
         return Pixel(Resize(size, _interpolation(interpolation), max_size, call.span))
     if isinstance(size, int):
-        message = "OpenCV resizes to a given height and width, and this gives the shorter side only"
+        message = "OpenCV resizes to a given height and width, but only the shorter side is given"
         hint = f"write `Resize([{size}, {size}], library=opencv)`, or leave `library` out"
         reader.report(error("Z0314", message, bound["size"].span, hint=hint))
         return None
@@ -86,7 +86,11 @@ def _filters(bound: Arguments, reader: Reader, *, library: str) -> tuple[str, st
         return None
     if chosen == "opencv" and interpolation != "bilinear":
         message = f"OpenCV's `{interpolation}` is not available, only its `bilinear`"
-        hint = "write `library=pillow`" if library == "opencv" else "leave out `library`: Pillow has it"
+        hint = (
+            "write `library=pillow`"
+            if library == "opencv"
+            else "leave out `library`; Pillow has this interpolation"
+        )
         reader.report(error("Z0314", message, bound["interpolation"].span, hint=hint))
         return None
     return interpolation, chosen
@@ -182,7 +186,7 @@ def read_triple(node: ast.Expr, what: str, reader: Reader) -> Triple | None:
     if items is None:
         return None
     if len(items) != 3:
-        message = f"{what} has three numbers, one a channel, found {len(items)}"
+        message = f"{what} has three numbers, one per channel, found {len(items)}"
         reader.report(error("Z0114", message, node.span, hint="write three numbers, or one for all channels"))
         return None
     numbers = [reader.number(item, what) for item in items]

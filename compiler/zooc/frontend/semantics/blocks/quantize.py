@@ -148,7 +148,7 @@ def _data(field: Setting, reader: Reader) -> ImageSet | None:
         return None
     assert isinstance(node, ast.Call)
     bound = reader.bind(node, FUNCTIONS["images"])
-    if_missing = "the ranges given take the place of calibrating" if reader.may_miss_data else None
+    if_missing = "the given ranges are used instead of a calibration" if reader.may_miss_data else None
     return None if bound is None else read_image_set(bound, field.span, reader, if_missing)
 
 
@@ -169,7 +169,9 @@ def _keep(field: Setting, reader: Reader) -> list[tuple[str, Span]] | None:
     for item in items:
         text = reader.string(item, "a pattern")
         if text == "":
-            reader.report(error("Z0110", "an empty pattern names no node", item.span, hint='write "fc", say'))
+            reader.report(
+                error("Z0110", "an empty pattern names no node", item.span, hint='write for example "fc"')
+            )
         elif text is not None:
             patterns.append((text, item.span))
     return patterns if sound and len(patterns) == len(items) else None
@@ -212,7 +214,7 @@ def read_vamc_calibration(fields: Mapping[str, Setting], reader: Reader) -> Cali
     if "calibrate" in fields:
         labels = (Label(fields["calibrate"].name_span, "zooc's own name for it"),)
         hint = "keep `calibrate`, or vamc's `calibrate_mode` and `calibrate_range`"
-        message = f"`{named[0].name_span.text}` says again how to calibrate"
+        message = f"`{named[0].name_span.text}` gives the calibration method a second time"
         reader.report(error("Z0107", message, named[0].name_span, labels=labels, hint=hint))
         return None
     mode: str | None = "percentile"
@@ -241,7 +243,7 @@ def _share(fields: Mapping[str, Setting], reader: Reader) -> float | None:
     if not 0.0 < value <= 1.0:
         message = f"`calibrate_range` is a share above 0 and at most 1, found {value:g}"
         hint = f"{value:g} per cent is `calibrate percentile({value:g})`" if value <= 100 else None
-        reader.report(error("Z0110", message, node.span, hint=hint or "0.9999 is the usual"))
+        reader.report(error("Z0110", message, node.span, hint=hint or "a usual value is 0.9999"))
         return None
     return value
 
@@ -300,7 +302,7 @@ def _target(node: ast.Expr, reader: Reader) -> str | None:
     if not isinstance(node, ast.Call) or node.name.text != "cpu":
         message = f"a target is a kind of CPU, found `{node.span.text}`"
         hint = f"write {either(f'cpu({kind})' for kind in TARGETS)}"
-        reader.report(error("Z0480", message, node.span, notes=(f"its form is `{example}`",), hint=hint))
+        reader.report(error("Z0480", message, node.span, notes=(f"write `{example}`",), hint=hint))
         return None
     bound = reader.bind(node, FUNCTIONS["cpu"])
     return None if bound is None else reader.word(bound["kind"], TARGETS, "kind of CPU")

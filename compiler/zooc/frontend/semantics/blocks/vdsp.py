@@ -48,7 +48,7 @@ def read_vdsp(path: Path, span: Span, shape: InputShape | None, report: Report) 
         report(error("Z0310", f"{path.name} cannot be read: {failure.strerror}", span))
         return None
     except UnicodeDecodeError:
-        report(error("Z0310", f"{path.name} is no text in UTF-8", span, hint="is it a vdsp_params file?"))
+        report(error("Z0310", f"{path.name} is not UTF-8 text", span, hint="is it a vdsp_params file?"))
         return None
     if len(data) > MAX_VDSP_BYTES:
         message = f"{path.name} is larger than {MAX_VDSP_BYTES:,} bytes"

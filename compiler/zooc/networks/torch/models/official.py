@@ -48,7 +48,7 @@ def create(model: Model) -> Created:
 
     def published() -> Any:
         hint = f'download {name} by the link on https://github.com/iduta/iresnet and write weights "FILE"'
-        raise no_download(model, "they lie on a file hoster, behind a page made for people", hint)
+        raise no_download(model, "they are on a file hosting site that has no direct link", hint)
 
     return load_weights(model, classes, new, published)
 
