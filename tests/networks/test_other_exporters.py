@@ -17,6 +17,8 @@ from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
 from zooc.compilation import Request
+from zooc.diagnostics.diagnostic import ZoocError
+from zooc.frontend.semantics.analyze import load_deployment
 from zooc.pipeline.compile import compile_graph
 from zooc.pipeline.context import Context
 from zooc.support.cache import Cache
@@ -330,3 +332,75 @@ def test_nothing_of_the_exporters_spelling_is_left(name: str, tmp_path: Path, im
     assert not set(left) & {"Transpose", "Div", "Clip", "Min", "Max", "Sub", "Constant"} - {"Clip"}
     assert left["Pad"] <= 1  # the constant channel of the folded normalization
     assert left["Clip"] <= (name == "same_padding")
+
+
+def refused(model: Any, folder: Path, statements: str = "", blocks: str = "") -> Any:
+    onnx.save(model, folder / "net.onnx")
+    text = f'model {{ source onnx("net.onnx") {statements} }}\n{blocks}\npackage {{ name net }}\n'
+    (folder / "net.zoo").write_text(text, encoding="utf-8")
+    with pytest.raises(ZoocError) as caught:
+        compile_graph(Request(folder / "net.zoo"), Context(Cache(None), Progress()))
+    return caught.value.diagnostics[0]
+
+
+def test_an_output_that_is_not_there_is_refused_with_a_near_name(tmp_path: Path) -> None:
+    found = refused(two_heads().model, tmp_path, 'output "score"')
+    assert found.code == "Z0214" and "scores" in found.hint
+
+
+def test_two_outputs_of_floats_are_a_question_and_not_a_guess(tmp_path: Path) -> None:
+    found = refused(two_heads().model, tmp_path)
+    assert found.code == "Z0214" and 'output "other"' in found.hint
+
+
+def test_a_layout_that_cannot_be_told_is_a_question(tmp_path: Path) -> None:
+    net = Net()
+    net.body(net.op("Transpose", "image_in", perm=[0, 3, 1, 2]))
+    found = refused(net.model(("n", 3, 3, 3)), tmp_path)
+    assert found.code == "Z0213" and "layout nhwc" in found.hint
+
+
+def test_a_layout_that_is_told_counts(tmp_path: Path, images: list[Any]) -> None:
+    case = tensorflow()
+    told = Case(case.model, case.feed, statements="layout nhwc")
+    assert compiled(told, tmp_path, images, "fp32").facts.channels == 3
+    assert refused(case.model, tmp_path, "layout nchw", f"preprocess {{ Resize([24, 24]) {UNIT} }}")
+
+
+@pytest.mark.parametrize("statement", ["layout nhwc", 'output "fc"'])
+def test_only_files_have_a_layout_and_outputs(statement: str, tmp_path: Path) -> None:
+    text = f"model {{ source timm.resnet18  weights random(seed=0)  input [batch, 3, 64, 64] {statement} }}\n"
+    (tmp_path / "net.zoo").write_text(text + "package { name net }\n", encoding="utf-8")
+    deployment, diagnostics = load_deployment(tmp_path / "net.zoo")
+    assert deployment is None
+    assert [diagnostic.code for diagnostic in diagnostics] == ["Z0124"]
+
+
+def test_softmax_over_one_class_is_refused(tmp_path: Path) -> None:
+    net = Net()
+    pooled = net.op("Flatten", net.op("GlobalAveragePool", net.conv("image_in", 3, 8)), axis=1)
+    net.op("MatMul", pooled, net.const("w", np.ones((8, 1))), out="scores")
+    model = net.model(outputs=[scores(dims=("n", 1))])
+    found = refused(model, tmp_path, blocks="postprocess { softmax }")
+    assert found.code == "Z0506"
+
+
+@pytest.mark.parametrize(
+    ("labels", "code"), [("imagenet1k(background=first)", None), ("imagenet1k", "Z0504")]
+)
+def test_tensorflows_1001_classes_have_labels(labels: str, code: str | None, tmp_path: Path) -> None:
+    net = Net()
+    pooled = net.op("Flatten", net.op("GlobalAveragePool", net.conv("image_in", 3, 8)), axis=1)
+    net.op("MatMul", pooled, net.const("w", np.ones((8, 1001))), out="scores")
+    onnx.save(net.model(outputs=[scores(dims=("n", 1001))]), tmp_path / "net.onnx")
+    text = f'model {{ source onnx("net.onnx") }}\npostprocess {{ labels {labels} }}\npackage {{ name net }}\n'
+    (tmp_path / "net.zoo").write_text(text, encoding="utf-8")
+    if code is None:
+        done = compile_graph(Request(tmp_path / "net.zoo"), Context(Cache(None), Progress()))
+        assert done.deployment.postprocess.labels is not None
+        assert done.deployment.postprocess.labels.names[:2] == ("background", "tench")
+        return
+    with pytest.raises(ZoocError) as caught:
+        compile_graph(Request(tmp_path / "net.zoo"), Context(Cache(None), Progress()))
+    assert caught.value.diagnostics[0].code == code
+    assert "background=first" in (caught.value.diagnostics[0].hint or "")

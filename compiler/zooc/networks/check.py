@@ -14,6 +14,9 @@ from zooc_runtime.preprocessing.sizes import output_size
 
 __all__ = ["network_contradictions"]
 
+_WITH_BACKGROUND = 1001
+"""TensorFlow's ImageNet classes: one more, in front, for what is none of them."""
+
 _SAMPLE = (480, 640)
 """Any image: the size that the steps leave is fixed, analysis has seen to that."""
 
@@ -66,13 +69,24 @@ def _preprocessing(deployment: Deployment, network: Network) -> list[Diagnostic]
 def _classes(deployment: Deployment, network: Network) -> list[Diagnostic]:
     post = deployment.postprocess
     found = []
+    if post.softmax and network.classes == 1:
+        found.append(
+            error(
+                "Z0506",
+                "softmax over one class answers 1 for every image",
+                post.span,
+                hint="leave out `softmax`: the package then gives the network's own score",
+            )
+        )
     if post.labels and len(post.labels.names) != network.classes:
         found.append(
             error(
                 "Z0504",
                 f"{len(post.labels.names)} labels for a network of {network.classes} classes",
                 post.labels.span,
-                hint="use the labels that the network was trained with, one per line",
+                hint="write `labels imagenet1k(background=first)`"
+                if network.classes == _WITH_BACKGROUND and post.labels.origin == "imagenet1k"
+                else "use the labels that the network was trained with, one per line",
             )
         )
     if post.topk_span and post.topk > network.classes:

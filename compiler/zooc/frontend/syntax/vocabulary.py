@@ -123,6 +123,7 @@ FUNCTIONS: dict[str, tuple[Parameter, ...]] = {
     "per_channel": (Parameter("clip"),),
     "per_tensor": (Parameter("clip"),),
     "cpu": (Parameter("kind", True),),
+    "imagenet1k": (Parameter("background"),),
 }
 """Every function of the language."""
 
@@ -163,7 +164,6 @@ RESERVED = frozenset(
         "batch",
         "drop",
         "on",
-        "imagenet1k",
         "let",
         "pretrained",
         "true",

@@ -12,6 +12,7 @@ from zooc.frontend.semantics.blocks.model import MAX_CLASSES
 from zooc.frontend.semantics.declarations import BlockSettings
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
+from zooc.frontend.syntax.vocabulary import FUNCTIONS
 from zooc.resources import resource
 
 __all__ = ["imagenet1k_names", "read_labels", "read_postprocess"]
@@ -41,6 +42,14 @@ def read_postprocess(settings: BlockSettings, model: Model | None, reader: Reade
         sound = False
     elif labels is not None and classes is None:
         classes, classes_span = len(labels.names), labels.span
+    if softmax and model is not None and model.classes == 1:
+        hint = "leave out `softmax`: the package then gives the network's own score"
+        reader.report(
+            error(
+                "Z0506", "softmax over one class answers 1 for every image", fields["softmax"].span, hint=hint
+            )
+        )
+        sound = False
     topk: int | None = min(_DEFAULT.topk, classes or _DEFAULT.topk)
     if "topk" in fields:
         values = fields["topk"].values
@@ -74,6 +83,8 @@ def read_labels(node: ast.Expr, span: Span, reader: Reader) -> Labels | None:
     """Return the labels that `node` names; `None` after an error."""
     if isinstance(node, ast.Reference) and node.word == "imagenet1k":
         return Labels("imagenet1k", imagenet1k_names(), span)
+    if isinstance(node, ast.Call) and node.name.text == "imagenet1k":
+        return _imagenet_with_background(node, span, reader)
     unknown = isinstance(node, ast.Reference) and node.word not in reader.scope.values
     if isinstance(node, ast.Reference) and unknown and node.span.source.name != "--set":
         hint = did_you_mean(node.text, ["imagenet1k"]) or f'a file name needs quotes: "{node.text}"'
@@ -85,6 +96,18 @@ def read_labels(node: ast.Expr, span: Span, reader: Reader) -> Labels | None:
     if not reader.check_files or (reader.may_be_missing and not path.exists()):
         return None
     return _from_file(path, node.span, span, reader)
+
+
+def _imagenet_with_background(call: ast.Call, span: Span, reader: Reader) -> Labels | None:
+    """TensorFlow's 1001 classes: class 0 is none of ImageNet's."""
+    bound = reader.bind(call, FUNCTIONS["imagenet1k"])
+    if bound is None:
+        return None
+    if "background" not in bound:
+        return Labels("imagenet1k", imagenet1k_names(), span)
+    if reader.word(bound["background"], ("first",), "the place of the background") is None:
+        return None
+    return Labels("imagenet1k(background=first)", ("background", *imagenet1k_names()), span)
 
 
 def _from_file(path: Path, place: Span, span: Span, reader: Reader) -> Labels | None:
