@@ -14,8 +14,8 @@ import onnxruntime
 from zooc.accuracy.integer_graph import ActivationPair, IntegerGraph, Layer
 from zooc.ir.graph import Constant, Graph, Node, Tensor, Variable, bypass, is_output, read_graph, write_graph
 from zooc.ir.interface import input_of
-from zooc.ir.large_weights import without_large_weights
 from zooc.ir.session import open_session, weight_values
+from zooc.ir.weights import without_large_weights
 from zooc.verification.agreement import Agreement, compare_logits
 
 __all__ = ["LayerSensitivity", "measure_sensitivity", "quantize_alone"]

@@ -21,7 +21,7 @@ from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.ranges import Ranges
 from zooc.calibration.shards import WHOLE, Shard, joined, missing, overlap
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
-from zooc.ir.large_weights import large_weights, without_large_weights
+from zooc.ir.weights import large_weights, without_large_weights
 from zooc.support.files import refuse_existing, write_file
 
 __all__ = ["EXISTS", "Calibration", "Identity", "merge", "model_sha256"]

@@ -17,7 +17,7 @@ from zooc.calibration.file import Identity, model_sha256
 from zooc.calibration.histogram import ActivationHistograms, NotFiniteError
 from zooc.calibration.images import CalibrationImages, pixel_items
 from zooc.calibration.shards import WHOLE
-from zooc.calibration.workers import BatchTask, CalibrationState, Run, stream
+from zooc.calibration.workers import BatchTask, CalibrationState, Run, collect_histograms
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.ir.interface import input_of
 from zooc.support.cache import Cache, key
@@ -113,7 +113,9 @@ def _run(
     release()
     try:
         with progress.track("calibrating", len(images.paths) - len(done)) as advance:
-            stream(items, run, state, on_images=advance, checkpoint=partial.save, every=_SAVE_EVERY)
+            collect_histograms(
+                items, run, state, on_images=advance, checkpoint=partial.save, every=_SAVE_EVERY
+            )
     except NotFiniteError as problem:
         raise problem.of(body) from None
     except KeyboardInterrupt:
@@ -220,7 +222,7 @@ def calibrate(
         raise ZoocError(error("Z0415", "the calibration to be continued observed other tensors"))
     state = CalibrationState(histograms)
     try:
-        stream(
+        collect_histograms(
             _items(batches),
             ActivationReader(body, list(histograms)),
             state,

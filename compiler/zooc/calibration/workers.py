@@ -22,7 +22,7 @@ import numpy.typing as npt
 from zooc.calibration.histogram import ActivationHistograms
 from zooc_runtime.inference.cpu import available_cores
 
-__all__ = ["MOST_WORKERS", "BatchTask", "CalibrationState", "stream"]
+__all__ = ["MOST_WORKERS", "BatchTask", "CalibrationState", "collect_histograms"]
 
 MOST_WORKERS = 4
 """More would finish sooner on large machines, but each holds one image's activations."""
@@ -66,7 +66,7 @@ class CalibrationState:
         self.done.extend(other.done)
 
 
-def stream(
+def collect_histograms(
     items: Iterable[BatchTask],
     run: Run,
     into: CalibrationState,

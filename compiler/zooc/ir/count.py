@@ -11,7 +11,7 @@ import onnxruntime
 from onnx import TensorProto
 
 from zooc.ir.session import quiet_engine
-from zooc.ir.shapes import inferred_graph
+from zooc.ir.weights import inferred_graph
 
 __all__ = [
     "EXAMPLE_IMAGE",

@@ -20,8 +20,7 @@ from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter
 from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
-from zooc.ir.large_weights import is_large, large_weights, placeholder, without_large_weights
-from zooc.ir.shapes import inferred_graph
+from zooc.ir.weights import inferred_graph, is_large, large_weights, placeholder, without_large_weights
 
 __all__ = [
     "DEFAULT_DOMAIN",

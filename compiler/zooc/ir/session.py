@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
-from zooc.ir.large_weights import large_weights, without_large_weights
+from zooc.ir.weights import large_weights, without_large_weights
 
 __all__ = ["open_session", "quiet_engine", "weight_values"]
 

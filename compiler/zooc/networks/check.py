@@ -73,7 +73,7 @@ def _classes(deployment: Deployment, network: Network) -> list[Diagnostic]:
         found.append(
             error(
                 "Z0506",
-                "softmax over one class answers 1 for every image",
+                "softmax over one class is 1 for every image",
                 post.span,
                 hint="leave out `softmax`: the package then gives the network's own score",
             )

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from zooc.ir.shapes import inferred_graph
+from zooc.ir.weights import inferred_graph
 from zooc.networks.onnx_file.run_once import ExecutionError, Reference, close, run
 
 __all__ = ["fix_batch", "free_batch", "same_results"]

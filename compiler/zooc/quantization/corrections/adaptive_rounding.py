@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from zooc.calibration.activations import ActivationReader
-from zooc.ir.stored_tensors import StoredTensors
+from zooc.ir.weights import StoredTensors
 from zooc.quantization.corrections.input_moments import InputMoments
 from zooc.quantization.corrections.layer_inputs import sampled_inputs
 from zooc.quantization.corrections.quantized_layers import QuantizedLayer, quantized_layers
@@ -77,11 +77,11 @@ def _observe(
     random: np.random.Generator,
 ) -> list[InputMoments]:
     """The moments of the layers' inputs in the float network."""
-    observe = ActivationReader(body, list(dict.fromkeys(layer.source for layer in layers)))
+    read = ActivationReader(body, list(dict.fromkeys(layer.source for layer in layers)))
     release()
     moments = [InputMoments() for _ in layers]
     for batch in batches:
-        with observe(batch) as values:
+        with read(batch) as values:
             for layer, seen in zip(layers, moments, strict=True):
                 seen.add(sampled_inputs(layer.node, layer.shape[2:], values[layer.source], random))
     return moments

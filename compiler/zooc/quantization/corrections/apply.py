@@ -52,7 +52,7 @@ def correct(
     quantized: Quantized,
     body: onnx.ModelProto,
     batches: Batches,
-    observer: Callable[[], ActivationReader],
+    open_reader: Callable[[], ActivationReader],
     progress: Progress,
 ) -> None:
     """Apply the corrections that need images to an int8 body, in place.
@@ -62,7 +62,7 @@ def correct(
         quantized: the body in int8.
         body: the prepared float body that it was made of.
         batches: of `correction_batches`; without any nothing happens.
-        observer: opens `body`, where biases are corrected.
+        open_reader: opens `body`, where biases are corrected.
         progress: told about both.
     """
     asked_for = _with_images(quantize) if batches else []
@@ -73,7 +73,7 @@ def correct(
             round_weights(body, quantized.model, batches, bounded=bounded, on_layer=advance)
     if "bias" in asked_for:
         with progress.track("correcting biases", sum(map(len, batches))) as advance:
-            correct_biases(body, quantized.model, batches, advance, observer())
+            correct_biases(body, quantized.model, batches, advance, open_reader())
 
 
 def _with_images(quantize: Quantize) -> list[str]:

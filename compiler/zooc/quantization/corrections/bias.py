@@ -14,7 +14,7 @@ import onnx
 from zooc.calibration.activations import ActivationReader
 from zooc.calibration.workers import MOST_WORKERS, Run
 from zooc.ir.graph import Constant, read_graph
-from zooc.ir.stored_tensors import StoredTensors
+from zooc.ir.weights import StoredTensors
 from zooc.quantization.corrections.layer_inputs import mean_inputs
 from zooc.quantization.corrections.quantized_layers import QuantizedLayer, quantized_layers
 from zooc_runtime.inference.cpu import available_cores
@@ -38,7 +38,7 @@ def correct_biases(
     quantized: onnx.ModelProto,
     batches: Sequence[npt.NDArray[Any]],
     on_batch: Callable[[int], None] | None = None,
-    observe: Run | None = None,
+    read: Run | None = None,
 ) -> None:
     """Take the mean error of every layer's channels off their biases.
 
@@ -59,16 +59,16 @@ def correct_biases(
         quantized: its QDQ form; its int32 biases are changed in place.
         batches: calibration images.
         on_batch: called with the number of images of each batch when it is done.
-        observe: runs the float body, giving at least `bias_inputs(body)`; `None` opens it anew.
+        read: runs the float body, giving at least `bias_inputs(body)`; `None` opens it anew.
     """
     layers = [layer for layer in quantized_layers(body, quantized) if layer.stored_bias is not None]
     if not layers or not batches:
         return
     stored = StoredTensors(quantized)
-    observe = observe or ActivationReader(body, bias_inputs(body))
+    read = read or ActivationReader(body, bias_inputs(body))
 
     def measure(batch: npt.NDArray[Any]) -> list[_Inputs]:
-        with observe(batch) as values:
+        with read(batch) as values:
             return [_Inputs.of(layer, values[layer.source], stored) for layer in layers]
 
     seen: list[list[_Inputs]] = [[] for _ in layers]

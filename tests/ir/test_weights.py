@@ -7,8 +7,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 from zooc.calibration.file import model_sha256
-from zooc.ir.large_weights import large_weights, without_large_weights
 from zooc.ir.session import open_session
+from zooc.ir.weights import large_weights, without_large_weights
 
 
 @pytest.fixture
