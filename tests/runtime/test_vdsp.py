@@ -154,7 +154,12 @@ def test_mean_and_std_are_not_needed_where_they_mean_nothing() -> None:
         ),
         ('{"OpType": "x",}', r"p\.json:1:15: not JSON: a comma before the end of the object; delete it"),
         ('{"OpType": "x"} 5', r"p\.json:1:17: not JSON: something follows the end"),
-        ('{"OpType": "x', "a string without end"),
+        ('{"OpType": "x', r"p\.json:1:12: not JSON: a string without end; close it"),
+        ('{"OpType": "x\\"y,\n"OpConfig": {}}', r"p\.json:1:12: not JSON: a string without end; close it"),
+        ('{"OpType": x1}', r"p\.json:1:12: not JSON: a value is wanted, not x1"),
+        ('{"OpType"\u00a0: 1}', r"p\.json:1:10: not JSON: `:` is wanted, not U\+00A0"),
+        (",}", r"p\.json:1:1: not JSON: a value is wanted, not ,"),
+        ('{"Mean": [-nan, 0]}', r"p\.json:1:11: -nan is not JSON; write a finite"),
         (_text(Std=[1e300, 1, 1]), "Std holds a number that is far too large"),
         (_text(ColorCvtCode="YUV2RGB_NV12"), "needs YUV_NV12 input"),
         (_text("FUSION_OP_YUV_NV12_RESIZE_2RGB_NORM_TENSOR"), "before the conversion to RGB"),
@@ -165,6 +170,23 @@ def test_every_mistake_is_named_with_its_place(text: str, message: str) -> None:
     with pytest.raises(PackageError, match=message) as caught:
         parse_vdsp(text, "p.json")
     assert str(caught.value).startswith("p.json:")
+
+
+def test_a_trailing_comma_reads_alike_where_the_decoder_finds_it_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = '{"OpType": "x" , }'
+
+    def of_python_3_13(*_: Any) -> None:
+        raise json.JSONDecodeError("Illegal trailing comma before end of object", text, text.index(" , ") + 1)
+
+    found = []
+    for _ in range(2):
+        with pytest.raises(PackageError) as caught:
+            parse_vdsp(text, "p.json")
+        found.append(str(caught.value))
+        monkeypatch.setattr("zooc_runtime.preprocessing.vdsp.placed_json.JSONObject", of_python_3_13)
+    assert found == ["p.json:1:16: not JSON: a comma before the end of the object; delete it"] * 2
 
 
 def test_a_missing_or_binary_file_is_named(tmp_path: Path) -> None:

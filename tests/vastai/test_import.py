@@ -325,6 +325,15 @@ def test_sizes_left_out_are_the_networks_or_assumed() -> None:
     assert "Oimage" not in both.diagnostics[0].message
 
 
+def test_an_assumed_size_follows_a_crop_of_any_size(tmp_path: Path) -> None:
+    document = vdsp_json(CropHeight=1080, CropWidth=1920)
+    document["OpType"] = "FUSION_OP_RGB_CROP_RESIZE_CVTCOLOR_NORM_TENSOR"
+    del document["OpConfig"]["OimageHeight"], document["OpConfig"]["OimageWidth"]
+    imported = import_files(write(tmp_path, json.dumps(document), "p.json"))
+    assert imported.text is not None and [f.code for f in imported.diagnostics] == ["Z0806"]
+    assert imported.diagnostics[0].notes == ("assumed: 224 x 224 after the resize, 224 x 224 at the end",)
+
+
 strings = st.sampled_from(BASE.split())
 
 

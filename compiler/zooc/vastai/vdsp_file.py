@@ -10,6 +10,7 @@ from zooc.diagnostics.diagnostic import SourceFile, Span
 from zooc.vastai.config import Input
 from zooc.vastai.sections import Reading
 from zooc_runtime.preprocessing.sizes import output_size
+from zooc_runtime.preprocessing.steps import Crop
 from zooc_runtime.preprocessing.vdsp.document import VdspParams, examine_vdsp
 
 __all__ = ["VdspFile", "read_vdsp_file"]
@@ -97,8 +98,9 @@ def _warn_of_assumptions(
     if not guessed:
         return
     message = f"the file does not give {', '.join(dict.fromkeys(guessed))}"
-    size = output_size(params.steps[:1], 480, 640)
-    notes = (f"assumed: {size[1]} x {size[0]} after the resize, {params.width} x {params.height} at the end",)
+    resize = next(step for step in params.steps if not isinstance(step, Crop))
+    height, width = output_size([resize], params.height, params.width)
+    notes = (f"assumed: {width} x {height} after the resize, {params.width} x {params.height} at the end",)
     hint = "correct the sizes in the result, or add them to the file"
     reading.warn("Z0806", message, span, notes=notes, hint=hint)
 

@@ -92,7 +92,7 @@ def read_vdsp(path: str | os.PathLike[str], size: tuple[int, int] | None = None)
 
 
 def parse_vdsp(text: str, name: str, size: tuple[int, int] | None = None) -> VdspParams:
-    """Return `read_vdsp` for a text already read; `name` stands in messages. Raises the first fault."""
+    """Check a text already read as `read_vdsp` does; `name` stands in messages. Raises the first fault."""
     found = examine_vdsp(text, {} if size is None else {"OimageHeight": size[0], "OimageWidth": size[1]})
     if found.params is None:
         fault = found.faults[0]
@@ -117,7 +117,7 @@ def examine_vdsp(text: str, defaults: Mapping[str, int] | None = None) -> Examin
 
 
 def examine_values(document: Placed, defaults: Mapping[str, int] | None = None) -> Examination:
-    """Return what `examine_vdsp` does, of values that are read already."""
+    """Return all faults of values already read, or what they mean."""
     file = _File(document, defaults or {})
     params = file.checked()
     if file.faults:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from json.decoder import JSONArray, JSONObject  # type: ignore[attr-defined]
 from json.scanner import py_make_scanner  # type: ignore[attr-defined]
@@ -17,9 +18,12 @@ _WORDS = {
     "Expecting property name": 'a key in `"` is wanted',
     "Expecting ':'": "`:` is wanted",
     "Expecting ','": "`,` or the end is wanted",
-    "Unterminated string": "a string without end",
 }
-"""The decoder's messages, by how they begin."""
+"""What the decoder misses, by how its messages begin."""
+_FOUND = re.compile(r"-?[A-Za-z_][\w.]*|.", re.DOTALL)
+_TRAILING_COMMA = re.compile(r",[ \t\r\n]*([}\]])")
+_NOT_FINITE = re.compile(r"-?(?:nan|inf|infinity)\b", re.IGNORECASE)
+_OPEN_STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*\Z')
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,29 @@ def read_json(text: str) -> Placed:
 
 
 def _in_words(text: str, at: int, said: str) -> JsonError:
-    """The decoder's message in ours; later versions of Python find a trailing comma by themselves."""
-    before = len(text[:at].rstrip())
-    if at < len(text) and text[at] in "}]" and text[before - 1 : before] == ",":
-        what = "object" if text[at] == "}" else "list"
-        message = f"not JSON: a comma before the end of the {what}"
-        return JsonError(message, before - 1, before, "delete it")
-    for beginning, words in _WORDS.items():
+    """The decoder's message in ours; from Python 3.13 on it finds a trailing comma by itself."""
+    comma = at if said.startswith("Illegal trailing comma") else len(text[:at].rstrip(" \t\r\n")) - 1
+    if comma > 0 and (trailing := _TRAILING_COMMA.match(text, comma)):
+        what = "object" if trailing[1] == "}" else "list"
+        return JsonError(f"not JSON: a comma before the end of the {what}", comma, comma + 1, "delete it")
+    if said.startswith("Invalid control character") and (string := _OPEN_STRING.search(text, 0, at)):
+        at, said = string.start(), "Unterminated string"
+    if said.startswith("Unterminated string"):
+        return JsonError("not JSON: a string without end", at, at + 1, 'close it with `"`')
+    if said == "Expecting value" and (number := _NOT_FINITE.match(text, at)):
+        return JsonError(f"{number[0]} is not JSON", at, number.end(), "write a finite number")
+    for beginning, wanted in _WORDS.items():
         if said.startswith(beginning):
-            said = words
-    ends = ", but the text ends" if at >= len(text) else ""
-    return JsonError(f"not JSON: {said}{ends}", min(at, len(text)), at + 1)
+            return _missing(text, at, wanted)
+    return JsonError(f"not JSON: {said}", at, at + 1)
+
+
+def _missing(text: str, at: int, wanted: str) -> JsonError:
+    found = _FOUND.match(text, at)
+    if found is None:
+        return JsonError(f"not JSON: {wanted}, but the text ends", at, at)
+    shown = found[0] if found[0].isprintable() else f"U+{ord(found[0][0]):04X}"
+    return JsonError(f"not JSON: {wanted}, not {shown}", at, found.end())
 
 
 class _Decoder(json.JSONDecoder):
@@ -96,7 +112,7 @@ class _Decoder(json.JSONDecoder):
     def __init__(self) -> None:
         super().__init__(parse_int=_integer, parse_constant=_refuse)
         self._depth = 0
-        self.parse_array = lambda at, _scan: JSONArray(at, self.placed)
+        self.parse_array = lambda at, *_: JSONArray(at, self.placed)
         self.parse_object = lambda at, strict, _scan, _hook, _pairs, memo: JSONObject(
             at, strict, self.placed, None, list, memo
         )
