@@ -212,6 +212,11 @@ def test_lets_may_stand_in_any_order_and_be_many() -> None:
     assert accept(f"{lets}\nlet a3000 = 1\n" + MODEL.replace("1000", "a0")).model.classes == 3001
 
 
+@pytest.mark.parametrize("word", ["nchw", "nhwc", "imagenet1k", "opencv"])
+def test_a_word_of_the_language_cannot_be_redefined(word: str) -> None:
+    assert [d.code for d in check(f"let {word} = 1\n" + MODEL)[1] if d.severity == "error"] == ["Z0125"]
+
+
 def test_a_source_keeps_its_dots() -> None:
     deployment = accept(MODEL.replace("timm.x", "timm.resnet50.a1_in1k"))
     assert deployment.model.source.name == "resnet50.a1_in1k"

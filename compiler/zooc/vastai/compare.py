@@ -27,7 +27,7 @@ def differences(one: Preprocess, other: Preprocess) -> list[tuple[str, str, str]
 
 
 def described(preprocess: Preprocess) -> str:
-    """Return all of it in one line."""
+    """Return the whole preprocessing in one line."""
     return " ".join([*_steps(preprocess), normalize_text(preprocess.normalize)])
 
 

@@ -49,7 +49,7 @@ def stem_of(checkpoint: str) -> str:
 
 
 def guess_source(family: str, checkpoint: str) -> ModelSource | None:
-    """Return the model that names tell, `None` if that is not sound.
+    """Return the model that the names give, `None` if that is not certain.
 
     Args:
         family: the configuration's name, or the part of a vdsp file's name before the dash; it must begin

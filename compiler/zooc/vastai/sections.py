@@ -127,7 +127,7 @@ class Section:
         return known
 
     def callback(self) -> Callable[[Diagnostic], None]:
-        """Take findings that others make."""
+        """Return the function that takes what others find."""
         return self.reading.diagnostics.append
 
 

@@ -28,7 +28,7 @@ def preprocess_lines(preprocess: Preprocess) -> list[str]:
 
 
 def step_text(step: Step) -> str:  # noqa: PLR0911 - one return a case
-    """Return one step."""
+    """Return one step as the language writes it."""
     match step:
         case Resize(size, interpolation, max_size):
             limit = f", max_size={max_size}" if max_size is not None else ""

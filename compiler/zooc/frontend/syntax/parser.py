@@ -147,7 +147,7 @@ class TreeBuilder:
         return self.value(tree)
 
     def value(self, tree: Node) -> ast.Expr:
-        """Return any expression."""
+        """Return the node of any expression."""
         build: Callable[[Node], ast.Expr] = getattr(self, f"_{tree.data}")
         return build(tree)
 

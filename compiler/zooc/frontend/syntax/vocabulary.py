@@ -153,6 +153,7 @@ RESERVED = frozenset(
         *CORRECTIONS,
         *TARGETS,
         *INTERPOLATIONS,
+        *LAYOUTS,
         *LIBRARIES,
         *MATRICES,
         *PAD_MODES,

@@ -72,7 +72,7 @@ def read_model(settings: BlockSettings, reader: Reader) -> Model | None:
 def _file_interface(
     source: ModelSource | None, settings: BlockSettings, reader: Reader
 ) -> tuple[str | None, str | None, bool]:
-    """`layout`, `output`, and whether both are sound: they speak of ONNX files only."""
+    """`layout`, `output`, and whether both are sound: only an ONNX file has them."""
     values: dict[str, str | None] = {"layout": None, "output": None}
     sound = True
     for name in list(values):
@@ -80,7 +80,7 @@ def _file_interface(
         if field is None or not field.values:
             continue
         if source is not None and source.kind != "onnx":
-            message = f"`{name}` speaks of an ONNX file's own {name}"
+            message = f"`{name}` is allowed only with an ONNX file"
             reader.report(error("Z0124", message, field.span, hint=f"delete this `{name}`"))
             sound = False
             continue

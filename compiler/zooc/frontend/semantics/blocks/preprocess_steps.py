@@ -30,7 +30,7 @@ _YOLO_GREY = (114, 114, 114)
 
 
 def read_resize(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
-    """Return `Resize(n | [h, w], interpolation=, max_size=, library=)`."""
+    """Read `Resize(n | [h, w], interpolation=, max_size=, library=)`."""
     size = read_size(bound["size"], "the size", reader)
     filters = _filters(bound, reader, library="pillow")
     max_size = None
@@ -52,7 +52,7 @@ def read_resize(call: ast.Call, bound: Arguments, reader: Reader) -> Action | No
 
 
 def read_letterbox(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
-    """Return `Letterbox(n | [h, w], interpolation=, library=, fill=)`."""
+    """Read `Letterbox(n | [h, w], interpolation=, library=, fill=)`."""
     size = read_size(bound["size"], "the size", reader)
     filters = _filters(bound, reader, library="opencv")
     fill = read_fill(bound["fill"], reader) if "fill" in bound else _YOLO_GREY
@@ -66,7 +66,7 @@ def read_letterbox(call: ast.Call, bound: Arguments, reader: Reader) -> Action |
 
 
 def read_crop(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
-    """Return `Crop(top, left, height, width)`, in the order of torchvision's `functional.crop`."""
+    """Read `Crop(top, left, height, width)`, in the order of torchvision's `functional.crop`."""
     top, left = (reader.integer(bound[name], f"`{name}`", 0, MAX_SIDE) for name in ("top", "left"))
     height, width = (reader.integer(bound[name], f"`{name}`", 1, MAX_SIDE) for name in ("height", "width"))
     if top is None or left is None or height is None or width is None:
@@ -120,7 +120,7 @@ Triple = tuple[float, float, float]
 
 
 def read_size(node: ast.Expr, what: str, reader: Reader) -> int | tuple[int, int] | None:
-    """Return `n`, or `[height, width]`."""
+    """Read a size: `n`, or `[height, width]`."""
     if not _is_list(node, reader):
         return reader.integer(node, what, 1, MAX_SIDE)
     items = reader.items(node, what, "`[height, width]`")

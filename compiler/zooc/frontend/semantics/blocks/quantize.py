@@ -206,7 +206,7 @@ def read_options(fields: Mapping[str, Setting], reader: Reader) -> Options | Non
 
 
 def read_vamc_calibration(fields: Mapping[str, Setting], reader: Reader) -> CalibrationMethod | None:
-    """`calibrate_mode` and `calibrate_range`, vamc's names for what `calibrate` says; `None` after an error.
+    """Read `calibrate_mode` and `calibrate_range`, vamc's names for `calibrate`; `None` after an error.
 
     `calibrate_range 0.99999` is a share of the values: `percentile(99.999)`.
     """
