@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from zooc.calibration import image_set
 from zooc.calibration import images as calibration
-from zooc.calibration.images import CalibrationImages
+from zooc.calibration.images import CalibrationImages, pixel_batches
 from zooc.calibration.shards import WHOLE, Shard, joined, missing, overlap
-from zooc.deployment import ImageSet
+from zooc.deployment import ImageSet, Normalize, Preprocess
+from zooc.preprocessing.prelude import build_prelude
+from zooc_runtime.preprocessing.steps import Resize
 
 
 class Listed(Sequence[Path]):
@@ -72,6 +76,14 @@ def test_the_hash_of_the_draw_is_that_of_every_shard_and_changes_with_the_images
     assert len({whole.fingerprint(), *(part.fingerprint() for part in parts)}) == 3
     (tmp_path / "3.jpg").write_bytes(b"other")
     assert CalibrationImages.find(ImageSet(tmp_path)).content != whole.content
+
+
+def test_a_fixed_batch_is_filled_up_with_all_of_its_images_in_turn(tmp_path: Path) -> None:
+    for index in range(3):
+        Image.new("RGB", (8, 8), (index, index, index)).save(tmp_path / f"{index}.png")
+    prelude = build_prelude(Preprocess((Resize(4, "bilinear"),), Normalize()), 4, 4, "pillow-13")
+    (batch,) = pixel_batches(prelude, CalibrationImages.find(ImageSet(tmp_path)), 7)
+    assert np.array_equal(batch[:, 0, 0, 0], [0, 1, 2, 0, 1, 2, 0])
 
 
 def test_shards_know_what_overlaps_and_what_lacks() -> None:

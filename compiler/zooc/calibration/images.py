@@ -161,8 +161,8 @@ def pixel_batches(
             yield np.concatenate(waiting)
             waiting.clear()
     if waiting:
-        # A network of a fixed batch cannot take less: its last batch is filled up with repetitions.
-        yield fill_batch(np.concatenate(waiting), size)
+        # A network of a fixed batch cannot take less. Repetitions count: they are of all images in turn.
+        yield np.resize(np.concatenate(waiting), (size, *waiting[0].shape[1:]))
 
 
 def pixel_items(

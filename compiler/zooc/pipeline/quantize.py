@@ -39,7 +39,6 @@ from zooc.quantization.placement import tensors_to_observe
 from zooc.quantization.qdq import quantize_body
 from zooc.support.memory import release
 from zooc_runtime.evaluation.ground_truth import Classes
-from zooc_runtime.support.arrays import fill_batch
 
 __all__ = ["Int8Quantizer", "quantize_program"]
 
@@ -249,4 +248,4 @@ class Int8Quantizer:
         found = [images.pixels(index) for index in range(min(_SENSITIVITY_IMAGES, len(images)))]
         usable = [pixels for pixels in found if pixels is not None]
         groups = [np.concatenate(usable[i : i + size]) for i in range(0, len(usable), size)]
-        return [fill_batch(group, size) for group in groups]
+        return [np.resize(group, (size, *group.shape[1:])) for group in groups]
