@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -169,6 +170,27 @@ def test_a_second_compile_into_the_same_place_is_told(contents: PackageContents,
         assert _code(lambda: emit_package(contents, tmp_path / "out", force=False)) == "Z0604"
     emit_package(contents, tmp_path / "out", force=False)
     assert _names(tmp_path) == ["out"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed")
+def test_a_lock_file_that_vanishes_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    flock, file, left = fcntl.flock, tmp_path / ".out.zooc-lock", False
+
+    def flock_after_the_holder_has_left(handle: int, operation: int) -> None:
+        nonlocal left
+        if not left and file.exists():
+            file.unlink()
+            left = True
+        flock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_after_the_holder_has_left)
+    with locked(tmp_path / "out"):
+        assert left and file.exists()
+    assert _names(tmp_path) == []
 
 
 def test_many_compiles_at_once_end_with_one_whole_package(contents: PackageContents, tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from zooc.diagnostics.diagnostic import ZoocError, error
 
 __all__ = ["locked"]
 
+_PATIENCE = 0.1
+"""Seconds for a second try, where the file vanishes between being opened and being locked."""
+
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
@@ -22,7 +25,7 @@ def locked(directory: Path) -> Iterator[None]:
         OSError: the file cannot be created.
     """
     path = directory.with_name(f".{directory.name}.zooc-lock")
-    lock = FileLock(path, timeout=0)
+    lock = FileLock(path, timeout=_PATIENCE)
     try:
         lock.acquire()
     except Timeout:
@@ -31,7 +34,7 @@ def locked(directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is held: whoever waits for the file finds it unlinked, and makes a new one.
+        # While it is held: whoever has opened it finds it unlinked, tries again and makes a new one.
         with contextlib.suppress(OSError):
             path.unlink()
         lock.release()
