@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from zooc.frontend.syntax.formatter import format_source
 from zooc.networks.recipes.describe import describe_recipe
 from zooc.networks.recipes.find import find_recipe
 from zooc.networks.recipes.recipe import ModelSource, Preprocess, Recipe
+from zooc.networks.torch import checkpoint
 from zooc.networks.torch.official_names import OFFICIAL
 from zooc_runtime.preprocessing.steps import CenterCrop, ECenterCrop, Resize
 
@@ -129,6 +131,26 @@ def test_a_place_that_cannot_be_written_is_named():
     assert "Z0702" in done.stderr
     Path("folder").mkdir()
     assert "it is a folder" in new("official.resnest50", "-o", "folder", "--force").stderr
+
+
+def test_a_name_that_is_too_long_is_told_as_such():
+    done = new("official.resnest50", "-o", "n" * 300)
+    assert done.exit_code == 1
+    assert "Z0702" in done.stderr
+
+
+@pytest.mark.parametrize("word", ["random", "pretrained"])
+def test_a_file_named_like_a_kind_of_weights_is_not_read(word, monkeypatch):
+    Path(word).write_bytes(b"")
+    monkeypatch.setattr(checkpoint, "read_checkpoint", lambda *_: pytest.fail("read"))
+    assert new("official.resnest50", "--weights", word).exit_code == 0
+
+
+def test_weights_are_named_where_the_library_that_reads_them_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    Path("w.safetensors").write_bytes(b"")
+    assert new("official.resnest50", "--weights", "w.safetensors").exit_code == 0
+    assert checked("resnest50.zoo").model.weights.path == Path("w.safetensors").absolute()
 
 
 def test_quotes_and_line_breaks_in_paths_do_no_harm():

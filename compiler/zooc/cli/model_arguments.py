@@ -14,9 +14,6 @@ from zooc.diagnostics.diagnostic import SourceFile, Span, ZoocError, error
 __all__ = ["EXISTS", "SourceArgument", "read_source", "read_weights"]
 
 EXISTS = "Z0226"
-"""The code for a file that the command would replace."""
-
-EXISTS = "Z0226"
 """The code for a file that `new` or `export` would replace."""
 
 SourceArgument = Annotated[

@@ -15,9 +15,14 @@ def refuse_existing(path: Path, *, force: bool, code: str) -> None:
     """Check that `path` can be written without a surprise.
 
     Raises:
-        ZoocError: `code`, there is a file and `force` is not given; Z0702, there is a folder.
+        ZoocError: `code`, there is a file and `force` is not given; Z0702, there is a folder, or the path
+            cannot be looked at.
     """
-    if path.is_dir():
+    try:
+        folder = path.is_dir()
+    except OSError as problem:
+        raise _unwritable(path, problem) from None
+    if folder:
         raise ZoocError(error("Z0702", f"cannot write {path}: it is a folder", hint="name a file"))
     if os.path.lexists(path) and not force:
         hint = "name another file, or replace it with --force"
@@ -35,6 +40,10 @@ def write_file(path: Path, content: bytes | str) -> None:
         with written_whole(path) as file:
             file.write(content.encode() if isinstance(content, str) else content)
     except OSError as problem:
-        reason = problem.strerror or str(problem)
-        hint = "check the folder, its permissions and the disk"
-        raise ZoocError(error("Z0702", f"cannot write {path}: {reason}", hint=hint)) from None
+        raise _unwritable(path, problem) from None
+
+
+def _unwritable(path: Path, problem: OSError) -> ZoocError:
+    reason = problem.strerror or str(problem)
+    hint = "check the folder, its permissions and the disk"
+    return ZoocError(error("Z0702", f"cannot write {path}: {reason}", hint=hint))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from dataclasses import replace
@@ -102,7 +101,7 @@ def _describe(
 
     folder = Path.cwd() if path is None else path.absolute().parent
     recipe = find_recipe(model)
-    number = classes or (None if weights is None else _classes_in(Path(weights).expanduser()))
+    number = classes or _classes_in(weights)
     text = describe_recipe(
         recipe if number is None else replace(recipe, classes=number),
         weights=None if weights is None else _weights(weights, folder),
@@ -111,17 +110,17 @@ def _describe(
     return format_source(text, f"{model.name}.zoo")
 
 
-def _classes_in(file: Path) -> int | None:
+def _classes_in(weights: str | None) -> int | None:
     """The number of classes that a weights file was trained for; `None` where it cannot be read here."""
-    if not file.is_file() or importlib.util.find_spec("torch") is None:
+    if weights in (None, "pretrained", "random") or not (file := Path(weights).expanduser()).is_file():
         return None
     from zooc.diagnostics.diagnostic import ZoocError
     from zooc.networks.torch.checkpoint import classes_of, read_checkpoint
 
     try:
         return classes_of(read_checkpoint(file, None))
-    except ZoocError:
-        return None  # compiling says what is wrong with it
+    except (ZoocError, ImportError):
+        return None  # compiling says what is wrong with it, or what to install
 
 
 def _weights(text: str, folder: Path) -> str:
