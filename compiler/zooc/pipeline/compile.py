@@ -18,7 +18,7 @@ from zooc.pipeline.lower import analyze, lower, output_of
 from zooc.pipeline.quantize import quantize_program
 from zooc.pipeline.verify import verify
 from zooc.quantization.layers import Quantized
-from zooc.support.memory import keep_freed, release
+from zooc.support.memory import release
 from zooc.vastai.export_vdsp import NotExpressible, vdsp_document
 
 __all__ = ["WrittenPackage", "compile_graph", "compile_package"]
@@ -51,7 +51,6 @@ def compile_graph(request: Request, context: Context) -> Compilation:
     Raises:
         ZoocError, Stopped: as for `compile_package`.
     """
-    keep_freed()
     deployment = analyze(request, context)
     facts, program = lower(deployment, context)
     quantized, int8 = quantize_program(deployment, facts, program, request, context)

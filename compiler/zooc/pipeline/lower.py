@@ -21,6 +21,7 @@ from zooc.passes.simplify.simplify import simplify
 from zooc.pipeline.context import Context
 from zooc.preprocessing.fold_normalization import fold_normalization
 from zooc.preprocessing.prelude import build_prelude, resample_order_of_pillow
+from zooc.support.memory import keep_freed
 
 __all__ = ["analyze", "lower", "output_of"]
 
@@ -58,6 +59,7 @@ def lower(deployment: Deployment, context: Context) -> tuple[Facts, Program]:
     Raises:
         ZoocError: the network cannot be loaded, or contradicts the description.
     """
+    keep_freed()
     with context.stage("load_model"):
         network = load_network(deployment.model, context.cache, on_progress=context.progress.note)
         context.warn(network.warnings)
