@@ -215,7 +215,7 @@ def shards_missing(lacking: Sequence[Shard], what: str) -> Diagnostic:
 
 
 def model_sha256(model: onnx.ModelProto) -> str:
-    """Hash of a model."""
+    """Return the hash of a model."""
     digest = hashlib.sha256(without_large_weights(model).SerializeToString(deterministic=True))
     for tensor in large_weights(model):
         digest.update(tensor.raw_data or tensor.SerializeToString(deterministic=True))

@@ -49,7 +49,7 @@ def find_images(image_set: ImageSet, code: str, purpose: str = "") -> list[Path]
 
 def name_below(folder: Path, path: Path) -> str:
     """Return a path relative to the folder, with forward slashes."""
-    # `relative_to` takes ten microseconds, of which a million images would notice.
+    # `relative_to` takes ten microseconds: ten seconds for a million images.
     text, above = os.fspath(path), os.path.join(folder, "")  # noqa: PTH118 - ends in a separator
     return text.removeprefix(above).replace(os.sep, "/")
 

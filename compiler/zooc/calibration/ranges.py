@@ -29,7 +29,7 @@ Ranges = dict[str, Range]
 
 
 def choose_ranges(histograms: ActivationHistograms, method: CalibrationMethod) -> Ranges:
-    """Return ranges of all sketched tensors by one method.
+    """Return ranges of all observed tensors by one method.
 
     An all-zero tensor has the range `(0, 0)`, a constant one `(0, c)` or `(c, 0)`.
     """

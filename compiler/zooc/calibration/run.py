@@ -237,7 +237,7 @@ def calibrate(
 
 
 def no_images() -> ZoocError:
-    """Return the diagnostic Z0413: there was nothing to calibrate with."""
+    """Return the error Z0413: there was nothing to calibrate with."""
     return ZoocError(
         error(
             "Z0413",

@@ -35,7 +35,7 @@ _POLL = 0.2
 
 Batch = npt.NDArray[Any]
 Run = Callable[[Batch], AbstractContextManager[Mapping[str, Batch]]]
-"""A batch to the values of every sketched tensor, and perhaps more, for as long as the context lasts; called
+"""A batch to the values of every observed tensor, and perhaps more, for as long as the context lasts; called
 on several threads at once."""
 
 
