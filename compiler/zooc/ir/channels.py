@@ -24,10 +24,11 @@ SCALE_FREE = frozenset({"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAv
 
 
 def output_channels(layer: gs.Node) -> int | None:
-    """The number of output channels of a Conv or Gemm whose weights are stored in float32, else `None`."""
+    """Return the number of output channels of a Conv or Gemm with stored float32 weights, else `None`."""
     if layer.op not in ("Conv", "Gemm") or len(layer.outputs) != 1 or len(layer.inputs) < 2:
         return None
-    if not all(isinstance(i, gs.Constant) and i.values.dtype == np.float32 for i in layer.inputs[1:]):
+    stored = [tensor for tensor in layer.inputs[1:] if not tensor.is_empty()]
+    if not all(isinstance(i, gs.Constant) and i.values.dtype == np.float32 for i in stored):
         return None
     weight = layer.inputs[1].values
     if layer.op == "Conv":
@@ -36,8 +37,8 @@ def output_channels(layer: gs.Node) -> int | None:
     if any(layer.attrs.get(name, value) != value for name, value in plain.items()):
         return None
     channels = int(weight.shape[_axis(layer, of_outputs=True)])
-    if len(layer.inputs) > 2:
-        bias = layer.inputs[2].values
+    if len(stored) > 1:
+        bias = stored[1].values
         if bias.size != 1 and not (bias.size == bias.shape[-1] == channels):
             return None
     return channels
@@ -92,7 +93,7 @@ def affine_map(node: gs.Node, value: gs.Tensor, channels: int, rank: int) -> tup
     """Return `(a, d)` of shape `[channels]` where `node` is `a * value + d` a channel, else `None`."""
     if node.op == "BatchNormalization":
         return batchnorm_affine(node, value)
-    if node.op not in ("Mul", "Add", "Sub", "Div") or len(node.inputs) != 2:
+    if node.op not in ("Mul", "Add", "Sub", "Div") or _is_broadcast(value, channels, rank):
         return None
     first = node.inputs[0] is value
     constant = _per_channel(node.inputs[1] if first else node.inputs[0], channels, rank)
@@ -133,14 +134,24 @@ def _per_channel(tensor: gs.Tensor, channels: int, rank: int) -> Array | None:
     return np.repeat(flat, channels) if flat.size == 1 else flat
 
 
+def _is_broadcast(value: gs.Tensor, channels: int, rank: int) -> bool:
+    """Whether a map of so many channels and axes spreads a tensor over more than it has."""
+    shape = value.shape
+    return shape is not None and (len(shape) != rank or (isinstance(shape[1], int) and shape[1] != channels))
+
+
 def _axis(layer: gs.Node, *, of_outputs: bool) -> int:
     """The weight's axis that runs over output channels, or over those of the input."""
     outputs = 0 if layer.op == "Conv" or layer.attrs.get("transB", 0) else 1
     return outputs if of_outputs else 1 - outputs
 
 
+def _has_bias(layer: gs.Node) -> bool:
+    return len(layer.inputs) > 2 and not layer.inputs[2].is_empty()
+
+
 def _bias(layer: gs.Node) -> Array | float:
-    return layer.inputs[2].values.astype(np.float64).reshape(-1) if len(layer.inputs) > 2 else 0.0
+    return layer.inputs[2].values.astype(np.float64).reshape(-1) if _has_bias(layer) else 0.0
 
 
 def _store(layer: gs.Node, weight: Array, bias: Array) -> None:
@@ -148,12 +159,12 @@ def _store(layer: gs.Node, weight: Array, bias: Array) -> None:
     old = layer.inputs[1]
     weight_name = old.name if len(old.outputs) == 1 else f"{layer.name}:weight"
     bias_name = f"{layer.name}:bias"
-    if len(layer.inputs) > 2 and len(layer.inputs[2].outputs) == 1:
-        bias_name = layer.inputs[2].name
+    if _has_bias(layer):
+        bias_name = layer.inputs[2].name if len(layer.inputs[2].outputs) == 1 else bias_name
     elif weight_name.endswith(".weight"):
         bias_name = weight_name.removesuffix("weight") + "bias"
     constants = [gs.Constant(weight_name, weight.astype(np.float32))]
     channels = weight.shape[_axis(layer, of_outputs=True)]
-    if len(layer.inputs) > 2 or np.any(bias):
+    if _has_bias(layer) or np.any(bias):
         constants.append(gs.Constant(bias_name, np.broadcast_to(bias, channels).astype(np.float32)))
     layer.inputs = [layer.inputs[0], *constants]

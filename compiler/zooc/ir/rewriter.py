@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zooc.ir.graph import Constant, Graph, Node, Tensor, Variable, remove_dead_nodes
+from zooc.ir.graph import Constant, Graph, Node, Tensor, Variable, remove_dead_nodes, values_of
 
 __all__ = [
     "SLICE",
@@ -64,9 +64,27 @@ def apply_rule(
                 refused[name] = outcome.reason
             modified |= outcome is True
         remove_dead_nodes(part)
+        _separate_names(part)
     if refusals is not None:
         refusals[rule.__name__] = refused
     return modified
+
+
+def _separate_names(graph: Graph) -> None:
+    """Give constants whose name another tensor has one of their own, in place, unless they are equal."""
+    known: dict[str, Tensor] = {}
+    for node in graph.nodes:
+        for tensor in node.inputs:
+            first = known.setdefault(tensor.name, tensor)
+            if first is not tensor and isinstance(tensor, Constant) and not _same_values(first, tensor):
+                tensor.name = f"{node.name}:{tensor.name}"
+
+
+def _same_values(one: Tensor, other: Tensor) -> bool:
+    values, others = values_of(one), values_of(other)
+    if values is None or others is None:
+        return False
+    return values.dtype == others.dtype and np.array_equal(values, others)
 
 
 class Replacement:
