@@ -8,6 +8,7 @@ a `Variable`. Tensors compare by name, so ask `is` for sameness.
 from __future__ import annotations
 
 import contextlib
+from collections import ChainMap
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter
 from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
+from zooc.ir.rename import name_nodes, subgraphs
 from zooc.ir.weights import inferred_graph, is_large, large_weights, placeholder, without_large_weights
 
 __all__ = [
@@ -62,9 +64,11 @@ def read_graph(model: onnx.ModelProto) -> Graph:
     are: the graph reads the model's own when it is asked for their values, so that must not change.
     """
     light = without_large_weights(model)
-    for node in light.graph.node:
-        if node.op_type == "Constant" and node.domain in DEFAULT_DOMAIN:
-            _use_tensor_form(node)
+    name_nodes(light.graph)
+    for part in subgraphs(light.graph):
+        for constant in part.node:
+            if constant.op_type == "Constant" and constant.domain in DEFAULT_DOMAIN:
+                _use_tensor_form(constant)
     del light.graph.value_info[:]
     inferred = inferred_graph(light)
     del light.graph.output[:]
@@ -72,15 +76,12 @@ def read_graph(model: onnx.ModelProto) -> Graph:
     light.graph.output.extend(inferred.output)
     with quiet_graphsurgeon():
         graph = import_onnx(light)
-        tensors = graph.tensors()
+        nested = [part.tensors() for part in graph.subgraphs(recursive=True)]
+        tensors = dict(ChainMap(graph.tensors(), *nested))
     for weight in large_weights(model):
         if weight.name in tensors:
             tensors[weight.name].values, tensors[weight.name].data_location = LazyValues(weight), None
-    names: set[str] = set()
-    for index, node in enumerate(graph.nodes):
-        if not node.name or node.name in names:
-            node.name = f"{node.name or node.op}_{index}"
-        names.add(node.name)
+    for node in graph.nodes:
         if node.op == "Constant" and node.domain in DEFAULT_DOMAIN:
             _store(node)
     graph.nodes = [node for node in graph.nodes if node.outputs]

@@ -167,7 +167,8 @@ def _has_integer_reader(plans: Plans, tensor: Tensor) -> bool:
 
 
 def _reads_in_integers(plans: Plans, node: Node, tensor: Tensor) -> bool:
-    return plans[node.name].int8 and any(operand is tensor for operand in operands(node))
+    plan = plans.get(node.name)  # nested graphs have none: they compute in float
+    return plan is not None and plan.int8 and any(operand is tensor for operand in operands(node))
 
 
 def _has_integer_maker(plans: Plans, tensor: Tensor) -> bool:
