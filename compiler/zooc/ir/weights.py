@@ -81,7 +81,7 @@ class StoredTensors(MutableMapping[str, npt.NDArray[Any]]):
 
     def __setitem__(self, name: str, values: npt.NDArray[Any]) -> None:
         """Replace a tensor's values, shape and type."""
-        self._tensors[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self._tensors[name].CopyFrom(numpy_helper.from_array(np.asarray(values, order="C"), name))
 
     def __delitem__(self, name: str) -> None:
         """Refuse: a tensor that nodes read cannot go."""

@@ -119,10 +119,10 @@ class _Writer:
                 node.outputs.clear()
                 self._dequantize(source, result, PIXEL_SCALE, node.name)
                 continue
-            source = node.inputs[0].name
+            of_input = self._scales.get(node.inputs[0].name) if node.inputs else None
             self._redirect(node, integer=plan.int8)
-            if node.name in self._weights:
-                self._integer_weights(node, self._weights[node.name], self._scales[source])
+            if node.name in self._weights and of_input is not None:
+                self._integer_weights(node, self._weights[node.name], of_input)
             elif plan.int8:
                 self._integer_scalars(node)
             self._nodes.append(node)

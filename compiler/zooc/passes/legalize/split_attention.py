@@ -101,7 +101,7 @@ def sum_slices_by_addition(graph: Graph, total: Node) -> Outcome:
     if (product := _weighted(graph, total)) is not None:
         _add_slices(graph, total, *product)
         return True
-    if not total.outputs or _radix_sum(total.outputs[0]) is None:
+    if _radix_sum(total.outputs[0]) is None:
         return False
     slices = _channel_slices(total.inputs[0])
     if slices is None:

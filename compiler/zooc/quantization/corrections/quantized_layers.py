@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from zooc.ir.graph import Node, Tensor, maker, read_graph, values_of
+from zooc.ir.graph import Constant, Node, Tensor, maker, read_graph, values_of
 
 __all__ = ["QuantizedLayer", "quantized_layers"]
 
@@ -83,7 +83,8 @@ def quantized_layers(body: onnx.ModelProto, quantized: onnx.ModelProto) -> list[
     integer = {node.name: node for node in read_graph(quantized).nodes}
     found = []
     for node in read_graph(body).nodes:
-        new = integer.get(node.name) if node.op in ("Conv", "Gemm", "MatMul") else None
+        weighted = node.op in ("Conv", "Gemm", "MatMul") and isinstance(node.inputs[1], Constant)
+        new = integer.get(node.name) if weighted else None
         if new is not None and maker(new.inputs[1], "DequantizeLinear") is not None:
             found.append(QuantizedLayer(node, new))
     return found
