@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from zooc.ir.stored_tensors import StoredTensors
+from zooc.ir.weights import StoredTensors
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3, 2)])

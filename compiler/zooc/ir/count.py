@@ -1,4 +1,4 @@
-"""Counts the multiply-accumulates of a network: convolutions and matrix products, float or integer."""
+"""The multiply-accumulates, parameters and operators of a network, float or integer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto
 
+from zooc.ir.rename import STAGE_PREFIXES
 from zooc.ir.session import quiet_engine
 from zooc.ir.weights import inferred_graph
 
@@ -29,16 +30,17 @@ _CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3}
 """Where each operator has its weight."""
 
 _PRODUCTS = frozenset({"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"})
+
 Shape = tuple[int, ...]
 
 
 def count_macs(model: onnx.ModelProto, batch: int = 1) -> int:
-    """Return multiply-accumulates of one run: the sum of `macs_of_nodes`."""
+    """Return the multiply-accumulates of one run: the sum of `macs_of_nodes`."""
     return sum(macs_of_nodes(model, batch).values())
 
 
 def macs_of_nodes(model: onnx.ModelProto, batch: int = 1) -> dict[str, int]:
-    """Return multiply-accumulates of one run, by node name.
+    """Return the multiply-accumulates of one run, by node name.
 
     Counted are Conv, ConvTranspose, Gemm, MatMul and their integer variants.
 
@@ -56,7 +58,7 @@ def macs_of_nodes(model: onnx.ModelProto, batch: int = 1) -> dict[str, int]:
     layers = [
         node
         for node in sized.graph.node
-        if not node.name.startswith(_AROUND)
+        if not node.name.startswith(STAGE_PREFIXES)
         and (node.op_type in _CONVOLUTIONS or node.op_type in _PRODUCTS or node.op_type == "ConvTranspose")
     ]
     shapes = _inferred_shapes(sized)
@@ -161,8 +163,6 @@ _INTEGER: dict[str, tuple[int, ...]] = {
 }
 """Inputs that hold quantized weights and biases."""
 
-_AROUND = ("prelude/", "postlude/")
-
 
 def count_parameters(model: onnx.ModelProto) -> int:
     """Return the elements of all constant tensors with dimensions that are weights of the network.
@@ -178,7 +178,7 @@ def count_parameters(model: onnx.ModelProto) -> int:
             sizes[node.output[0]] = (tensor.data_type in _FLOAT, math.prod(tensor.dims))
     weights = set()
     for node in model.graph.node:
-        if node.name.startswith(_AROUND):
+        if node.name.startswith(STAGE_PREFIXES):
             continue
         for index, name in enumerate(node.input):
             is_float, size = sizes.get(name, (False, 0))

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 
-__all__ = ["Port", "input_of", "inputs_of", "opset_of", "output_of", "outputs_of"]
+__all__ = ["Port", "input_of", "inputs_of", "opset_of", "output_of", "outputs_of", "set_batch"]
 
 _NAMES = {"float": "float32", "double": "float64"}
 
@@ -65,6 +65,12 @@ def output_of(model: onnx.ModelProto) -> Port:
 def opset_of(model: onnx.ModelProto) -> int:
     """Return the version of the default domain, 0 without one."""
     return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+
+
+def set_batch(model: onnx.ModelProto, batch: int) -> None:
+    """Fix the batch size of the first input and the first output, in place."""
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:

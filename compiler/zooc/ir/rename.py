@@ -1,4 +1,4 @@
-"""Renames tensors and nodes throughout a graph, and strips what a file should not carry on."""
+"""The names of a network's tensors and nodes, and what else a file should not carry on."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 
 import onnx
 
-__all__ = ["free_reserved_names", "name_nodes", "rename_tensors", "strip_metadata", "subgraphs"]
+__all__ = ["STAGE_PREFIXES", "names_read", "normalize", "rename_tensors", "strip_metadata", "subgraphs"]
 
-RESERVED = frozenset({"image", "pixels", "input", "logits", "probabilities"})
-RESERVED_PREFIXES = ("prelude/", "postlude/")
+STAGE_PREFIXES = ("prelude/", "postlude/")
+"""With which the names of nodes and weights around the body begin."""
+
+_RESERVED = frozenset({"image", "pixels", "input", "logits", "probabilities"})
 
 
 def subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
@@ -22,6 +24,24 @@ def subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
                     yield from subgraphs(inner)
 
 
+def names_read(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of the tensors that nodes read, those of nested graphs too."""
+    return {name for one in subgraphs(graph) for node in one.node for name in node.input}
+
+
+def normalize(model: onnx.ModelProto, source: str, result: str) -> None:
+    """Bring a network of one input and one output to the compiler's form, in place.
+
+    The ends are called `source` and `result`, nodes have names of their own, no name is one that the compiled
+    graph's stages use, and no metadata is left.
+    """
+    strip_metadata(model)
+    # The ends are found by position, for they may have been moved out of a reserved name.
+    _free_reserved_names(model.graph)
+    rename_tensors(model.graph, {model.graph.input[0].name: source, model.graph.output[0].name: result})
+    _name_nodes(model.graph)
+
+
 def rename_tensors(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
     """Give tensors new names, in place, wherever they are defined or used; `names` maps old to new."""
     for one in subgraphs(graph):
@@ -32,37 +52,6 @@ def rename_tensors(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
                         values[i] = names[name]
         for tensor in (*one.initializer, *one.input, *one.output, *one.value_info):
             tensor.name = names.get(tensor.name, tensor.name)
-
-
-def free_reserved_names(graph: onnx.GraphProto) -> None:
-    """Move tensors and nodes out of the names that the compiled graph's stages use, under `body/`.
-
-    The graph's own inputs and outputs are meant to be renamed by the caller and are moved too.
-    """
-    taken: set[str] = set()
-    for one in subgraphs(graph):
-        taken.update(name for node in one.node for name in (*node.input, *node.output))
-        taken.update(tensor.name for tensor in (*one.initializer, *one.input, *one.output))
-    names = {}
-    for name in sorted(n for n in taken if n in RESERVED or n.startswith(RESERVED_PREFIXES)):
-        names[name] = _unused(f"body/{name}", taken)
-    rename_tensors(graph, names)
-    for one in subgraphs(graph):
-        for node in one.node:
-            if node.name.startswith(RESERVED_PREFIXES):
-                node.name = f"body/{node.name}"
-
-
-def name_nodes(graph: onnx.GraphProto) -> None:
-    """Give nodes without a name their operator's, and make names unique by numbers at the end."""
-    taken = {node.name for one in subgraphs(graph) for node in one.node}
-    seen: set[str] = set()
-    for one in subgraphs(graph):
-        for node in one.node:
-            if not node.name or node.name in seen:
-                node.name = _unused(node.name or node.op_type, taken)
-                taken.add(node.name)
-            seen.add(node.name)
 
 
 def strip_metadata(model: onnx.ModelProto) -> None:
@@ -84,6 +73,34 @@ def strip_metadata(model: onnx.ModelProto) -> None:
         for item in (*graph.node, *graph.initializer, *graph.input, *graph.output):
             item.ClearField("doc_string")
             del item.metadata_props[:]
+
+
+def _free_reserved_names(graph: onnx.GraphProto) -> None:
+    """Move tensors and nodes out of the names that the compiled graph's stages use, under `body/`."""
+    taken: set[str] = set()
+    for one in subgraphs(graph):
+        taken.update(name for node in one.node for name in (*node.input, *node.output))
+        taken.update(tensor.name for tensor in (*one.initializer, *one.input, *one.output))
+    names = {}
+    for name in sorted(n for n in taken if n in _RESERVED or n.startswith(STAGE_PREFIXES)):
+        names[name] = _unused(f"body/{name}", taken)
+    rename_tensors(graph, names)
+    for one in subgraphs(graph):
+        for node in one.node:
+            if node.name.startswith(STAGE_PREFIXES):
+                node.name = f"body/{node.name}"
+
+
+def _name_nodes(graph: onnx.GraphProto) -> None:
+    """Give nodes without a name their operator's, and make names unique by numbers at the end."""
+    taken = {node.name for one in subgraphs(graph) for node in one.node}
+    seen: set[str] = set()
+    for one in subgraphs(graph):
+        for node in one.node:
+            if not node.name or node.name in seen:
+                node.name = _unused(node.name or node.op_type, taken)
+                taken.add(node.name)
+            seen.add(node.name)
 
 
 def _unused(wanted: str, taken: set[str]) -> str:

@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
+from zooc.ir.rename import names_read
 from zooc.ir.weights import large_weights, without_large_weights
 
 __all__ = ["open_session", "quiet_engine", "weight_values"]
@@ -38,7 +39,9 @@ def open_session(
     options.enable_mem_pattern = mem_pattern
     options.log_severity_level = 4
     # What nothing reads is not there any more when ONNX Runtime looks for it.
-    wanted = {tensor.name for tensor in light.graph.initializer} & _read_by(light.graph)
+    wanted = {tensor.name for tensor in light.graph.initializer} & (
+        names_read(light.graph) | {value.name for value in light.graph.output}
+    )
     values = {**(weights or {}), **weight_values(model)}
     given = [name for name in values if name in wanted]
     options.add_external_initializers(given, [values[name] for name in given])
@@ -53,23 +56,12 @@ def weight_values(model: onnx.ModelProto) -> dict[str, onnxruntime.OrtValue]:
     return {tensor.name: take(numpy_helper.to_array(tensor)) for tensor in large_weights(model)}
 
 
-def _read_by(graph: onnx.GraphProto) -> set[str]:
-    """The names that a graph's nodes read, those inside of an If too, and its outputs."""
-    names = {value.name for value in graph.output}
-    for node in graph.node:
-        names.update(node.input)
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                names |= _read_by(attribute.g)
-    return names
-
-
 _WARNING, _FATAL = 2, 4
 
 
 @contextlib.contextmanager
 def quiet_engine() -> Iterator[None]:
-    """Give Within, the engine's default logger is silent; after, it is back at the engine's own default.
+    """Silence the engine's default logger, within; after, it is back at the engine's own default.
 
     A session's `log_severity_level` does not reach what is logged while a graph is loaded and optimized.
     """

@@ -7,10 +7,10 @@ import onnx
 from onnx import TensorProto, helper
 
 from zooc.ir.builder import IR_VERSION, OPSET, Builder
+from zooc.ir.interface import opset_of
+from zooc.ir.rename import STAGE_PREFIXES, rename_tensors
 
 __all__ = ["assemble", "build_postlude"]
-
-_STAGES = ("prelude/", "postlude/")
 
 
 def build_postlude(classes: int) -> onnx.ModelProto:
@@ -41,10 +41,8 @@ def assemble(
         [initializer for stage in stages for initializer in stage.graph.initializer],
         value_info=_boundaries(body, prelude is not None, postlude is not None),
     )
-    opset = max(OPSET, *(i.version for i in body.opset_import if i.domain in {"", "ai.onnx"}))
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION, producer_name="zooc"
-    )
+    opset = helper.make_opsetid("", max(OPSET, opset_of(body)))
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="zooc")
     onnx.checker.check_model(model)
     return model
 
@@ -76,12 +74,9 @@ def _repeat_image(body: onnx.ModelProto) -> None:
 def _own_names(body: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(body)
-    renamed = {i.name: f"body/{i.name}" for i in copy.graph.initializer if i.name.startswith(_STAGES)}
-    for initializer in copy.graph.initializer:
-        initializer.name = renamed.get(initializer.name, initializer.name)
+    stored = [tensor.name for tensor in copy.graph.initializer if tensor.name.startswith(STAGE_PREFIXES)]
+    rename_tensors(copy.graph, {name: f"body/{name}" for name in stored})
     for node in copy.graph.node:
-        if node.name.startswith(_STAGES):
+        if node.name.startswith(STAGE_PREFIXES):
             node.name = f"body/{node.name}"
-        for index, name in enumerate(node.input):
-            node.input[index] = renamed.get(name, name)
     return copy

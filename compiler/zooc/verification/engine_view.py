@@ -14,6 +14,7 @@ import onnx
 import onnxruntime as ort
 
 from zooc.ir.graph import FLOAT, Constant, Graph, Node, element_type, maker, read_graph
+from zooc.ir.rename import STAGE_PREFIXES
 from zooc.quantization.layers import LayerRecord
 
 __all__ = ["FloatLayer", "Optimized", "float_convolutions", "inspect_optimized"]
@@ -21,7 +22,6 @@ __all__ = ["FloatLayer", "Optimized", "float_convolutions", "inspect_optimized"]
 _WEIGHTED = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
 _INTEGER = {"QGemm", "QLinearConv", "QLinearMatMul", "MatMulIntegerToFloat", "ConvInteger", "MatMulInteger"}
 _CONVERSIONS = {"QuantizeLinear", "DequantizeLinear", "Cast"}
-_OTHER_STAGES = ("prelude/", "postlude/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,13 @@ def inspect_optimized(model: bytes, layers: Sequence[LayerRecord] = ()) -> Optim
     """Optimize a model as ONNX Runtime does when it loads it, and look at the result; see `Optimized`."""
     original, optimized = read_graph(onnx.load_from_string(model)), read_graph(_optimize(model))
     reasons = {record.name: record.reason for record in layers if record.dtype == "float" and record.reason}
-    ours = [node for node in optimized.nodes if not node.name.startswith(_OTHER_STAGES)]
+    ours = [node for node in optimized.nodes if not node.name.startswith(STAGE_PREFIXES)]
     kinds = _kinds(optimized)
     sources = {node.name: node for node in original.nodes}
     count = Counter(kinds[node.name] for node in ours)
     floating = (node.op for node in ours if kinds[node.name] == "float")
     return Optimized(
-        before=_histogram(node for node in original.nodes if not node.name.startswith(_OTHER_STAGES)),
+        before=_histogram(node for node in original.nodes if not node.name.startswith(STAGE_PREFIXES)),
         after=_histogram(ours),
         integer=count["integer"],
         floating=count["float"],

@@ -15,7 +15,7 @@ from zooc.deployment import Model
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.diagnostics.suggest import did_you_mean
 from zooc.ir.interface import Port, inputs_of, outputs_of
-from zooc.ir.rename import subgraphs
+from zooc.ir.rename import names_read
 
 __all__ = ["ImageInput", "Interface", "find_interface"]
 
@@ -85,7 +85,7 @@ def find_interface(model: onnx.ModelProto, file: str, description: Model) -> Int
 
 def _image(model: onnx.ModelProto, file: str, description: Model) -> tuple[Port, tuple[Port, ...]]:
     span, inputs = description.source.span, inputs_of(model)
-    read = {name for graph in subgraphs(model.graph) for node in graph.node for name in node.input}
+    read = names_read(model.graph)
     used = [port for port in inputs if port.name in read]
     if len(used) != 1:
         names = ", ".join(f"{port.name} ({_describe(port)})" for port in inputs) or "none"

@@ -10,9 +10,10 @@ import onnx.inliner
 import onnx.version_converter
 
 from zooc.diagnostics.diagnostic import Span, ZoocError, error
+from zooc.ir.interface import opset_of
 from zooc.ir.rename import subgraphs
 
-__all__ = ["IR_VERSION", "MIN_OPSET", "default_opset", "drop_initializer_inputs", "use_default_operators"]
+__all__ = ["IR_VERSION", "MIN_OPSET", "drop_initializer_inputs", "use_default_operators"]
 
 MIN_OPSET = 20
 IR_VERSION = 10
@@ -31,11 +32,6 @@ _QUANTIZED = frozenset(
 )
 
 
-def default_opset(model: onnx.ModelProto) -> int:
-    """Return the version of the default domain that `model` imports, 0 if it imports none."""
-    return max((o.version for o in model.opset_import if o.domain in _DEFAULT), default=0)
-
-
 def use_default_operators(model: onnx.ModelProto, file: str, span: Span | None) -> onnx.ModelProto:
     """Return `model` with functions inlined, converted to `MIN_OPSET` where older, with IR version 10.
 
@@ -47,7 +43,7 @@ def use_default_operators(model: onnx.ModelProto, file: str, span: Span | None) 
         model = onnx.inliner.inline_local_functions(model)
     _refuse_quantized(model, file, span)
     _refuse_foreign(model, file, span)
-    version = default_opset(model)
+    version = opset_of(model)
     if version < MIN_OPSET:
         model = _convert(model, version, file, span)
     del model.opset_import[:]
@@ -70,7 +66,7 @@ def _refuse_quantized(model: onnx.ModelProto, file: str, span: Span | None) -> N
 
 
 def _refuse_foreign(model: onnx.ModelProto, file: str, span: Span | None) -> None:
-    version = default_opset(model)
+    version = opset_of(model)
 
     def foreign(node: onnx.NodeProto) -> bool:
         return node.domain not in _DEFAULT or not onnx.defs.has(node.op_type, max(version, 1), "")

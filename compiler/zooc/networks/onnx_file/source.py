@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper
 
 from zooc.deployment import Model
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.count import count_parameters
-from zooc.ir.rename import free_reserved_names, name_nodes, rename_tensors, strip_metadata
+from zooc.ir.graph import Node, Variable, maker, read_graph, write_graph
+from zooc.ir.interface import set_batch
+from zooc.ir.rename import normalize
 from zooc.networks.network import INPUT, OUTPUT, Network
 from zooc.networks.onnx_file.adapt import adapt
-from zooc.networks.onnx_file.batch import fix_batch, free_batch, same_results
+from zooc.networks.onnx_file.batch import free_batch, same_results
 from zooc.networks.onnx_file.interface import find_interface
 from zooc.networks.onnx_file.operators import drop_initializer_inputs, use_default_operators
 from zooc.networks.onnx_file.reader import hash_onnx, read_onnx
@@ -50,13 +52,13 @@ class OnnxFileSource:
         converted = onnx.ModelProto()
         converted.CopyFrom(original)
         converted = adapt(use_default_operators(converted, path.name, model.source.span), interface)
-        _normalize(converted)
+        normalize(converted, INPUT, OUTPUT)
         scores = _check(reference, converted, model, path.name)
-        _flatten_scores(converted, scores)
+        converted = _flatten_scores(converted, scores)
         classes = _check_classes(scores, model, path.name)
         converted, batch, warnings = _settle_batch(reference, converted, model, path.name)
         if batch is not None:
-            fix_batch(converted, batch)
+            set_batch(converted, batch)
         return Network(
             model=onnx.shape_inference.infer_shapes(converted, data_prop=True),
             origin=f'onnx("{path.name}")',
@@ -71,16 +73,6 @@ class OnnxFileSource:
             ends_in_softmax=_ends_in_softmax(converted),
             warnings=warnings,
         )
-
-
-def _normalize(model: onnx.ModelProto) -> None:
-    """The compiler's names for input and output, unique names for nodes, no metadata."""
-    strip_metadata(model)
-    # Uses the positions, for freeing reserved names may rename the ends too.
-    free_reserved_names(model.graph)
-    ends = {model.graph.input[0].name: INPUT, model.graph.output[0].name: OUTPUT}
-    rename_tensors(model.graph, ends)
-    name_nodes(model.graph)
 
 
 def _check(reference: Reference, converted: onnx.ModelProto, model: Model, file: str) -> Array:
@@ -118,15 +110,18 @@ def _check(reference: Reference, converted: onnx.ModelProto, model: Model, file:
     )
 
 
-def _flatten_scores(model: onnx.ModelProto, scores: Array) -> None:
-    """Networks that end in a pooling give `[batch, classes, 1, 1]`: adds the Flatten that they leave out."""
-    graph = model.graph
+def _flatten_scores(model: onnx.ModelProto, scores: Array) -> onnx.ModelProto:
+    """Add the Flatten that networks leave out which end in a pooling, with `[batch, classes, 1, 1]`."""
+    graph = read_graph(model)
+    (result,) = graph.outputs
     if scores.ndim > 2 and scores.shape[2:] == (1,) * (scores.ndim - 2):
-        rename_tensors(graph, {OUTPUT: "body/scores"})
-        graph.node.append(helper.make_node("Flatten", ["body/scores"], [OUTPUT], name="body/Flatten"))
-    classes = scores.shape[1] if scores.ndim > 1 else None
-    del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", classes]))
+        pooled, result = result, Variable(OUTPUT)
+        pooled.name = "body/scores"
+        graph.nodes.append(Node("Flatten", "body/Flatten", {}, [pooled], [result]))
+        graph.outputs = [result]
+    result.dtype = np.dtype(np.float32)
+    result.shape = ["batch", scores.shape[1] if scores.ndim > 1 else None]
+    return write_graph(graph)
 
 
 def _check_classes(scores: Array, model: Model, file: str) -> int:
@@ -155,7 +150,7 @@ def _check_classes(scores: Array, model: Model, file: str) -> int:
 def _settle_batch(
     reference: Reference, converted: onnx.ModelProto, model: Model, file: str
 ) -> tuple[onnx.ModelProto, int | None, tuple[Diagnostic, ...]]:
-    """Frees the batch where that works; else keeps the file's, with a warning."""
+    """Free the batch where that works; else keeps the file's, with a warning."""
     asked = model.input.batch if model.input else None
     fixed = reference.size.batch or 1
     candidates = [converted] if reference.size.batch is None else []
@@ -184,8 +179,7 @@ def _settle_batch(
 
 
 def _ends_in_softmax(model: onnx.ModelProto) -> bool:
-    producers = {output: node for node in model.graph.node for output in node.output}
-    node = producers.get(OUTPUT)
-    while node is not None and node.op_type in ("Identity", "Flatten", "Reshape", "Squeeze"):
-        node = producers.get(node.input[0])
-    return node is not None and node.op_type == "Softmax"
+    node = maker(read_graph(model).outputs[0])
+    while node is not None and node.op in ("Identity", "Flatten", "Reshape", "Squeeze"):
+        node = maker(node.inputs[0])
+    return node is not None and node.op == "Softmax"

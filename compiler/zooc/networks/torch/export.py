@@ -15,9 +15,9 @@ import torch
 
 from zooc.deployment import InputShape
 from zooc.diagnostics.diagnostic import Span, ZoocError, error
-from zooc.ir.rename import free_reserved_names, name_nodes, rename_tensors, strip_metadata
+from zooc.ir.interface import set_batch
+from zooc.ir.rename import normalize
 from zooc.networks.network import INPUT, OUTPUT, Network
-from zooc.networks.onnx_file.batch import fix_batch
 from zooc.networks.onnx_file.operators import IR_VERSION, MIN_OPSET
 from zooc.networks.onnx_file.run_once import Array, ExecutionError, close, example_input, run
 from zooc.networks.source import Progress
@@ -63,17 +63,12 @@ def export_module(
     on_progress(f"exporting {name}")
     model = _export(module, images, name, span)
     name_by_modules(model.graph)
-    strip_metadata(model)
-    ends = {model.graph.input[0].name: "body/input:end", model.graph.output[0].name: "body/logits:end"}
-    rename_tensors(model.graph, ends)
-    free_reserved_names(model.graph)
-    rename_tensors(model.graph, {"body/input:end": INPUT, "body/logits:end": OUTPUT})
-    name_nodes(model.graph)
+    normalize(model, INPUT, OUTPUT)
     model.ir_version = IR_VERSION
     on_progress(f"checking {name}")
     _check(model, images, scores, name, span)
     if shape.batch is not None:
-        fix_batch(model, shape.batch)
+        set_batch(model, shape.batch)
     return Network(
         model=onnx.shape_inference.infer_shapes(model, data_prop=True),
         origin=name,
