@@ -9,12 +9,8 @@ import zooc
 
 ROOT = Path(zooc.__file__).parent
 READERS = {
-    "networks/onnx_file/batch.py",
-    "networks/onnx_file/interface.py",
     "networks/onnx_file/operators.py",
     "networks/onnx_file/reader.py",
-    "networks/onnx_file/source.py",
-    "networks/torch/export.py",
     "networks/torch/module_names.py",
 }
 TOUCHES = re.compile(

@@ -25,8 +25,11 @@ from zooc.ir.rename import name_nodes, subgraphs
 from zooc.ir.weights import inferred_graph, is_large, large_weights, placeholder, without_large_weights
 
 __all__ = [
+    "BFLOAT16",
     "DEFAULT_DOMAIN",
+    "DOUBLE",
     "FLOAT",
+    "FLOAT16",
     "UINT8",
     "Constant",
     "Graph",
@@ -53,7 +56,9 @@ __all__ = [
 ]
 
 DEFAULT_DOMAIN = ("", "ai.onnx", None)
-FLOAT, UINT8 = int(onnx.TensorProto.FLOAT), int(onnx.TensorProto.UINT8)
+BFLOAT16, DOUBLE, FLOAT, FLOAT16, UINT8 = (
+    int(onnx.TensorProto.DataType.Value(name)) for name in ("BFLOAT16", "DOUBLE", "FLOAT", "FLOAT16", "UINT8")
+)
 """Of ONNX's numbers of element types, see `element_type`."""
 
 

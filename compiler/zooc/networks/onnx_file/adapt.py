@@ -5,15 +5,26 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from zooc.ir.graph import Constant, Graph, Node, Variable, read_graph, write_graph
+from zooc.ir.graph import (
+    BFLOAT16,
+    DOUBLE,
+    FLOAT,
+    FLOAT16,
+    Constant,
+    Graph,
+    Node,
+    Tensor,
+    Variable,
+    element_type,
+    read_graph,
+    values_of,
+    write_graph,
+)
 from zooc.networks.onnx_file.interface import Interface
 
 __all__ = ["adapt"]
 
-_FLOAT32 = int(onnx.TensorProto.FLOAT)
-_TO_FLOAT32 = frozenset(
-    {int(onnx.TensorProto.FLOAT16), int(onnx.TensorProto.BFLOAT16), int(onnx.TensorProto.DOUBLE)}
-)
+_OTHER_FLOATS = frozenset({BFLOAT16, DOUBLE, FLOAT16})
 _LAST_TO_FIRST = [0, 2, 3, 1]
 """From channels first to channels last."""
 
@@ -48,26 +59,20 @@ def _use_float32(graph: Graph) -> None:
     """Make every float16, bfloat16 and float64 tensor a float32 one, in place, in nested graphs too."""
     for part in (graph, *graph.subgraphs(recursive=True)):
         for tensor in part.tensors().values():
-            if isinstance(tensor, Constant):
-                _convert(tensor)
-            elif _is_other_float(tensor.dtype):
-                tensor.dtype = np.dtype(np.float32)
+            _convert(tensor)
         for node in part.nodes:
             for name, value in node.attrs.items():
-                if name in ("to", "dtype") and value in _TO_FLOAT32:
-                    node.attrs[name] = _FLOAT32
+                if name in ("to", "dtype") and value in _OTHER_FLOATS:
+                    node.attrs[name] = FLOAT
                 elif isinstance(value, Constant):
                     _convert(value)
 
 
-def _convert(tensor: Constant) -> None:
-    if _is_other_float(tensor.dtype):
-        stored = tensor._values
-        values = onnx.numpy_helper.to_array(stored.tensor) if hasattr(stored, "tensor") else stored
-        tensor.values = np.asarray(values).astype(np.float32)
-
-
-def _is_other_float(dtype: object) -> bool:
-    if isinstance(dtype, int):
-        return dtype in _TO_FLOAT32
-    return dtype is not None and str(np.dtype(dtype)) in ("float16", "bfloat16", "float64")  # type: ignore[call-overload]
+def _convert(tensor: Tensor) -> None:
+    if element_type(tensor) not in _OTHER_FLOATS:
+        return
+    values = values_of(tensor)
+    if values is None:
+        tensor.dtype = np.dtype(np.float32)
+    else:
+        tensor.values = values.astype(np.float32)
