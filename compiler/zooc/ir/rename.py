@@ -39,7 +39,7 @@ def normalize(model: onnx.ModelProto, source: str, result: str) -> None:
     # The ends are found by position, for they may have been moved out of a reserved name.
     _free_reserved_names(model.graph)
     rename_tensors(model.graph, {model.graph.input[0].name: source, model.graph.output[0].name: result})
-    _name_nodes(model.graph)
+    name_nodes(model.graph)
 
 
 def rename_tensors(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
@@ -91,7 +91,7 @@ def _free_reserved_names(graph: onnx.GraphProto) -> None:
                 node.name = f"body/{node.name}"
 
 
-def _name_nodes(graph: onnx.GraphProto) -> None:
+def name_nodes(graph: onnx.GraphProto) -> None:
     """Give nodes without a name their operator's, and make names unique by numbers at the end."""
     taken = {node.name for one in subgraphs(graph) for node in one.node}
     seen: set[str] = set()
