@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping
 
 import onnx
 
-__all__ = ["STAGE_PREFIXES", "names_read", "normalize", "rename_tensors", "strip_metadata", "subgraphs"]
+__all__ = [
+    "STAGE_PREFIXES",
+    "name_nodes",
+    "names_read",
+    "normalize",
+    "rename_tensors",
+    "strip_metadata",
+    "subgraphs",
+]
 
 STAGE_PREFIXES = ("prelude/", "postlude/")
 """With which the names of nodes and weights around the body begin."""
