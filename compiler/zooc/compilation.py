@@ -21,6 +21,7 @@ from zooc.quantization.layers import Quantized
 from zooc.verification.agreement import Agreement
 from zooc.verification.engine_view import FloatLayer
 from zooc.verification.goldens import Golden
+from zooc_runtime.package.heads import Head
 
 if TYPE_CHECKING:
     from zooc.verification.speed import Speed
@@ -59,14 +60,16 @@ class Program:
     Attributes:
         prelude: image to pixels, `None` in the tensor form.
         body: pixels (or the network's own input) to logits, simplified.
-        postlude: logits to probabilities, `None` where those are asked for or given already.
+        postlude: logits to probabilities or embeddings, `None` without an activation.
         folded: how the normalization went into the body, `None` without a prelude.
+        heads: what the scores mean.
     """
 
     prelude: onnx.ModelProto | None
     body: onnx.ModelProto
     postlude: onnx.ModelProto | None
     folded: Folded | None
+    heads: tuple[Head, ...]
 
 
 @dataclass(frozen=True)
@@ -177,9 +180,10 @@ class Verified:
         """Return how close int8 is to float, rounded so that the order of additions does not show."""
         if self.agreement is None:
             return None
+        top1 = self.agreement.top1
         return {
             "images": self.images_agreed_on,
             "sqnr_db": round(min(self.agreement.sqnr_db, 999.0), 2),
             "cosine": round(self.agreement.cosine, 5),
-            "top1_agreement": round(self.agreement.top1, 4),
+            "top1_agreement": None if top1 is None else round(top1, 4),
         }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zooc.diagnostics.diagnostic import Span
+from zooc_runtime.package.heads import Activation
 from zooc_runtime.preprocessing.steps import Step, steps_to_json
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Model",
     "ModelSource",
     "Normalize",
+    "OutputName",
     "Package",
     "Postprocess",
     "Preprocess",
@@ -88,11 +90,20 @@ class InputShape:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputName:
+    """An output of an ONNX file."""
+
+    text: str
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """The `model` block. `weights` is `None` exactly when the source is an ONNX file.
 
     For an ONNX source `input` may be `None`: the file's own shape holds. `layout` says where the file's image
-    has its channels and `output` which of its outputs gives the scores; `None`: found by itself.
+    has its channels, `None`: found by itself; `outputs` which of its outputs give scores, a head each, empty:
+    found by itself.
     """
 
     source: ModelSource
@@ -102,8 +113,7 @@ class Model:
     classes_span: Span | None = field(default=None, compare=False)
     span: Span | None = field(default=None, compare=False)
     layout: Literal["nchw", "nhwc"] | None = None
-    output: str | None = None
-    output_span: Span | None = field(default=None, compare=False)
+    outputs: tuple[OutputName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,12 +244,23 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Postprocess:
-    """The `postprocess` block; `topk_span` is `None` where the default holds; a small network lowers it."""
+    """What becomes of a head's scores: the `postprocess` block, or one head of the `heads` block.
 
-    softmax: bool = False
+    `topk_span` is `None` where the default holds; a small network lowers it.
+
+    Attributes:
+        name: the head's; empty for that of a `postprocess` block.
+        activation: `none` where the description names none: the network's own then holds.
+        threshold: the least probability of a class that an image has; `None` without a sigmoid.
+    """
+
+    activation: Activation = "none"
     topk: int = 5
     labels: Labels | None = None
+    threshold: float | None = None
+    name: str = ""
     topk_span: Span | None = field(default=None, compare=False)
+    activation_span: Span | None = field(default=None, compare=False)
     span: Span | None = field(default=None, compare=False)
 
 
@@ -258,14 +279,15 @@ class Package:
 class Deployment:
     """One checked deployment.
 
-    `preprocess is None` compiles the tensor form: normalized `float32` in, images refused.
+    `preprocess is None` compiles the tensor form: normalized `float32` in, images refused. There is one of
+    `heads` for each of `model.outputs`, or for the only output.
     `source_text` is the `.zoo` file's text; `variant` and `overrides` what the command line chose.
     """
 
     model: Model
     preprocess: Preprocess | None
     quantize: Quantize
-    postprocess: Postprocess
+    heads: tuple[Postprocess, ...]
     package: Package
     path: Path
     source_text: str

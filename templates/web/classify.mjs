@@ -40,12 +40,15 @@ export class Classifier {
     const results = await this.session.run({ [input]: new ort.Tensor("uint8", pixels, [height, width, 3]) });
     // A network of a fixed batch answers once for each of its rows, which are all this image.
     const scores = results[this.session.outputNames[0]].data.slice(0, this.model.classes);
-    const probabilities = this.model.softmax ? scores : softmax(scores);
-    const order = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || a - b);
+    const { activation, classes, labels } = this.model;
+    const probabilities = activation === "none" && classes > 1 ? softmax(scores) : scores;
+    // One score of two named classes: the second's probability, and the first's is the rest.
+    const ranked = classes === 1 && labels?.length === 2 ? [1 - probabilities[0], probabilities[0]] : scores;
+    const order = [...ranked.keys()].sort((a, b) => ranked[b] - ranked[a] || a - b);
     const topk = order.slice(0, count).map((index) => ({
       index,
-      label: this.model.labels?.[index] ?? String(index),
-      probability: probabilities[index],
+      label: labels?.[index] ?? String(index),
+      probability: ranked === scores ? probabilities[index] : ranked[index],
     }));
     return { topk, probabilities };
   }

@@ -53,7 +53,7 @@ def test_resnests_get_their_own_sizes_and_crop(name, size):
     assert deployment.preprocess.steps == (ECenterCrop(size),)
     assert deployment.preprocess.normalize == IMAGENET
     assert deployment.package.name == name
-    assert len(deployment.postprocess.labels.names) == 1000
+    assert len(deployment.heads[0].labels.names) == 1000
 
 
 def test_iresnets_get_224_out_of_256_and_random_weights_until_a_file_is_named():
@@ -166,8 +166,8 @@ def test_a_model_of_other_classes_gets_no_imagenet_labels():
     recipe = Recipe(source, "A model.", 80, 96, 3, preprocess, "x.pth", "its own")
     Path("x.zoo").write_text(format_source(describe_recipe(recipe), "x.zoo"))
     deployment = checked("x.zoo")
-    assert deployment.postprocess.labels is None
-    assert deployment.postprocess.topk == 3
+    assert deployment.heads[0].labels is None
+    assert deployment.heads[0].topk == 3
     assert deployment.preprocess.steps == preprocess.steps
     assert (deployment.model.input.height, deployment.model.input.width) == (80, 96)
 

@@ -21,8 +21,8 @@ from zooc.deployment import (
 )
 from zooc.diagnostics.diagnostic import Diagnostic, SourceFile
 from zooc.frontend.semantics.analyze import analyze, load_deployment, variant_names
+from zooc.frontend.semantics.blocks.labels import imagenet1k_names
 from zooc.frontend.semantics.blocks.package import name_problem
-from zooc.frontend.semantics.blocks.postprocess import imagenet1k_names
 from zooc.frontend.syntax.parser import parse
 from zooc.frontend.syntax.vocabulary import BLOCKS, STEPS
 from zooc_runtime.preprocessing.steps import (
@@ -108,9 +108,9 @@ def test_the_designs_example_is_understood_whole(folder: Path) -> None:
     assert deployment.quantize.calibrate == CalibrationMethod("percentile", 99.99)
     assert deployment.quantize.data == ImageSet(folder / "calib", "JPEG", 50, 0)
     assert deployment.quantize.keep == ("fc",)
-    assert deployment.postprocess.softmax
-    assert deployment.postprocess.labels is not None
-    assert deployment.postprocess.labels.names == imagenet1k_names()
+    assert deployment.heads[0].activation == "softmax"
+    assert deployment.heads[0].labels is not None
+    assert deployment.heads[0].labels.names == imagenet1k_names()
     assert (deployment.package.name, deployment.package.version) == ("resnest50", "1.0.0")
     assert deployment.package.engines == ("onnxruntime", "openvino")
     assert deployment.path == folder / "resnest.zoo"
@@ -137,7 +137,7 @@ def test_the_command_line_wins_over_the_variant(folder: Path) -> None:
     assert deployment.quantize.dtype == "fp16"
     assert deployment.quantize.data is None
     assert deployment.quantize.keep == ("fc",)
-    assert not deployment.postprocess.softmax
+    assert deployment.heads[0].activation == "none"
     assert deployment.package.version == "2.0"
     assert deployment.overrides == tuple(overrides)
 
@@ -157,11 +157,11 @@ def test_defaults_fill_in_what_is_left_out() -> None:
     deployment = accept(MODEL)
     assert deployment.preprocess is None
     assert deployment.quantize.dtype == "fp32"
-    assert not deployment.postprocess.softmax
-    assert deployment.postprocess.topk == 5
+    assert deployment.heads[0].activation == "none"
+    assert deployment.heads[0].topk == 5
     assert deployment.package.name == "net"
     assert deployment.model.weights == RandomWeights(3)
-    assert accept(MODEL.replace("1000", "3")).postprocess.topk == 3
+    assert accept(MODEL.replace("1000", "3")).heads[0].topk == 3
 
 
 def test_steps_take_torchvisions_forms() -> None:

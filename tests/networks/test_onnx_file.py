@@ -11,7 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 from zooc.deployment import InputShape, Model, ModelSource
 from zooc.diagnostics.diagnostic import SourceFile, Span, ZoocError
 from zooc.networks.load import load_network
+from zooc.networks.network import HeadFacts
 from zooc.support.cache import Cache
+from zooc_runtime.classes import softmax
 
 FLOAT = TensorProto.FLOAT
 
@@ -95,7 +97,7 @@ def test_a_plain_classifier_keeps_its_results_under_the_compilers_names(tmp_path
     assert (network.classes, network.height, network.width, network.batch) == (5, 16, 16, None)
     assert (network.origin, network.weights) == ('onnx("net.onnx")', "in the file")
     assert network.parameters == 4 * 3 * 9 + 20
-    assert not network.ends_in_softmax
+    assert network.heads == (HeadFacts(5),)
     np.testing.assert_allclose(run(network.model, images(3)), run(made, images(3)), rtol=1e-5)
 
 
@@ -326,9 +328,19 @@ def test_scores_of_one_pixel_are_flattened(tmp_path):
     assert run(network.model, images(2)).shape == (2, 4)
 
 
-def test_a_softmax_at_the_end_is_noticed(tmp_path):
-    nodes = [*body("s"), helper.make_node("Softmax", ["s"], ["logits"], axis=-1)]
-    assert load(make(nodes), tmp_path).ends_in_softmax
+@pytest.mark.parametrize(("op", "attributes"), [("Softmax", {"axis": -1}), ("Sigmoid", {})])
+def test_an_activation_at_the_end_is_taken_off(tmp_path, op, attributes):
+    nodes = [*body("s"), helper.make_node(op, ["s"], ["logits"], **attributes)]
+    network = load(make(nodes), tmp_path)
+    assert network.heads == (HeadFacts(5, op.lower()),)
+    np.testing.assert_allclose(run(network.model, images(2)), run(make(body()), images(2)), rtol=1e-5)
+
+
+def test_a_softmax_over_something_else_stays(tmp_path):
+    nodes = [*body("s"), helper.make_node("Softmax", ["s"], ["logits"], axis=0)]
+    made = make(nodes)
+    made.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    assert load(made, tmp_path).heads == (HeadFacts(5),)
 
 
 def test_a_quantized_model_is_refused(tmp_path):
@@ -371,8 +383,9 @@ def test_an_old_opset_is_converted(tmp_path):
     network = load(made, tmp_path)
     assert [(o.domain, o.version) for o in network.model.opset_import] == [("", 20)]
     assert network.model.ir_version == 10
-    assert network.ends_in_softmax
-    np.testing.assert_allclose(run(network.model, images(2)), run(made, images(2)), rtol=1e-5)
+    assert network.heads[0].activation == "softmax"
+    logits = run(network.model, images(2))
+    np.testing.assert_allclose(softmax(logits), run(made, images(2)), rtol=1e-5)
 
 
 def test_an_opset_that_cannot_be_converted_is_refused(tmp_path):

@@ -397,8 +397,8 @@ def test_tensorflows_1001_classes_have_labels(labels: str, code: str | None, tmp
     (tmp_path / "net.zoo").write_text(text, encoding="utf-8")
     if code is None:
         done = compile_graph(Request(tmp_path / "net.zoo"), Context(Cache(None), Progress()))
-        assert done.deployment.postprocess.labels is not None
-        assert done.deployment.postprocess.labels.names[:2] == ("background", "tench")
+        assert done.deployment.heads[0].labels is not None
+        assert done.deployment.heads[0].labels.names[:2] == ("background", "tench")
         return
     with pytest.raises(ZoocError) as caught:
         compile_graph(Request(tmp_path / "net.zoo"), Context(Cache(None), Progress()))

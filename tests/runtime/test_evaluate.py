@@ -156,8 +156,8 @@ def test_a_package_with_imagenets_labels_brings_the_synsets(
     tiny = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tiny)
     contents = tiny.tiny_contents()
-    post = dataclasses.replace(contents.deployment.postprocess, labels=Labels("imagenet1k", tiny.NAMES))
-    deployment = dataclasses.replace(contents.deployment, postprocess=post)
+    post = dataclasses.replace(contents.deployment.heads[0], labels=Labels("imagenet1k", tiny.NAMES))
+    deployment = dataclasses.replace(contents.deployment, heads=(post,))
     made = emit_package(dataclasses.replace(contents, deployment=deployment), tmp_path / "b", force=False)
     inner = made / "tinybird"
     assert "synsets.txt" in json.loads((inner / "manifest.json").read_text())["files"]

@@ -129,7 +129,9 @@ def tiny_contents(
         model=Model(ModelSource("onnx", f"/somewhere/{source}"), None, None, CLASSES),
         preprocess=None if tensor else Preprocess((CenterCrop(SIDE, SIDE),), Normalize()),
         quantize=Quantize(),
-        postprocess=Postprocess(softmax, 5, None if labels is None else Labels("x", labels)),
+        heads=(
+            Postprocess("softmax" if softmax else "none", 5, None if labels is None else Labels("x", labels)),
+        ),
         package=Package(name, version, engines),
         path=Path("/somewhere/tiny.zoo"),
         source_text="model {}",
@@ -157,13 +159,23 @@ def tiny_contents(
         "stages": stages,
         "preprocess": None if tensor else preprocess,
         "quantization": {"dtype": "fp32"},
-        "postprocess": {"softmax": softmax, "topk": 5, "labels": None},
+        "postprocess": {
+            "activation": "softmax" if softmax else "none",
+            "topk": 5,
+            "labels": None if labels is None else "labels.txt",
+        },
         "engines": list(engines),
         "goldens": {"file": "goldens.npz", "logits_tolerance": 1e-4},
         "tools": {},
     }
     return PackageContents(
-        deployment, model, manifest, golden_bytes(_goldens(model, stages, batch)), labels, None, report
+        deployment,
+        model,
+        manifest,
+        golden_bytes(_goldens(model, stages, batch)),
+        {} if labels is None else {"labels.txt": labels},
+        None,
+        report,
     )
 
 

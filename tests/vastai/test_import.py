@@ -228,7 +228,7 @@ dataset:
     deployment, _, _ = accepted(tmp_path, text)
     assert deployment.preprocess.steps == (ResizeCv(256, 256), CenterCrop(224, 224))
     assert str(deployment.quantize.calibrate) == "kl_divergence"
-    assert deployment.postprocess.softmax
+    assert deployment.heads[0].activation == "softmax"
 
 
 @pytest.mark.parametrize(

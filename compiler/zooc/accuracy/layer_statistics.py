@@ -16,6 +16,7 @@ from zooc.ir.graph import read_graph
 from zooc.ir.interface import input_of, output_of
 from zooc.ir.session import open_session
 from zooc.verification.agreement import Agreement, compare_logits
+from zooc_runtime.package.heads import Head
 
 __all__ = ["LayerStatistics", "compare_layers", "decibels"]
 
@@ -108,6 +109,7 @@ def compare_layers(
     layers: Sequence[Layer],
     batches: Iterable[Array],
     on_batch: Callable[[int], None] = lambda _count: None,
+    heads: tuple[Head, ...] = (),
 ) -> tuple[list[LayerStatistics], Agreement, int]:
     """Compare the results of `layers`, batch by batch; the errors of what precedes a layer are in them.
 
@@ -119,6 +121,7 @@ def compare_layers(
         layers: some of `graph.layers`.
         batches: for the networks' only input.
         on_batch: called with each batch's number of images.
+        heads: what the logits mean.
 
     Returns:
         One entry a layer, the agreement of the logits, the number of images.
@@ -145,7 +148,7 @@ def compare_layers(
         answers[1].append(got[logits])
         on_batch(len(batch))
     first, second = (np.concatenate(rows) for rows in answers)
-    return statistics, compare_logits(first, second), len(first)
+    return statistics, compare_logits(first, second, heads), len(first)
 
 
 def _rounded_name(layer: Layer) -> str:

@@ -17,6 +17,7 @@ from zooc.ir.interface import input_of
 from zooc.ir.session import open_session, weight_values
 from zooc.ir.weights import without_large_weights
 from zooc.verification.agreement import Agreement, compare_logits
+from zooc_runtime.package.heads import Head
 
 __all__ = ["LayerSensitivity", "measure_sensitivity", "quantize_alone"]
 
@@ -77,6 +78,7 @@ def measure_sensitivity(
     layers: Sequence[Layer],
     batches: Sequence[Batch],
     on_layer: Callable[[int], None] = lambda _count: None,
+    heads: tuple[Head, ...] = (),
 ) -> list[LayerSensitivity]:
     """Return what each layer alone costs, in the order given.
 
@@ -86,6 +88,7 @@ def measure_sensitivity(
         layers: which to measure.
         batches: a few images; they are run once a layer.
         on_layer: called with 1 after each.
+        heads: what the logits mean.
     """
     light, weights = without_large_weights(reference), weight_values(reference)
     expected = _logits(light, weights, batches)
@@ -93,7 +96,7 @@ def measure_sensitivity(
     found = []
     for layer in layers:
         got = _logits(quantize_alone(graph, integer, layer), weights, batches)
-        found.append(LayerSensitivity(layer, compare_logits(expected, got), len(expected)))
+        found.append(LayerSensitivity(layer, compare_logits(expected, got, heads), len(expected)))
         on_layer(1)
     return found
 

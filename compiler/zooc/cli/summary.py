@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from zooc.compilation import Compilation
     from zooc.pipeline.compile import WrittenPackage
     from zooc.quantization.layers import FloatKind
 
@@ -22,9 +23,10 @@ def print_package(package: WrittenPackage) -> None:
     size = sum(file.stat().st_size for file in package.folder.rglob("*") if file.is_file())
     typer.echo(f"{package.folder}  ({size / 1e6:.1f} MB, {deployment.quantize.dtype})")
     if (agreement := verified.agreement_json()) is not None:
+        same = agreement["top1_agreement"]
+        answers = "" if same is None else f"same {_answer(compiled)} on {same:.1%}, "
         typer.echo(
-            f"  against float on {agreement['images']} images: same top-1 on "
-            f"{agreement['top1_agreement']:.1%}, logits {agreement['sqnr_db']:.1f} dB"
+            f"  against float on {agreement['images']} images: {answers}logits {agreement['sqnr_db']:.1f} dB"
         )
     if compiled.int8 is not None and compiled.int8.contract is not None:
         typer.echo(f"  {compiled.int8.contract.in_words()}")
@@ -38,6 +40,11 @@ def print_package(package: WrittenPackage) -> None:
     typer.echo(f"  try it:      cd {folder} && python -m {deployment.package.name} {trial}")
     typer.echo(f"  install it:  pip install {folder}")
     typer.echo(f"  read it:     {package.folder / 'report.html'}")
+
+
+def _answer(compiled: Compilation) -> str:
+    heads = compiled.program.heads
+    return "top-1" if len(heads) == 1 and not heads[0].multi_label else "answer"
 
 
 def _in_words(kinds: Sequence[FloatKind]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
@@ -9,16 +11,47 @@ from onnx import TensorProto, helper
 from zooc.ir.builder import IR_VERSION, OPSET, Builder
 from zooc.ir.interface import opset_of
 from zooc.ir.rename import STAGE_PREFIXES, rename_tensors
+from zooc_runtime.package.heads import Head
 
 __all__ = ["assemble", "build_postlude"]
 
 
-def build_postlude(classes: int) -> onnx.ModelProto:
-    """Return softmax over the classes: `logits` float32 `[batch, classes]` to `probabilities`."""
+_SHORTEST = 1e-12
+"""Embeddings are divided by no less: as in `torch.nn.functional.normalize`."""
+
+
+def build_postlude(heads: Sequence[Head]) -> onnx.ModelProto | None:
+    """Return each head's activation: `logits` float32 `[batch, scores]` to `probabilities` or `embeddings`.
+
+    `None` where no head has one.
+    """
+    if all(head.activation == "none" for head in heads):
+        return None
     g = Builder("postlude/")
-    g.op("Softmax", "logits", out="probabilities", axis=-1)
-    shape = ("batch", classes)
-    return g.model([("logits", np.float32, shape)], [("probabilities", np.float32, shape)])
+    result = "embeddings" if heads[0].embeds and len(heads) == 1 else "probabilities"
+    if len(heads) == 1:
+        _activate(g, heads[0], "logits", result)
+    else:
+        sizes = g.i64([head.classes for head in heads])
+        parts = g.ops("Split", "logits", sizes, outputs=len(heads), axis=-1)
+        ends = [_activate(g, head, part) for head, part in zip(heads, parts, strict=True)]
+        g.op("Concat", *ends, out=result, axis=-1)
+    shape = ("batch", sum(head.classes for head in heads))
+    return g.model([("logits", np.float32, shape)], [(result, np.float32, shape)])
+
+
+def _activate(g: Builder, head: Head, logits: str, out: str | None = None) -> str:
+    """The name of the head's scores behind its activation."""
+    match head.activation:
+        case "softmax":
+            return g.op("Softmax", logits, out=out, axis=-1)
+        case "sigmoid":
+            return g.op("Sigmoid", logits, out=out)
+        case "l2_normalize":
+            length = g.op("ReduceL2", logits, g.i64([-1]), keepdims=1)
+            return g.op("Div", logits, g.op("Max", length, g.f32(_SHORTEST)), out=out)
+        case "none":
+            return logits
 
 
 def assemble(

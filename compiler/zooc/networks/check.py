@@ -5,14 +5,14 @@ Analysis checks a file by itself; this is what it cannot know before the network
 
 from __future__ import annotations
 
-from zooc.deployment import Deployment
-from zooc.diagnostics.diagnostic import Diagnostic, error
+from zooc.deployment import Deployment, Postprocess
+from zooc.diagnostics.diagnostic import Diagnostic, error, warning
 from zooc.ir.finite import damaged_weights
 from zooc.ir.graph import read_graph
-from zooc.networks.network import Network
+from zooc.networks.network import HeadFacts, Network
 from zooc_runtime.preprocessing.sizes import output_size
 
-__all__ = ["network_contradictions"]
+__all__ = ["head_warnings", "network_contradictions"]
 
 _WITH_BACKGROUND = 1001
 """TensorFlow's ImageNet classes: one more, in front, for what is none of them."""
@@ -24,7 +24,7 @@ _SAMPLE = (480, 640)
 def network_contradictions(deployment: Deployment, network: Network) -> list[Diagnostic]:
     """Return errors, all of them: weights that are no numbers, and what does not fit the network.
 
-    That is preprocessing, labels and top-k.
+    That is preprocessing, activation, labels and top-k.
     """
     return [
         *_weights(deployment, network),
@@ -67,35 +67,67 @@ def _preprocessing(deployment: Deployment, network: Network) -> list[Diagnostic]
 
 
 def _classes(deployment: Deployment, network: Network) -> list[Diagnostic]:
-    post = deployment.postprocess
+    pairs = zip(deployment.heads, network.heads, strict=True)
+    return [finding for post, head in pairs for finding in _head(post, head)]
+
+
+def _head(post: Postprocess, head: HeadFacts) -> list[Diagnostic]:
     found = []
-    if post.softmax and network.classes == 1:
+    of_head = f" of the head `{post.name}`" if post.name else ""
+    if post.activation == "softmax" and head.classes == 1:
         found.append(
             error(
                 "Z0506",
                 "softmax over one class is 1 for every image",
-                post.span,
-                hint="leave out `softmax`: the package then gives the network's own score",
+                post.activation_span or post.span,
+                hint="write `sigmoid` for the probability of the one class",
             )
         )
-    if post.labels and len(post.labels.names) != network.classes:
+    if "none" not in (post.activation, head.activation) and post.activation != head.activation:
+        found.append(
+            error(
+                "Z0509",
+                f"the network{of_head} ends in a {head.activation} of its own, and `{post.activation}` is "
+                "another activation",
+                post.activation_span or post.span,
+                hint=f"write `{head.activation}`, or nothing",
+            )
+        )
+    sides = head.classes == 1 and "sigmoid" in (post.activation, head.activation)
+    if post.labels and len(post.labels.names) not in ((1, 2) if sides else (head.classes,)):
+        of_whom = of_head or " of the network"
         found.append(
             error(
                 "Z0504",
-                f"{len(post.labels.names)} labels for a network of {network.classes} classes",
+                f"{len(post.labels.names)} labels for {head.classes} classes{of_whom}",
                 post.labels.span,
                 hint="write `labels imagenet1k(background=first)`"
-                if network.classes == _WITH_BACKGROUND and post.labels.origin == "imagenet1k"
+                if head.classes == _WITH_BACKGROUND and post.labels.origin == "imagenet1k"
                 else "use the labels that the network was trained with, one per line",
             )
         )
-    if post.topk_span and post.topk > network.classes:
+    most = 2 if sides else head.classes
+    if post.topk_span and post.topk > most:
         found.append(
             error(
                 "Z0505",
-                f"topk is {post.topk}, but the network has {network.classes} classes",
+                f"topk is {post.topk}, but the network{of_head} has {head.classes} classes",
                 post.topk_span,
-                hint=f"write at most {network.classes}",
+                hint=f"write at most {most}",
             )
         )
     return found
+
+
+def head_warnings(deployment: Deployment, network: Network) -> list[Diagnostic]:
+    """Return a warning for each head whose single score would be no probability."""
+    return [
+        warning(
+            "Z0511",
+            "the network gives one score, and no activation makes a probability of it",
+            post.span or deployment.model.source.span,
+            hint="write `sigmoid` for a binary classifier; `topk` and `eval` mean nothing without it",
+        )
+        for post, head in zip(deployment.heads, network.heads, strict=True)
+        if head.classes == 1 and post.activation == head.activation == "none"
+    ]

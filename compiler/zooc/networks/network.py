@@ -5,17 +5,32 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Literal
 
 import onnx
 
 from zooc.diagnostics.diagnostic import Diagnostic, Span, warning
 
-__all__ = ["INPUT", "OUTPUT", "Facts", "Network", "read_network", "write_network"]
+__all__ = ["INPUT", "OUTPUT", "Facts", "HeadFacts", "Network", "read_network", "write_network"]
 
 INPUT = "input"
 OUTPUT = "logits"
 
 _METADATA = "zooc.network"
+
+
+@dataclass(frozen=True, slots=True)
+class HeadFacts:
+    """One part of a network's `logits`.
+
+    Attributes:
+        classes: how many scores it has.
+        activation: what the network's own file ended in behind them: it is taken off, and belongs into the
+            compiled graph's postlude.
+    """
+
+    classes: int
+    activation: Literal["none", "softmax", "sigmoid"] = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +41,13 @@ class Facts:
         origin: the source as the description names it, such as `timm.resnest50d` or `onnx("net.onnx")`.
         weights: the weights in words: a file's name, `pretrained`, `random(seed=0)`, or `in the file`.
         weights_sha256: sha256 (hex) of the weights' file or the published tensors; `None` for random ones.
-        classes: number of classes.
+        classes: number of scores; of several heads all together.
         parameters: number of trained parameters, BatchNorm's running statistics not among them.
         height: of the input, in pixels.
         width: of the input, in pixels.
         channels: of the input.
         batch: the fixed batch size; `None` means any.
-        ends_in_softmax: the network's own last operator is a softmax: `logits` holds probabilities already.
+        heads: the parts of the scores in their order.
         warnings: what the user should know.
     """
 
@@ -45,7 +60,7 @@ class Facts:
     width: int
     channels: int = 3
     batch: int | None = None
-    ends_in_softmax: bool = False
+    heads: tuple[HeadFacts, ...]
     warnings: tuple[Diagnostic, ...] = field(default=())
 
 
@@ -73,6 +88,7 @@ def write_network(network: Network, path: Path) -> None:
         OSError: the file cannot be written.
     """
     known = {item.name: getattr(network, item.name) for item in fields(Facts)}
+    known["heads"] = [[head.classes, head.activation] for head in network.heads]
     known["warnings"] = [[d.code, d.message, list(d.notes), d.hint] for d in network.warnings]
     metadata = onnx.ModelProto()
     metadata.metadata_props.add(key=_METADATA, value=json.dumps(known))
@@ -95,4 +111,5 @@ def read_network(path: Path, span: Span | None = None) -> Network:
         warning(code, message, span, notes=tuple(notes), hint=hint)
         for code, message, notes, hint in known.pop("warnings")
     )
-    return Network(model=model, warnings=warnings, **known)
+    heads = tuple(HeadFacts(*head) for head in known.pop("heads"))
+    return Network(model=model, warnings=warnings, heads=heads, **known)

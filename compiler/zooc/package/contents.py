@@ -25,7 +25,7 @@ class PackageContents:
         model: `model.onnx`, serialized.
         manifest: `manifest.json` without `files` and `distribution_files`, which `emit_package` adds.
         goldens: what `golden_bytes` gives.
-        label_names: class names in the order of class ids, `None` without labels.
+        labels: files of class names in the order of class ids.
         vdsp_params: the preprocessing as Vastai's JSON, `None` where it cannot be said so.
         report_html: the report, complete in itself.
     """
@@ -34,7 +34,7 @@ class PackageContents:
     model: bytes
     manifest: Mapping[str, Any]
     goldens: bytes
-    label_names: tuple[str, ...] | None
+    labels: Mapping[str, tuple[str, ...]]
     vdsp_params: Mapping[str, Any] | None
     report_html: str
 

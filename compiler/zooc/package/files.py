@@ -70,10 +70,6 @@ def package_files(contents: PackageContents) -> dict[str, bytes]:
     outer = _distribution(contents)
     manifest: dict[str, Any] = {
         **contents.manifest,
-        "postprocess": {
-            **contents.manifest["postprocess"],
-            "labels": None if contents.label_names is None else "labels.txt",
-        },
         "files": _hashes(inner),
         "distribution_files": _hashes(outer),
     }
@@ -92,10 +88,10 @@ def _import_package(contents: PackageContents) -> dict[str, bytes]:
     files["py.typed"] = b""
     files["model.onnx"] = contents.model
     files[contents.manifest["goldens"]["file"]] = contents.goldens
-    if contents.label_names is not None:
-        files["labels.txt"] = "".join(f"{_one_line(name)}\n" for name in contents.label_names).encode()
-    labels = contents.deployment.postprocess.labels
-    if labels is not None and labels.origin == "imagenet1k":
+    for file, names in contents.labels.items():
+        files[file] = "".join(f"{_one_line(name)}\n" for name in names).encode()
+    labels = [head.labels for head in contents.deployment.heads if head.labels is not None]
+    if len(labels) == 1 and labels[0].origin == "imagenet1k":
         # The names of ImageNet's class folders, by which `eval` finds the truth.
         files["synsets.txt"] = resource("data/imagenet1k_synsets.txt").read_bytes().replace(b"\r\n", b"\n")
     if contents.vdsp_params is not None:

@@ -20,6 +20,7 @@ from zooc.ir.interface import input_of, output_of
 from zooc.preprocessing.prelude import resample_order_of_pillow
 from zooc.quantization.saturation import saturation_json
 from zooc.verification.goldens import logits_tolerance
+from zooc_runtime.package.heads import heads_to_json
 
 if TYPE_CHECKING:
     from zooc.compilation import Compilation, Verified
@@ -31,7 +32,7 @@ def build_manifest(c: Compilation, verified: Verified) -> dict[str, Any]:
     """Return schema 1 of `docs/design/architecture.md`, without the file hashes."""
     deployment = c.deployment
     preprocess = deployment.preprocess
-    labels, consumptions = deployment.postprocess.labels, verified.consumptions
+    consumptions = verified.consumptions
     return {
         "schema": 1,
         "name": deployment.package.name,
@@ -62,11 +63,7 @@ def build_manifest(c: Compilation, verified: Verified) -> dict[str, Any]:
             "resample_order": resample_order_of_pillow(PIL.__version__),
         },
         "quantization": _quantization(c, verified),
-        "postprocess": {
-            "softmax": deployment.postprocess.softmax,
-            "topk": min(deployment.postprocess.topk, c.facts.classes),
-            "labels": "labels.txt" if labels else None,
-        },
+        "postprocess": heads_to_json(c.program.heads),
         "engines": list(deployment.package.engines),
         **({"consumers": [found.to_json() for found in consumptions]} if consumptions else {}),
         "goldens": {

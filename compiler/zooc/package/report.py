@@ -39,6 +39,8 @@ def _facts(c: Compilation, verified: Verified) -> dict[str, Any]:
     return {
         "deployment": c.deployment,
         "network": c.facts,
+        "heads": c.program.heads,
+        "answer": "top-1" if len(c.program.heads) == 1 and not c.program.heads[0].multi_label else "answer",
         "zooc_version": __version__,
         "pillow_version": PIL.__version__,
         "macs": count_macs(c.program.body),

@@ -14,8 +14,8 @@ from typing import Any
 
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.resources import resource
-from zooc_runtime.classes import parse_labels
 from zooc_runtime.errors import PackageError
+from zooc_runtime.package.heads import Head, read_heads
 from zooc_runtime.package.manifest import Manifest, find_package
 
 __all__ = ["not_of_a_page", "runtime_files", "web_page"]
@@ -46,12 +46,13 @@ def web_page(package: Path, backend: str, base: Path) -> dict[str, bytes]:
         manifest = Manifest(find_package(package))
         manifest.check_files(unless=frozenset({"model.onnx"}))
         graph = manifest.read("model.onnx")
-        labels = _labels(manifest)
+        heads = read_heads(manifest)
     except PackageError as problem:
         hint = "give the folder that `zooc compile` wrote"
         raise ZoocError(error("Z0222", str(problem), hint=hint)) from None
     _refuse_other_inputs(manifest)
     _refuse_integers(manifest, backend)
+    head = _class_head(manifest, heads)
     version, runtime = runtime_files(backend, base)
     files = {name: resource(f"templates/web/{name}").read_bytes() for name in _STATIC}
     files |= {"model.onnx": graph, **runtime}
@@ -62,9 +63,9 @@ def web_page(package: Path, backend: str, base: Path) -> dict[str, bytes]:
             "zooc": manifest["zooc"],
             "classes": manifest["model"]["classes"],
             "dtype": manifest["quantization"]["dtype"],
-            "topk": manifest["postprocess"]["topk"],
-            "softmax": manifest["stages"]["postlude"] is not None,
-            "labels": labels,
+            "topk": head.topk,
+            "activation": head.activation,
+            "labels": list(head.labels) or None,
             "bytes": len(graph),
             "runtime": f"{_PACKAGE} {version}",
             "providers": _PROVIDERS[backend],
@@ -83,12 +84,17 @@ def not_of_a_page(directory: Path) -> str | None:
     return None if (directory / _MARK).is_file() else f"no {_MARK}"
 
 
-def _labels(manifest: Manifest) -> list[str] | None:
-    name = manifest["postprocess"]["labels"]
-    if name is None:
-        return None
-    text = manifest.read(name).decode("utf-8")
-    return list(parse_labels(text, int(manifest["model"]["classes"]), name))
+def _class_head(manifest: Manifest, heads: tuple[Head, ...]) -> Head:
+    if heads[0].name or heads[0].embeds:
+        what = "embeddings" if heads[0].embeds else "the answers of several heads"
+        raise ZoocError(
+            error(
+                "Z0813",
+                f"{manifest['name']} cannot become a page: it gives {what}, and the page shows classes",
+                hint="use the package itself, or model.onnx with a page of your own",
+            )
+        )
+    return heads[0]
 
 
 def _refuse_other_inputs(manifest: Manifest) -> None:

@@ -27,6 +27,7 @@ from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc.verification.agreement import Agreement
 from zooc_runtime.errors import PackageError
+from zooc_runtime.package.heads import Head, read_heads
 from zooc_runtime.package.manifest import Manifest, find_package
 from zooc_runtime.package.stages import Graph
 from zooc_runtime.preprocessing.steps import Step, steps_from_json
@@ -81,7 +82,7 @@ class Analysis:
             "logits": {
                 "sqnr_db": round(min(self.logits.sqnr_db, 999.0), 3),
                 "cosine": round(self.logits.cosine, 6),
-                "top1_agreement": round(self.logits.top1, 6),
+                "top1_agreement": None if self.logits.top1 is None else round(self.logits.top1, 6),
             },
             "layers": [row.to_json() for row in self.rows],
         }
@@ -95,6 +96,7 @@ class _Subject:
     prelude: onnx.ModelProto
     images: CalibrationImages
     float_weights: bool
+    heads: tuple[Head, ...]
     warnings: tuple[Diagnostic, ...] = ()
 
 
@@ -114,11 +116,17 @@ def analyze_path(request: AnalysisRequest, cache: Cache, progress: Progress) -> 
     size = input_of(subject.reference).batch
     with progress.track("comparing layers", len(images.paths)) as advance:
         batches = pixel_batches(subject.prelude, images, size)
-        statistics, logits, seen = compare_layers(subject.reference, graph, graph.layers, batches, advance)
+        statistics, logits, seen = compare_layers(
+            subject.reference, graph, graph.layers, batches, advance, subject.heads
+        )
     layers = [layer for layer in graph.layers if layer.int8] if request.alone else []
     few = list(pixel_batches(subject.prelude, images.sample(request.alone), size)) if layers else []
     with progress.track("each layer alone", len(layers)) as advance:
-        solo = measure_sensitivity(subject.reference, graph, layers, few, advance) if layers else []
+        solo = (
+            measure_sensitivity(subject.reference, graph, layers, few, advance, subject.heads)
+            if layers
+            else []
+        )
     macs = macs_of_nodes(subject.reference)
     known = subject.reference if subject.float_weights else None
     rows = analysis_rows(graph.layers, statistics, solo, macs, known)
@@ -156,6 +164,7 @@ def _of_description(request: AnalysisRequest, cache: Cache, progress: Progress) 
         program.prelude,
         images,
         float_weights=True,
+        heads=program.heads,
         warnings=tuple(context.diagnostics()),
     )
 
@@ -178,13 +187,14 @@ def _of_package(request: AnalysisRequest) -> _Subject:
             stage: onnx.load_from_string(cut.cut(stage, [stages[stage]["input"]], [stages[stage]["output"]]))
             for stage in ("prelude", "body")
         }
-        steps = steps_from_json(manifest["preprocess"]["steps"])
+        steps, heads = steps_from_json(manifest["preprocess"]["steps"]), read_heads(manifest)
     except PackageError as problem:
         hint = "give the folder that `zooc compile` wrote"
         raise ZoocError(error("Z0497", str(problem), hint=hint)) from None
     graph = IntegerGraph(parts["body"])
     images = _find(request.images, request.count, steps)
-    return _Subject(name, dequantized_reference(graph), graph, parts["prelude"], images, float_weights=False)
+    reference = dequantized_reference(graph)
+    return _Subject(name, reference, graph, parts["prelude"], images, float_weights=False, heads=heads)
 
 
 def _find(folder: Path, count: int, steps: Sequence[Step]) -> CalibrationImages:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_l
 from zooc_runtime.evaluation.image_folder import draw, list_images
 from zooc_runtime.evaluation.wilson import wilson_interval
 from zooc_runtime.inference.model import Model, open_package
+from zooc_runtime.package.heads import Head, decisions_of
 from zooc_runtime.package.manifest import find_package
 
 __all__ = ["PackageComparison", "Worst", "compare_packages"]
@@ -82,25 +83,24 @@ class PackageComparison:
         return 10.0 * math.log10(self.signal / self.noise) if self.signal else -math.inf
 
     def add(
-        self, name: str, logits: Sequence[npt.NDArray[Any]], truth: int | None, label: Callable[[int], str]
+        self, name: str, logits: Sequence[npt.NDArray[Any]], truth: int | None, heads: tuple[Head, ...]
     ) -> None:
-        """Take in one image's logits, float `[classes]` of either package."""
+        """Take in one image's logits, float `[scores]` of either package."""
         first, second = (np.asarray(row, np.float64) for row in logits)
-        best = int(first.argmax()), int(second.argmax())
+        said = [tuple(decisions_of(heads, row[None])[0].tolist()) for row in (first, second)]
         self.images += 1
-        self.same += best[0] == best[1]
+        self.same += said[0] == said[1]
         self.signal += float(first @ first)
         self.noise += float(np.square(second - first).sum())
         cosine = _cosine(first, second)
         self.cosines += cosine
         if truth is not None:
-            hits = best[0] == truth, best[1] == truth
+            hits = said[0] == (truth,), said[1] == (truth,)
             self.right = [count + hit for count, hit in zip(self.right, hits, strict=True)]
             self.only_first += hits[0] and not hits[1]
             self.only_second += hits[1] and not hits[0]
-        self.worst.append(
-            Worst(_cosine(first - first.mean(), second - second.mean()), name, label(best[0]), label(best[1]))
-        )
+        words = [_in_words(heads, row) for row in (first, second)]
+        self.worst.append(Worst(_cosine(first - first.mean(), second - second.mean()), name, *words))
         self.worst = heapq.nsmallest(self.keep, self.worst)
 
     def to_json(self) -> dict[str, Any]:
@@ -207,16 +207,21 @@ def _add_batch(
         return
     logits = [model.run_tensor(np.stack([row[i] for row in pixels])) for i, model in enumerate(models)]
     for (path, class_id), *rows in zip(known, *logits, strict=True):
-        result.add(path.relative_to(folder).as_posix(), rows, class_id, models[0].label)
+        result.add(path.relative_to(folder).as_posix(), rows, class_id, models[0].heads)
 
 
 def _check_alike(models: Sequence[Model], places: Sequence[Path]) -> None:
     first, second = models
     message = None
+    kinds = [[(head.name, head.classes, head.activation) for head in model.heads] for model in models]
     if first.classes != second.classes:
         message = f"{places[0]} has {first.classes} classes, {places[1]} has {second.classes}"
     elif first.labels and second.labels and first.labels != second.labels:
         message = f"{places[0]} and {places[1]} have different labels"
+    elif kinds[0] != kinds[1] and (
+        len(first.heads) > 1 or first.heads[0].multi_label or first.heads[0].embeds
+    ):
+        message = f"{places[0]} and {places[1]} have different heads"
     else:
         tensors = [place for place, model in zip(places, models, strict=True) if not model.takes_images]
         message = f"{tensors[0]} takes tensors, not images" if tensors else None
@@ -226,9 +231,12 @@ def _check_alike(models: Sequence[Model], places: Sequence[Path]) -> None:
 
 
 def _truth(model: Model, folder: Path, paths: Sequence[Path], labels: str) -> tuple[list[int] | None, str]:
-    if labels == "none":
+    single = _single_class(model)
+    if labels == "none" or (labels == "auto" and not single):
         return None, "none"
-    classes = Classes(model.classes, model.labels)
+    if not single:
+        raise PackageError(f"{model.manifest['name']} gives no single class an image; write --labels none")
+    classes = Classes(model.heads[0].names, model.labels)
     names = [os.fspath(path) for path in paths]
     if labels not in ("auto", "folders"):
         return by_label_file(names, labels, classes, os.fspath(folder)), labels
@@ -239,6 +247,22 @@ def _truth(model: Model, folder: Path, paths: Sequence[Path], labels: str) -> tu
         if labels == "folders":
             raise
         return None, "none"
+
+
+def _single_class(model: Model) -> bool:
+    """Whether the package gives one class an image."""
+    return len(model.heads) == 1 and not model.heads[0].multi_label and not model.heads[0].embeds
+
+
+def _in_words(heads: tuple[Head, ...], logits: npt.NDArray[np.float64]) -> str:
+    """What a package says of an image: a class's name, or those of all its classes and heads."""
+    parts = []
+    for head in heads:
+        decided = head.decisions(logits[None])[0]
+        indices = np.flatnonzero(decided) if head.multi_label else decided
+        said = ", ".join(head.label(int(index)) for index in indices) or "none"
+        parts.append(f"{head.name}: {said}" if head.name else said)
+    return "; ".join(parts)
 
 
 def _cosine(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:

@@ -20,6 +20,7 @@ from zooc.pipeline.verify import verify
 from zooc.quantization.layers import Quantized
 from zooc.support.memory import release
 from zooc.vastai.export_vdsp import NotExpressible, vdsp_document
+from zooc_runtime.package.heads import label_files
 
 __all__ = ["WrittenPackage", "compile_graph", "compile_package"]
 
@@ -71,14 +72,13 @@ def _assemble(program: Program, quantized: Quantized | None, context: Context) -
 def _emit(compiled: Compilation, verified: Verified, request: Request, context: Context) -> Path:
     """Write the package, all or nothing."""
     with context.stage("emit"):
-        labels = compiled.deployment.postprocess.labels
         arrays = {name: array for golden in verified.goldens for name, array in golden.arrays()}
         contents = PackageContents(
             deployment=compiled.deployment,
             model=compiled.model,
             manifest=build_manifest(compiled, verified),
             goldens=golden_bytes(arrays),
-            label_names=labels.names if labels else None,
+            labels=label_files(compiled.program.heads),
             vdsp_params=_vdsp_params(compiled.deployment),
             report_html=render_report(compiled, verified),
         )

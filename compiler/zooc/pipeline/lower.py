@@ -13,12 +13,13 @@ from zooc.diagnostics.diagnostic import ZoocError, warning
 from zooc.frontend.semantics.analyze import load_deployment
 from zooc.ir.rewriter import Refusals
 from zooc.ir.stages import build_postlude
-from zooc.networks.check import network_contradictions
+from zooc.networks.check import head_warnings, network_contradictions
 from zooc.networks.load import load_network
 from zooc.networks.network import Facts
 from zooc.package.emit import check_output
 from zooc.passes.simplify.simplify import simplify
 from zooc.pipeline.context import Context
+from zooc.pipeline.heads import resolve_heads
 from zooc.preprocessing.fold_normalization import fold_normalization
 from zooc.preprocessing.prelude import build_prelude, resample_order_of_pillow
 from zooc.support.memory import keep_freed
@@ -65,6 +66,7 @@ def lower(deployment: Deployment, context: Context) -> tuple[Facts, Program]:
         context.warn(network.warnings)
         if problems := network_contradictions(deployment, network):
             raise ZoocError(*problems)
+        context.warn(head_warnings(deployment, network))
         facts = network.facts()
         context.facts |= {"source": facts.origin, "parameters": facts.parameters}
     with context.stage("simplify_graph"):
@@ -87,5 +89,5 @@ def lower(deployment: Deployment, context: Context) -> tuple[Facts, Program]:
             body = folded.model
             order = resample_order_of_pillow(PIL.__version__)
             prelude = build_prelude(preprocess, facts.height, facts.width, order)
-        softmax = deployment.postprocess.softmax and not facts.ends_in_softmax
-        return facts, Program(prelude, body, build_postlude(facts.classes) if softmax else None, folded)
+        heads = resolve_heads(deployment, facts)
+        return facts, Program(prelude, body, build_postlude(heads), folded, heads)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from zooc.accuracy.contract.images import ContractImages
 from zooc.accuracy.contract.ranges import complete_ranges
-from zooc.accuracy.contract.requirement import effective_requirement
+from zooc.accuracy.contract.requirement import effective_requirement, suit_heads
 from zooc.accuracy.contract.revert_layers import enforce
 from zooc.calibration.activations import ActivationReader
 from zooc.calibration.file import Identity
@@ -89,7 +89,7 @@ class Int8Quantizer:
         self._deployment, self._preprocess = deployment, deployment.preprocess
         self._quantize = deployment.quantize
         self._prelude = program.prelude
-        self._facts, self._context = facts, context
+        self._facts, self._context, self._heads = facts, context, program.heads
         self._batches: Batches | None = None
         with context.stage("prepare_for_int8"):
             refusals: Refusals = {}
@@ -193,6 +193,7 @@ class Int8Quantizer:
                 images,
                 self.legalized.body,
                 quantized,
+                self._heads,
                 lambda names: self._requantize(ranges, batches, (*self._quantize.keep, *names)),
                 lambda: self._sensitivity_batches(calibrated, images),
                 context.progress,
@@ -236,8 +237,8 @@ class Int8Quantizer:
         return quantized
 
     def _contract_images(self, requirement: Requirement) -> ContractImages:
-        labels = self._deployment.postprocess.labels
-        classes = Classes(self._facts.classes, labels.names if labels else ())
+        requirement = suit_heads(requirement, self._heads)
+        classes = Classes(self._heads[0].names, self._heads[0].labels)
         return ContractImages(requirement, self._prelude, classes, self._preprocess.steps)
 
     def _sensitivity_batches(self, calibrated: Calibrated, images: ContractImages) -> Batches:

@@ -69,7 +69,8 @@ def _compare_with_float(compiled: Compilation, context: Context) -> tuple[Agreem
         return None, 0
     with context.progress.track("comparing with float", len(images.paths)) as advance:
         batches = pixel_batches(prelude, images, compiled.facts.batch or 1)
-        return compare_bodies(compiled.program.body, compiled.body, batches, advance)
+        heads = compiled.program.heads
+        return compare_bodies(compiled.program.body, compiled.body, batches, heads, advance)
 
 
 def _try_in_consumers(

@@ -13,6 +13,7 @@ import onnx
 
 from zooc.ir.interface import input_of
 from zooc.ir.session import open_session
+from zooc_runtime.package.heads import Head, decisions_of
 
 __all__ = ["Agreement", "compare_bodies", "compare_logits", "cosine", "sqnr_db", "top1_agreement"]
 
@@ -21,16 +22,27 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """`sqnr_db` in decibels (`inf` if equal), `cosine` averaged over images, `top1` a share from 0 to 1."""
+    """`sqnr_db` in decibels (`inf` if equal), `cosine` averaged over images, `top1` a share from 0 to 1.
+
+    `top1` is the share of images of which both say the same: the same best class, or the same classes from a
+    threshold up; `None` for embeddings, which say no class.
+    """
 
     sqnr_db: float
     cosine: float
-    top1: float
+    top1: float | None
 
 
-def compare_logits(reference: Array, other: Array) -> Agreement:
-    """Return all three measures of float `[images, classes]` arrays."""
-    return Agreement(sqnr_db(reference, other), cosine(reference, other), top1_agreement(reference, other))
+def compare_logits(reference: Array, other: Array, heads: tuple[Head, ...] = ()) -> Agreement:
+    """Return all three measures of float `[images, classes]` arrays.
+
+    Args:
+        reference: the logits to be reached.
+        other: those in question.
+        heads: what the logits mean; by default one class of all.
+    """
+    same = top1_agreement(reference, other, heads)
+    return Agreement(sqnr_db(reference, other), cosine(reference, other), same)
 
 
 def sqnr_db(reference: Array, other: Array) -> float:
@@ -53,15 +65,21 @@ def cosine(reference: Array, other: Array) -> float:
     return float(values.mean())
 
 
-def top1_agreement(reference: Array, other: Array) -> float:
-    """Return the share of rows whose largest element is in the same place."""
-    return float((reference.argmax(axis=-1) == other.argmax(axis=-1)).mean())
+def top1_agreement(reference: Array, other: Array, heads: tuple[Head, ...] = ()) -> float | None:
+    """Return the share of rows that say the same, by default whose largest element is in the same place.
+
+    `None` if they say nothing.
+    """
+    heads = heads or (Head(reference.shape[-1]),)
+    first, second = decisions_of(heads, reference), decisions_of(heads, other)
+    return float((first == second).all(axis=-1).mean()) if first.shape[-1] else None
 
 
 def compare_bodies(
     float_body: onnx.ModelProto,
     body: onnx.ModelProto,
     batches: Iterable[npt.NDArray[Any]],
+    heads: tuple[Head, ...],
     on_batch: Callable[[int], None],
 ) -> tuple[Agreement, int]:
     """Run both on every batch.
@@ -77,4 +95,4 @@ def compare_bodies(
             rows.append(session.run(None, {source: batch})[0])
         on_batch(len(batch))
     expected, got = (np.concatenate(rows) for rows in logits)
-    return compare_logits(expected, got), len(expected)
+    return compare_logits(expected, got, heads), len(expected)

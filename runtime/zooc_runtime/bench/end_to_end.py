@@ -20,7 +20,9 @@ __all__ = ["measure_pipeline", "warm_pipeline"]
 def warm_pipeline(job: Job, model: Model) -> None:
     """`warmup` requests a stream, not counted."""
     count = job.warmup * job.instances
-    answers = [model.submit(job.files[number % len(job.files)]) for number in range(count)]
+    answers = [
+        model.pipeline.submit(model, job.files[number % len(job.files)], None) for number in range(count)
+    ]
     for answer in answers:
         answer.result()
 
@@ -44,7 +46,8 @@ def measure_pipeline(job: Job, model: Model, result: Measurement) -> Measurement
                 failures.append(error)
             places.release()
 
-        model.submit(job.files[number % len(job.files)]).add_done_callback(answered)
+        file = job.files[number % len(job.files)]
+        model.pipeline.submit(model, file, None).add_done_callback(answered)
 
     with model:
         result.start = time.monotonic()

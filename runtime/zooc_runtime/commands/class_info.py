@@ -6,9 +6,9 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..classes import parse_labels
 from ..errors import PackageError
 from ..evaluation.ground_truth import Classes, read_synsets
+from ..package.heads import Head, only_head, read_heads
 from ..package.manifest import Manifest, find_package
 from ..support.files import read_lines
 
@@ -34,22 +34,29 @@ class DefaultLists:
 
 @dataclass(frozen=True)
 class ClassInfo:
-    """The classes, and whether the outputs are logits; `None` where nobody tells.
+    """What is known of the classes.
 
-    `package` is the package in question, if there is one.
+    Attributes:
+        classes: their number and names.
+        logits: whether the outputs are logits; `None` where nobody tells.
+        package: the package in question, if there is one.
+        head: its head that is meant.
     """
 
     classes: Classes
     logits: bool | None
     package: Path | None
+    head: Head | None = None
 
 
 def resolve_classes(home: DefaultLists, options: argparse.Namespace) -> ClassInfo:
     """Put together what the options `model_path`, `label` and `synsets` and the command's home tell.
 
     Raises:
-        PackageError: an unreadable file, or lists of unlike lengths.
+        PackageError: an unreadable file, lists of unlike lengths, or a head that is not there.
     """
+    head: Head | None = None
+    wanted = getattr(options, "head", None)
     package = home.package if options.model_path is None else find_package(options.model_path)
     count: int | None = None
     labels: tuple[str, ...] = ()
@@ -57,13 +64,12 @@ def resolve_classes(home: DefaultLists, options: argparse.Namespace) -> ClassInf
     logits: bool | None = None
     if package is not None:
         manifest = Manifest(package.absolute())
-        count = int(manifest["model"]["classes"])
-        post = manifest["postprocess"]
-        logits = not post["softmax"]
-        if name := post["labels"]:
-            labels = parse_labels(manifest.read(name).decode("utf-8"), count, name)
+        head = only_head(read_heads(manifest), wanted, str(manifest["name"]))
+        count, labels, logits = head.names, head.labels, head.activation == "none"
         if "synsets.txt" in manifest.files:
             synsets = tuple(manifest.read("synsets.txt").decode("ascii").split())
+    elif wanted is not None:
+        raise PackageError(f"--head {wanted}: no package is given whose head it could be; name it with -m")
     if options.label is not None:
         labels = _labels(home, options.label, count)
         count = count or len(labels)
@@ -72,7 +78,7 @@ def resolve_classes(home: DefaultLists, options: argparse.Namespace) -> ClassInf
         count = count or len(synsets)
     elif home.synsets is not None and not synsets and count in (None, 1000):
         synsets = read_synsets(home.synsets, 1000)
-    return ClassInfo(Classes(count, labels, synsets), logits, package)
+    return ClassInfo(Classes(count, labels, synsets), logits, package, head)
 
 
 def _labels(home: DefaultLists, given: str, count: int | None) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from ..support.error_boundary import DONE, USER_ERROR, note, progress, say
 
 if TYPE_CHECKING:
     from ..inference.model import Model, Result
+    from ..package.heads import Head
 
 __all__ = ["add_arguments", "run"]
 
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the answers to this file, for eval, replacing it",
     )
+    add("--head", metavar="NAME", help="of a package with several heads the one for the result file")
     add("--append", action="store_true", help="add to that file instead of replacing it")
     parser.set_defaults(wrong_usage=parser.error)
 
@@ -59,6 +61,7 @@ def run(load: Callable[[], Model], options: argparse.Namespace) -> int:
         options.wrong_usage("--append needs --save_result_txt")
     paths = _inputs(names)
     model = load()
+    head = _head(model, options)
     begin = time.monotonic()
     documents: list[dict[str, Any]] = []
     lines: list[str] = []
@@ -68,13 +71,13 @@ def run(load: Callable[[], Model], options: argparse.Namespace) -> int:
             note(f"skipped: {outcome}")
             documents.append({"path": path, "error": str(outcome)})
             continue
-        documents.append({"path": path, "topk": [vars(prediction) for prediction in outcome.topk]})
+        documents.append({"path": path, **_document(outcome, model)})
         if options.save_result_txt is not None:
-            lines.append(_result_lines(path, outcome))
+            lines.append(_result_lines(path, outcome.heads[head.name] if outcome.heads else outcome))
         elif not options.json:
             say(path)
-            for one in outcome.topk:
-                say(f"  {one.probability:.6f}  {one.label} ({one.index})")
+            for line in _text(outcome, model):
+                say(line)
     if options.save_result_txt is not None:
         _save(options.save_result_txt, "".join(lines), append=options.append)
     failed = sum("error" in document for document in documents)
@@ -126,6 +129,54 @@ def _outcome(model: Model, path: str, topk: int | None) -> Result | PackageError
         return model(path, topk)
     except PackageError as error:
         return error
+
+
+def _head(model: Model, options: argparse.Namespace) -> Head:
+    from ..package.heads import only_head
+
+    if options.save_result_txt is None:
+        if options.head is not None:
+            options.wrong_usage("--head needs --save_result_txt")
+        return model.heads[0]
+    return only_head(model.heads, options.head, str(model.manifest["name"]))
+
+
+def _document(result: Result, model: Model) -> dict[str, Any]:
+    """A result as JSON: the ranked classes, of a sigmoid those from the threshold up as well, by head."""
+    if result.heads:
+        parts = zip(model.heads, result.heads.values(), strict=True)
+        return {"heads": {head.name: _answer(one, head) for head, one in parts}}
+    return _answer(result, model.heads[0])
+
+
+def _answer(result: Result, head: Head) -> dict[str, Any]:
+    if head.embeds:
+        return {"embedding": result.probabilities.tolist()}
+    ranked = [vars(one) for one in result.topk]
+    if head.activation != "sigmoid":
+        return {"topk": ranked}
+    return {"topk": ranked, "predictions": [vars(one) for one in result.predictions]}
+
+
+def _text(result: Result, model: Model) -> Iterator[str]:
+    for head in model.heads:
+        own = result.heads[head.name] if result.heads else result
+        indent = "  "
+        if result.heads:
+            yield f"  {head.name}"
+            indent = "    "
+        if head.embeds:
+            yield f"{indent}embedding of {head.classes} dimensions; --json shows it"
+            continue
+        shown = own.predictions if head.multi_label else own.topk
+        for one in shown:
+            yield f"{indent}{one.probability:.6f}  {one.label} ({one.index})"
+        if not shown:
+            best = own.topk[0]
+            yield (
+                f"{indent}none from {head.threshold:g} up; the best: "
+                f"{best.probability:.6f}  {best.label} ({best.index})"
+            )
 
 
 def _result_lines(path: str, result: Result) -> str:

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..classes import top_k
 from ..errors import PackageError
 from ..evaluation.evaluation import Answer, Evaluation, answers_of
-from ..evaluation.ground_truth import by_class_folders, by_label_file, by_synsets
+from ..evaluation.ground_truth import (
+    by_class_folders,
+    by_label_file,
+    by_synsets,
+    label_sets,
+    sides_by_folders,
+)
 from ..evaluation.image_folder import list_images
+from ..evaluation.multi_label import MultiLabelEvaluation, probabilities_of
 from ..evaluation.npz import read_datalist, refuse_repeats
 from ..evaluation.output_folder import read_outputs
 from ..evaluation.result_file import read_results
+from ..evaluation.retrieval import RetrievalEvaluation, embeddings_of
 from ..support.error_boundary import DONE, note, progress, say
 from .class_info import ClassInfo, DefaultLists, resolve_classes
 
+if TYPE_CHECKING:
+    from ..inference.model import Model
+
 __all__ = ["run"]
+
+Outcome = Evaluation | MultiLabelEvaluation | RetrievalEvaluation
 
 
 def run(options: argparse.Namespace, home: DefaultLists) -> int:
@@ -35,6 +49,10 @@ def run(options: argparse.Namespace, home: DefaultLists) -> int:
     if not what.exists():
         raise PackageError(f"{what}: no such folder or file; check the path")
     known = resolve_classes(home, options)
+    result: Outcome
+    if known.head is not None and (known.head.multi_label or known.head.embeds) and not what.is_dir():
+        kind = "embeddings" if known.head.embeds else "any number of classes an image"
+        raise PackageError(f"{what}: the package gives {kind}; evaluate it on a folder of images")
     if options.datalist is not None:
         result = _eval_outputs(what, known, options)
     elif what.is_dir():
@@ -50,7 +68,7 @@ def run(options: argparse.Namespace, home: DefaultLists) -> int:
     for number, line in enumerate(result.lines(table=options.per_class)):
         if number == 0 or not options.quiet:
             say(line)
-    if result.depth < 5 and result.depth < (known.classes.count or 5):
+    if isinstance(result, Evaluation) and result.depth < 5 and result.depth < (known.classes.count or 5):
         note(f"the answers have {result.depth} classes each, so top5_rate considers only these")
     return DONE
 
@@ -81,10 +99,10 @@ def _eval_results(file: Path, known: ClassInfo, options: argparse.Namespace) -> 
     return Evaluation(known.classes, answers)
 
 
-def _eval_images(folder: Path, known: ClassInfo, options: argparse.Namespace) -> Evaluation:
+def _eval_images(folder: Path, known: ClassInfo, options: argparse.Namespace) -> Outcome:
     from ..inference.model import open_package
 
-    if known.package is None:
+    if known.package is None or known.head is None:
         raise PackageError(
             f"{folder}: to evaluate images name a package with -m; for a folder of outputs give --datalist"
         )
@@ -93,20 +111,57 @@ def _eval_images(folder: Path, known: ClassInfo, options: argparse.Namespace) ->
         outputs = any(path.suffix == ".npz" for path in folder.iterdir())
         remedy = "for a folder of outputs give --datalist" if outputs else "check the path"
         raise PackageError(f"{folder}: no images below this folder; {remedy}")
-    truth = _truth(paths, known, options, folder)
-    model = open_package(
-        known.package,
-        options.engine,
-        options.threads,
-        options.batch_size,
-        options.vdsp_params,
-        hint="throughput",
+    measure = _measurement(paths, known, options, folder)
+    return measure(
+        open_package(
+            known.package,
+            options.engine,
+            options.threads,
+            options.batch_size,
+            options.vdsp_params,
+            hint="throughput",
+        )
     )
 
-    def report(now: Evaluation) -> None:
+
+def _measurement(
+    paths: list[str], known: ClassInfo, options: argparse.Namespace, root: Path
+) -> Callable[[Model], Outcome]:
+    """What to measure: accuracy, several labels an image, or retrieval. The truth is known before loading."""
+    head = known.head
+    assert head is not None, "the package has told"
+
+    def report(now: Outcome) -> None:
         progress(f"{len(now.answers) + len(now.skipped)} of {len(paths)}", quiet=options.quiet)
 
-    return answers_of(model, paths, truth, Evaluation(known.classes), report)
+    if head.embeds:
+        if options.truth is not None or options.synsets is not None:
+            raise PackageError("embeddings are evaluated by class folders; leave out --truth and --synsets")
+        folders = _class_folders(paths, root)
+        return lambda model: embeddings_of(model, paths, folders, RetrievalEvaluation(), report)
+    if head.multi_label:
+        sets = _truth_sets(paths, known, options, root)
+        return lambda model: probabilities_of(model, paths, sets, MultiLabelEvaluation(head), report)
+    truth = _truth(paths, known, options, root)
+    result = Evaluation(known.classes)
+    return lambda model: answers_of(model, paths, truth, result, report, head.name)
+
+
+def _truth_sets(
+    paths: list[str], known: ClassInfo, options: argparse.Namespace, root: Path
+) -> list[frozenset[int]]:
+    if options.truth is not None:
+        return label_sets(paths, options.truth, known.classes, str(root))
+    if known.classes.count == 1 and options.synsets is None:
+        label = known.classes.labels[0] if known.classes.labels else None
+        return sides_by_folders(_class_folders(paths, root), label, str(root))
+    return [frozenset({index}) for index in _truth(paths, known, options, root)]
+
+
+def _class_folders(paths: Sequence[str], root: Path) -> list[str]:
+    """The first folder below `root` of each image; empty for one that lies in `root` itself."""
+    relative = (Path(path).relative_to(root).parts for path in paths)
+    return [parts[0] if len(parts) > 1 else "" for parts in relative]
 
 
 def _truth(
@@ -117,9 +172,6 @@ def _truth(
         return by_label_file(paths, options.truth, known.classes, None if root is None else str(root))
     if options.synsets is not None:
         return by_synsets(paths, known.classes.synsets, options.synsets)
-    if root is None:
-        folders = [Path(path).parent.name for path in paths]
-    else:
-        relative = (Path(path).relative_to(root).parts for path in paths)
-        folders = [parts[0] if len(parts) > 1 else "" for parts in relative]
+    named = [Path(path).parent.name for path in paths]
+    folders = named if root is None else _class_folders(paths, root)
     return by_class_folders(paths, folders, known.classes)

@@ -14,6 +14,7 @@ from . import classify, tools, tune
 
 if TYPE_CHECKING:
     from ..inference.model import Model
+    from ..package.heads import Head
 
 __all__ = ["main"]
 
@@ -116,14 +117,17 @@ def _verify(directory: Path, options: argparse.Namespace) -> int:
 
 
 def _info(directory: Path, options: argparse.Namespace) -> int:
+    from ..package.heads import read_heads
     from ..package.manifest import Manifest
 
-    data = Manifest(directory).data
+    manifest = Manifest(directory)
+    data = manifest.data
     shown = {k: v for k, v in data.items() if k not in ("files", "distribution_files", "goldens", "stages")}
     if options.json:
         say(json.dumps(shown, indent=2, ensure_ascii=False))
         return DONE
-    model, post = data["model"], data["postprocess"]
+    model = data["model"]
+    heads = read_heads(manifest)
     steps = data["preprocess"]["steps"] if data["preprocess"] else []
     say(f"{data['name']} {data['version']}, compiled by zooc {data['zooc']}")
     say(f"  source         {model['source']}")
@@ -132,9 +136,18 @@ def _info(directory: Path, options: argparse.Namespace) -> int:
     say(f"  classes        {model['classes']}")
     say(f"  preprocessing  {', '.join(step['op'] for step in steps) or 'none: takes normalized tensors'}")
     say(f"  quantization   {data['quantization']['dtype']}")
-    say(f"  output         {'probabilities' if post['softmax'] else 'logits'}, top {post['topk']}")
+    for head in heads:
+        say(f"  {head.name or 'output':13}  {_output(head)}")
     say(f"  engines        {', '.join(data['engines'])}")
     return DONE
+
+
+def _output(head: Head) -> str:
+    if head.embeds:
+        return f"embeddings of {head.classes} dimensions"
+    if head.activation == "sigmoid":
+        return f"probabilities of {head.names} classes by sigmoid, threshold {head.threshold:g}"
+    return f"{'probabilities' if head.activation == 'softmax' else 'logits'}, top {head.topk}"
 
 
 _COMMANDS = {

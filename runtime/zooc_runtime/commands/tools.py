@@ -19,7 +19,7 @@ _RAW = argparse.RawDescriptionHelpFormatter
 TOOLS = {
     "npz": "convert images to vamp's npz files and a datalist",
     "decode": "convert a folder of outputs to a result file",
-    "eval": "measure top-1 and top-5",
+    "eval": "measure top-1 and top-5, or what else fits the package",
 }
 """The tools, each with what it does."""
 
@@ -44,6 +44,10 @@ WHAT is a folder of images, a result file (of decode or classify --save_result_t
 folder of outputs. The true class comes from --truth, or from the name of each image's folder, looked up in
 --synsets, in the package's synsets or labels, or among the folders in sorted order if there are as many as
 classes.
+
+Of a package with `sigmoid`, which may find any number of classes in an image, precision, recall, F1 and mean
+average precision are measured; --truth then has lines of `name id,id` or `name -`. Of a package with
+`l2_normalize` it is recall@1 within the class folders.
 
 examples:
   %(prog)s ILSVRC2012_img_val
@@ -132,9 +136,10 @@ def _add_eval(parser: argparse.ArgumentParser, of_package: bool) -> None:
         "--val_label",
         "--labels-file",
         metavar="FILE",
-        help="lines of `name id`, as in val_label.txt",
+        help="lines of `name id`, as in val_label.txt; with several classes `name id,id`",
     )
     _add_knowledge(parser, of_package)
+    add("--head", metavar="NAME", help="of a package with several heads the one to evaluate")
     add("--per_class", action="store_true", help="print one line per class")
     add("--engine", default="auto", help="auto, onnxruntime or openvino")
     add("--threads", type=int, metavar="N", help="threads within an operator")

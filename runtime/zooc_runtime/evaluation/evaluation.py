@@ -134,6 +134,7 @@ def answers_of(
     truth: Sequence[int],
     result: Evaluation,
     report: Callable[[Evaluation], None] = lambda _: None,
+    head: str = "",
 ) -> Evaluation:
     """Run images through the model; unreadable ones are skipped and counted.
 
@@ -143,6 +144,7 @@ def answers_of(
         truth: their class ids.
         result: is filled in, and returned.
         report: called after every image.
+        head: of a package with several heads, the one in question.
 
     Raises:
         PackageError: no image could be read.
@@ -152,7 +154,8 @@ def answers_of(
         if isinstance(outcome, PackageError):
             result.skipped.append(str(outcome))
         else:
-            result.answers.append(Answer(path, class_id, tuple(one.index for one in outcome.topk)))
+            own = outcome.heads[head] if outcome.heads else outcome
+            result.answers.append(Answer(path, class_id, tuple(one.index for one in own.topk)))
         report(result)
     if not result.answers:
         raise PackageError(f"none of the {len(paths)} images could be read; the first: {result.skipped[0]}")

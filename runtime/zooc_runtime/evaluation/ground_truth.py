@@ -11,7 +11,15 @@ from pathlib import PurePath
 from ..errors import PackageError
 from ..support.files import read_lines
 
-__all__ = ["Classes", "by_class_folders", "by_label_file", "by_synsets", "read_synsets"]
+__all__ = [
+    "Classes",
+    "by_class_folders",
+    "by_label_file",
+    "by_synsets",
+    "label_sets",
+    "read_synsets",
+    "sides_by_folders",
+]
 
 
 @dataclass(frozen=True)
@@ -118,8 +126,51 @@ def by_label_file(
         PackageError: an unreadable file, a malformed line, two ids for one name, an id that is no class, an
         image it does not name, or two images of one name where the list tells no folders.
     """
-    known = _read_label_file(file, classes)
-    found: list[int] = []
+    return [index for (index,) in _look_up(paths, file, _read_label_file(file, classes), root)]
+
+
+def label_sets(
+    paths: Sequence[str], file: str | os.PathLike[str], classes: Classes, root: str | None = None
+) -> list[frozenset[int]]:
+    """Return sets of class ids from lines `name id,id,id`, as `by_label_file` does; `-` stands for none.
+
+    Raises:
+        PackageError: as for `by_label_file`.
+    """
+    return _look_up(paths, file, _read_label_file(file, classes, several=True), root)
+
+
+def sides_by_folders(folders: Sequence[str], label: str | None, root: str) -> list[frozenset[int]]:
+    """Return `{0}` for the images of the one class that a single score is about, else the empty set.
+
+    The folder named as the label is that class, and every other is not; without such a folder the second of
+    two in sorted order is, as Keras and torchvision number them.
+
+    Args:
+        folders: each image's class folder; empty where there is none.
+        label: the class's name, `None` without labels.
+        root: where the images are, for the message.
+
+    Raises:
+        PackageError: neither holds.
+    """
+    names = sorted(set(folders))
+    positive = label if label in names else names[1] if len(names) == 2 and "" not in names else None
+    if positive is None:
+        raise PackageError(
+            f"{root}: {len(names)} class folders for one score; give two folders, one of them named as the "
+            "label, or --truth"
+        )
+    return [frozenset({0} if folder == positive else ()) for folder in folders]
+
+
+def _look_up(
+    paths: Sequence[str],
+    file: str | os.PathLike[str],
+    known: dict[str, frozenset[int]],
+    root: str | None,
+) -> list[frozenset[int]]:
+    found: list[frozenset[int]] = []
     matched: dict[str, str] = {}
     for path in paths:
         names = [] if root is None else [_stem(os.path.relpath(path, root))]
@@ -136,24 +187,32 @@ def by_label_file(
     return found
 
 
-def _read_label_file(file: str | os.PathLike[str], classes: Classes) -> dict[str, int]:
-    ids: dict[str, int] = {}
+def _read_label_file(
+    file: str | os.PathLike[str], classes: Classes, *, several: bool = False
+) -> dict[str, frozenset[int]]:
+    ids: dict[str, frozenset[int]] = {}
     synsets = {name: index for index, name in enumerate(classes.synsets)}
     limit = f"a class id below {classes.count}" if classes.count else "a class id"
+    if several:
+        limit = f"{limit.replace('a class id', 'class ids')}, separated by commas or `-` for none,"
     for number, raw in enumerate(read_lines(file), 1):
         line = raw.replace("\t", " ").strip()
         if not line:
             continue
         name, _, text = line.rpartition(" ")
-        index = int(text) if text.isdecimal() and text.isascii() else synsets.get(text, -1)
-        if not name.strip() or index < 0 or index >= (classes.count or index + 1):
+        words = [] if several and text == "-" else text.split(",") if several else [text]
+        found = frozenset(
+            int(word) if word.isdecimal() and word.isascii() else synsets.get(word, -1) for word in words
+        )
+        if not name.strip() or any(index < 0 or index >= (classes.count or index + 1) for index in found):
             raise PackageError(
                 f"{os.fspath(file)}:{number}: a file name and {limit} are expected, not {line!r}"
             )
         key = _stem(name.strip().removeprefix("./"))
-        if ids.setdefault(key, index) != index:
+        if ids.setdefault(key, found) != found:
+            before = ", ".join(map(str, sorted(ids[key]))) or "none"
             raise PackageError(
-                f"{os.fspath(file)}:{number}: {key} is class {ids[key]} in a line above; correct it"
+                f"{os.fspath(file)}:{number}: {key} is class {before} in a line above; correct it"
             )
     return ids
 

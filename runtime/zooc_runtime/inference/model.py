@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Any, Literal, cast, overload
 import numpy as np
 from PIL import Image
 
-from ..classes import parse_labels, softmax
 from ..errors import PackageError
+from ..package.heads import Head, read_heads
 from ..package.manifest import Manifest
 from ..package.stages import Graph
 from ..preprocessing.decode import ImageLike
@@ -45,11 +45,11 @@ class Model(Network):
         self,
         manifest: Manifest,
         stages: Stages,
-        labels: Sequence[str],
+        heads: tuple[Head, ...],
         settings: Settings,
         max_wait_us: float = 0,
     ) -> None:
-        super().__init__(manifest, stages, labels, settings)
+        super().__init__(manifest, stages, heads, settings)
         self.pipeline = Pipeline(settings.streams, settings.batch, max_wait_us)
         weakref.finalize(self, self.pipeline.stop).atexit = False
 
@@ -90,9 +90,10 @@ class Model(Network):
             batch_size: images that go through the network together; `load`'s by default.
 
         Raises:
-            PackageError: an image cannot be read; the message names it.
+            PackageError: an image cannot be read; the message names it. Or the package gives embeddings.
         """
-        results = self._results(self.scores(images, batch_size), self._count(topk))
+        count = self._count(topk)
+        results = [self.result(row, count) for row in self.scores(images, batch_size)]
         return results[0] if _is_single(images) else results
 
     def submit(self, image: ImageLike, topk: int | None = None) -> Future[Result]:
@@ -102,7 +103,7 @@ class Model(Network):
         turn.
 
         Raises:
-            PackageError: the model is closed.
+            PackageError: the model is closed, or gives embeddings.
         """
         return self.pipeline.submit(self, image, self._count(topk))
 
@@ -128,7 +129,8 @@ class Model(Network):
                 gives a `PackageError` in its place and goes on.
 
         Raises:
-            PackageError: an unreadable image, named, at its place; or the model is closed.
+            PackageError: an unreadable image, named, at its place; or the model is closed, or gives
+                embeddings.
         """
         if _is_single(images):
             raise PackageError("stream takes several images; for a single image call the model, or submit it")
@@ -149,18 +151,45 @@ class Model(Network):
         """`close`; after an exception what has not begun is cancelled."""
         self.pipeline.close(cancel=kind is not None)
 
-    def _count(self, topk: int | None) -> int:
-        return self.topk if topk is None else positive("topk", topk)
+    def _count(self, topk: int | None) -> int | None:
+        self._refuse_embeddings()
+        return None if topk is None else positive("topk", topk)
+
+    def _refuse_embeddings(self) -> None:
+        if self.heads[0].embeds:
+            raise PackageError(
+                f"{self.manifest['name']} gives embeddings and knows no classes; call embed(images)"
+            )
 
     def probabilities(
         self, images: ImageLike | Iterable[ImageLike], batch_size: int | None = None
     ) -> F32Array:
-        """Return `float32 [N, classes]`, softmax applied whether or not the graph has it."""
+        """Return `float32 [N, classes]`, softmax applied where the graph has no activation.
+
+        Raises:
+            PackageError: an image cannot be read, or the package gives embeddings.
+        """
+        self._refuse_embeddings()
         scores = self.scores(images, batch_size)
-        return scores if self.stages.postlude is not None else softmax(scores)
+        return np.concatenate([head.probabilities(scores[:, head.part]) for head in self.heads], axis=1)
+
+    def embed(self, images: ImageLike | Iterable[ImageLike], batch_size: int | None = None) -> F32Array:
+        """Return embeddings of length 1, `float32 [N, dimensions]`, of a package with `l2_normalize`.
+
+        The dot product of two of them is their cosine similarity.
+
+        Raises:
+            PackageError: an image cannot be read, or the package was compiled without `l2_normalize`.
+        """
+        if not self.heads[0].embeds:
+            raise PackageError(
+                f"{self.manifest['name']} gives classes; for embeddings compile it with `l2_normalize` "
+                "in `postprocess`"
+            )
+        return self.scores(images, batch_size)
 
     def scores(self, images: ImageLike | Iterable[ImageLike], batch_size: int | None = None) -> F32Array:
-        """`float32 [N, classes]`: the graph's own output, probabilities if it has a softmax, else logits."""
+        """`float32 [N, classes]`: the graph's own output, after its activation if it has one, else logits."""
         several = cast("Iterable[ImageLike]", [images] if _is_single(images) else images)
         size = self.batch_size if batch_size is None else positive("batch_size", batch_size)
         parts = []
@@ -168,9 +197,6 @@ class Model(Network):
             logits = self.run_tensor(np.stack([self.pixels(image) for image in chunk]))
             parts.append(self.finish(logits))
         return np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
-
-    def _results(self, scores: F32Array, count: int) -> list[Result]:
-        return [self.result(row, count) for row in scores]
 
 
 def open_package(
@@ -212,10 +238,7 @@ def open_package(
     body = open_body(_cut(graph, boundaries, "body"), settings)
     postlude = OnnxRuntimeStage(_cut(graph, boundaries, "postlude"), 1) if boundaries["postlude"] else None
     prelude = _open_prelude(manifest, graph, settings.threads, vdsp_params)
-    labels: tuple[str, ...] = ()
-    if name := manifest["postprocess"]["labels"]:
-        labels = parse_labels(manifest.read(name).decode("utf-8"), int(manifest["model"]["classes"]), name)
-    return Model(manifest, Stages(prelude, body, postlude), labels, settings, max_wait_us)
+    return Model(manifest, Stages(prelude, body, postlude), read_heads(manifest), settings, max_wait_us)
 
 
 def _open_prelude(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..classes import softmax, top_k
 from ..errors import PackageError
+from ..package.heads import Head
 from ..package.manifest import Manifest
 from ..preprocessing.decode import ImageLike, decode, describe
 from ..preprocessing.nv12 import is_nv12
 from ..support.arrays import AnyArray, F32Array, U8Array, fill_batch
 from .engines import Stage
 from .prelude import Prelude
-from .results import Prediction, Result
+from .results import Result, result_of
 from .settings import Settings
 
 __all__ = ["Network", "Stages"]
@@ -23,7 +22,7 @@ __all__ = ["Network", "Stages"]
 
 @dataclass(frozen=True)
 class Stages:
-    """The stages as loaded; `prelude` is absent in the tensor form, `postlude` without softmax."""
+    """The stages as loaded; `prelude` is absent in the tensor form, `postlude` without activation."""
 
     prelude: Prelude | None
     body: Stage
@@ -33,10 +32,13 @@ class Stages:
 class Network:
     """A package's stages, and what its manifest says of them; any thread may call any method."""
 
-    def __init__(self, manifest: Manifest, stages: Stages, labels: Sequence[str], settings: Settings) -> None:
+    def __init__(
+        self, manifest: Manifest, stages: Stages, heads: tuple[Head, ...], settings: Settings
+    ) -> None:
         self.manifest = manifest
         self.stages = stages
-        self.labels = tuple(labels)
+        self.heads = heads
+        self.labels = heads[0].labels if len(heads) == 1 else ()
         self.settings = settings
         self.engine = settings.engine
         self.classes = int(manifest["model"]["classes"])
@@ -44,7 +46,7 @@ class Network:
         self.input_size = int(shape[2]), int(shape[3])
         self.fixed_batch = shape[0] if isinstance(shape[0], int) else None
         self.batch_size = settings.batch
-        self.topk = int(manifest["postprocess"]["topk"])
+        self.topk = heads[0].topk if len(heads) == 1 else 0
         self.takes_images = stages.prelude is not None
         self.takes_frames = stages.prelude is not None and is_nv12(stages.prelude.source)
 
@@ -129,16 +131,11 @@ class Network:
         full = fill_batch(part, self.fixed_batch)
         return np.asarray((stage or self.stages.body).run(full), np.float32)[: len(part)]
 
-    def result(self, scores: F32Array, count: int) -> Result:
-        """Return the best `count` classes by the graph's own output for one image, `float32 [classes]`.
+    def result(self, scores: F32Array, count: int | None) -> Result:
+        """Return the answer for one image from the graph's own output, `float32 [classes]`.
 
-        Not by the probabilities: those of very unlikely classes round to equal numbers.
+        Args:
+            scores: the output.
+            count: how many classes to rank; as compiled by default.
         """
-        probabilities = scores if self.stages.postlude is not None else softmax(scores)
-        best = top_k(scores, count)
-        predictions = (Prediction(i, self.label(i), float(probabilities[i])) for i in best)
-        return Result(tuple(predictions), probabilities)
-
-    def label(self, index: int) -> str:
-        """Return the class's name, or its id as text in a package without labels."""
-        return self.labels[index] if self.labels else str(index)
+        return result_of(scores, self.heads, count)

@@ -41,7 +41,7 @@ class _Request:
     """One image, how many classes to name, and the answer to come."""
 
     image: ImageLike
-    topk: int
+    topk: int | None
     answer: Future[Result] = field(default_factory=Future)
     pixels: U8Array | None = None
 
@@ -90,7 +90,7 @@ class Pipeline:
         self._closed = False
         self.seconds = dict.fromkeys(("decode", "prelude", "body", "postlude"), 0.0)
 
-    def submit(self, model: Network, image: ImageLike, topk: int) -> Future[Result]:
+    def submit(self, model: Network, image: ImageLike, topk: int | None) -> Future[Result]:
         """Queue one image; it joins the last one's batch if that is not on its way yet."""
         request = _Request(image, topk)
         with self._changed:
@@ -106,7 +106,7 @@ class Pipeline:
         return request.answer
 
     def stream(
-        self, model: Network, images: Iterable[ImageLike], topk: int, errors: str
+        self, model: Network, images: Iterable[ImageLike], topk: int | None, errors: str
     ) -> Iterator[Result | PackageError]:
         """Yield the answers in order; reads `images` in this thread, a few batches ahead.
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from zooc.deployment import Quantize, Requirement
+from dataclasses import replace
 
-__all__ = ["effective_requirement"]
+from zooc.deployment import Quantize, Requirement
+from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc_runtime.package.heads import Head
+
+__all__ = ["effective_requirement", "suit_heads"]
 
 _DEFAULT_DROP = 0.01
 
@@ -25,3 +29,25 @@ def effective_requirement(quantize: Quantize, calibration_images: int) -> Requir
         return None
     drop = max(_DEFAULT_DROP, 1.0 / max(calibration_images, 1))
     return Requirement(drop, quantize.data, "none", quantize.span)
+
+
+def suit_heads(requirement: Requirement, heads: tuple[Head, ...]) -> Requirement:
+    """Return the contract as the heads can keep it: labels are for a single head of one class an image.
+
+    Otherwise an image is lost where int8 says anything else than float, in any head.
+
+    Raises:
+        ZoocError: Z0512, labels that the heads have no use for, or embeddings, which say nothing.
+    """
+    if any(head.embeds for head in heads):
+        message = "a contract counts answers that change, and embeddings are no answers"
+        hint = "leave out `require` and `keep fp32 auto`; the report tells how near int8 is to float"
+        raise ZoocError(error("Z0512", message, requirement.span, hint=hint))
+    if len(heads) == 1 and not heads[0].multi_label:
+        return requirement
+    if requirement.labels not in ("auto", "none"):
+        what = "several heads" if len(heads) > 1 else "any number of classes an image"
+        message = f"`labels` gives one class an image, but the network has {what}"
+        hint = "write `labels=none`: an image is lost where int8 says anything else than float"
+        raise ZoocError(error("Z0512", message, requirement.span, hint=hint))
+    return replace(requirement, labels="none")

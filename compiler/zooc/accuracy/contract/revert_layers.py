@@ -21,6 +21,7 @@ from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error
 from zooc.ir.count import macs_of_nodes
 from zooc.quantization.layers import Quantized
 from zooc.support.progress import Progress
+from zooc_runtime.package.heads import Head
 
 __all__ = ["ContractResult", "RevertedLayer", "enforce"]
 
@@ -118,6 +119,7 @@ def enforce(
     images: ContractImages,
     reference: onnx.ModelProto,
     quantized: Quantized,
+    heads: tuple[Head, ...],
     requantize: Callable[[tuple[str, ...]], Quantized],
     sensitivity_batches: Callable[[], Sequence[npt.NDArray[Any]]],
     progress: Progress,
@@ -133,6 +135,7 @@ def enforce(
         images: those of the contract.
         reference: the float body that was quantized.
         quantized: int8 as asked for.
+        heads: what the logits mean.
         requantize: quantizes anew with further `keep` patterns.
         sensitivity_batches: a few calibration images for the noise; only asked for if int8 fails.
         progress: told what is going on.
@@ -143,7 +146,7 @@ def enforce(
     Raises:
         ZoocError: Z0492, the contract cannot be met; Z0493, Z0495, the images do not do.
     """
-    answers = FloatAnswers(reference)
+    answers = FloatAnswers(reference, heads)
     trials: list[Trial] = []
 
     def holds(body: onnx.ModelProto) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,13 @@ from zooc.accuracy.contract.images import ContractImages
 from zooc.accuracy.contract.sequential_test import SequentialTest, Verdict
 from zooc.ir.interface import input_of
 from zooc.ir.session import open_session
+from zooc_runtime.package.heads import Head, decisions_of
 from zooc_runtime.support.arrays import fill_batch
 
 __all__ = ["FloatAnswers", "Trial", "run_trial"]
+
+Answer: TypeAlias = tuple[int, ...]
+"""`decisions_of` an image: of a single class head its best class."""
 
 _BATCH = 8
 """Images together where the network's batch is free; a test looks at them one by one all the same."""
@@ -64,20 +68,21 @@ class Trial:
 
 
 class FloatAnswers:
-    """The float body's top-1 of each image, found once and kept."""
+    """What the float body says of each image, found once and kept."""
 
-    def __init__(self, body: onnx.ModelProto) -> None:
+    def __init__(self, body: onnx.ModelProto, heads: tuple[Head, ...]) -> None:
         """The session is opened when the first image comes."""
         self._body = body
+        self.heads = heads
         self._runner: _Runner | None = None
-        self._known: dict[int, int] = {}
+        self._known: dict[int, Answer] = {}
 
-    def top1(self, indices: list[int], pixels: list[npt.NDArray[np.uint8]]) -> list[int]:
-        """Return the best class of each image."""
+    def of(self, indices: list[int], pixels: list[npt.NDArray[np.uint8]]) -> list[Answer]:
+        """Return the answer to each image."""
         missing = [i for i, index in enumerate(indices) if index not in self._known]
         if missing:
-            self._runner = self._runner or _Runner(self._body)
-            found = self._runner.top1([pixels[i] for i in missing])
+            self._runner = self._runner or _Runner(self._body, self.heads)
+            found = self._runner.answers([pixels[i] for i in missing])
             self._known |= {indices[i]: answer for i, answer in zip(missing, found, strict=True)}
         return [self._known[index] for index in indices]
 
@@ -103,7 +108,7 @@ def run_trial(
     Raises:
         ZoocError: Z0495, more than half of the images cannot be used.
     """
-    runner = _Runner(body)
+    runner = _Runner(body, answers.heads)
     test = SequentialTest(
         limit, len(images), least=-1.0 if images.truth is not None else 0.0, alpha=alpha or 1.0
     )
@@ -112,8 +117,8 @@ def run_trial(
         indices = list(range(start, min(start + runner.batch, len(images))))
         found = {index: pixels for index in indices if (pixels := images.pixels(index)) is not None}
         usable = list(found)
-        first = dict(zip(usable, answers.top1(usable, list(found.values())), strict=True))
-        second = dict(zip(usable, runner.top1(list(found.values())), strict=True))
+        first = dict(zip(usable, answers.of(usable, list(found.values())), strict=True))
+        second = dict(zip(usable, runner.answers(list(found.values())), strict=True))
         for index in indices:
             if index not in found:
                 test.add(None)
@@ -121,7 +126,7 @@ def run_trial(
             seen += 1
             loses, wins = _outcome(first[index], second[index], images.truth, index)
             lost, won = lost + loses, won + wins
-            right += images.truth is not None and first[index] == images.truth[index]
+            right += images.truth is not None and first[index] == (images.truth[index],)
             test.add(loses - wins)
             if alpha is not None and test.verdict is not None:
                 break
@@ -136,26 +141,27 @@ def run_trial(
     return Trial(test.verdict, len(images), seen, lost, won, counted, test.early)
 
 
-def _outcome(first: int, second: int, truth: list[int] | None, index: int) -> tuple[int, int]:
+def _outcome(first: Answer, second: Answer, truth: list[int] | None, index: int) -> tuple[int, int]:
     """Whether the image is lost, and whether it is won."""
     if truth is None:
         return int(first != second), 0
-    was_right, is_right = first == truth[index], second == truth[index]
+    was_right, is_right = first == (truth[index],), second == (truth[index],)
     return int(was_right and not is_right), int(is_right and not was_right)
 
 
 class _Runner:
-    """A body's top-1 of a few images, filled up to the batch where that is fixed."""
+    """What a body says of a few images, filled up to the batch where that is fixed."""
 
-    def __init__(self, body: onnx.ModelProto) -> None:
+    def __init__(self, body: onnx.ModelProto, heads: tuple[Head, ...]) -> None:
+        self._heads = heads
         self._session = open_session(body)
         self._source = input_of(body).name
         self._fixed = input_of(body).sizes[0] or 0
         self.batch = self._fixed or _BATCH
 
-    def top1(self, pixels: list[npt.NDArray[np.uint8]]) -> list[int]:
+    def answers(self, pixels: list[npt.NDArray[np.uint8]]) -> list[Answer]:
         if not pixels:
             return []
         batch = fill_batch(np.concatenate(pixels), self._fixed)
         logits = self._session.run(None, {self._source: batch})[0]
-        return [int(best) for best in logits[: len(pixels)].argmax(axis=-1)]
+        return [tuple(row) for row in decisions_of(self._heads, logits[: len(pixels)]).tolist()]

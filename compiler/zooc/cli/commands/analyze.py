@@ -81,7 +81,8 @@ def _print(found: Analysis, top: int) -> None:
     agreement = found.logits
     typer.echo(
         f"{found.name}: int8 against float on {found.images} images: logits {agreement.sqnr_db:.1f} dB, "
-        f"cosine {agreement.cosine:.5f}, same top-1 on {agreement.top1:.1%}"
+        f"cosine {agreement.cosine:.5f}"
+        + ("" if agreement.top1 is None else f", same top-1 on {agreement.top1:.1%}")
     )
     if not found.float_weights:
         typer.echo(

@@ -11,7 +11,7 @@ from zooc.diagnostics.diagnostic import Diagnostic, SourceFile, Span, error, war
 from zooc.diagnostics.suggest import all_of, did_you_mean
 from zooc.frontend.semantics.blocks.model import read_model
 from zooc.frontend.semantics.blocks.package import read_package
-from zooc.frontend.semantics.blocks.postprocess import read_postprocess
+from zooc.frontend.semantics.blocks.postprocess import read_heads, read_postprocess
 from zooc.frontend.semantics.blocks.preprocess import read_preprocess
 from zooc.frontend.semantics.blocks.quantize import read_quantize
 from zooc.frontend.semantics.constants import Scope
@@ -166,12 +166,14 @@ def _describe(
         shape = model.input if model else None
         preprocess = read_preprocess(blocks["preprocess"], shape, shape.span if shape else None, reader)
     quantize = read_quantize(blocks["quantize"], reader) if "quantize" in blocks else Quantize()
-    postprocess: Postprocess | None = read_postprocess(
-        blocks.get("postprocess", BlockSettings()), model, reader
-    )
+    heads: tuple[Postprocess, ...] | None = None
+    if "heads" in blocks:
+        model, heads = read_heads(blocks["heads"], blocks.get("postprocess"), model, reader)
+    elif one := read_postprocess(blocks.get("postprocess", BlockSettings()), model, reader):
+        heads = (one,)
     package = read_package(blocks.get("package", BlockSettings()), reader, path=path, fallback=start)
     used |= reader.scope.used
-    if model is None or quantize is None or postprocess is None or package is None:
+    if model is None or quantize is None or heads is None or package is None:
         return None
     if preprocess is None and "preprocess" in blocks:
         return None
@@ -186,7 +188,7 @@ def _describe(
             )
         )
         return None
-    return Deployment(model, preprocess, quantize, postprocess, package, path, source.text)
+    return Deployment(model, preprocess, quantize, heads, package, path, source.text)
 
 
 def _inside(span: Span | None, outer: Span) -> bool:

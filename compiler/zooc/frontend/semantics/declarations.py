@@ -9,7 +9,7 @@ from zooc.diagnostics.diagnostic import Diagnostic, Label, Span, error
 from zooc.diagnostics.suggest import all_of, did_you_mean
 from zooc.frontend.semantics.constants import Definition
 from zooc.frontend.syntax import ast
-from zooc.frontend.syntax.vocabulary import BLOCKS, EXAMPLES, FUNCTIONS, RESERVED
+from zooc.frontend.syntax.vocabulary import BLOCKS, EXAMPLES, FUNCTIONS, HEAD, RESERVED
 
 __all__ = ["BlockSettings", "Outline", "Setting", "outline"]
 
@@ -27,12 +27,16 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class BlockSettings:
-    """One block: what stands before the brace, its statements by name, its steps (`preprocess` only)."""
+    """One block: what stands before the brace, its statements by name.
+
+    `preprocess` has steps instead of statements, and `heads` has heads, each with statements.
+    """
 
     header: tuple[ast.Expr, ...] = ()
     fields: dict[str, Setting] = field(default_factory=dict)
     steps: tuple[ast.Entry, ...] = ()
     name_span: Span | None = None
+    heads: tuple[tuple[ast.Name, BlockSettings], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,12 @@ def _add_block(item: ast.Block, result: Outline, report: Report) -> None:
         return
     if name == "preprocess":
         settings = _preprocess_settings(item, report)
+    elif name == "heads":
+        _check_plain_header(item, report)
+        settings = BlockSettings(name_span=item.name.span, heads=_heads(item, report))
     else:
-        settings = BlockSettings(item.header, _fields(item, report), (), item.name.span)
+        fields = _fields(name, BLOCKS[name], item.entries or (), report)
+        settings = BlockSettings(item.header, fields, (), item.name.span)
         if name == "quantize":
             _check_quantize_header(item, report)
         else:
@@ -165,11 +173,27 @@ def _check_quantize_header(item: ast.Block, report: Report) -> None:
         report(error("Z0114", "`quantize` takes one word for its data type", span, hint=hint))
 
 
-def _fields(item: ast.Block, report: Report) -> dict[str, Setting]:
-    block = item.name.text
-    arity = BLOCKS[block]
+def _heads(item: ast.Block, report: Report) -> tuple[tuple[ast.Name, BlockSettings], ...]:
+    heads: dict[str, tuple[ast.Name, BlockSettings]] = {}
+    for head in item.heads:
+        name = head.name
+        if name.text in heads:
+            first = heads[name.text][0].span
+            _twice(f"the head `{name.text}` is given twice", name.span, first, report)
+            continue
+        fields = _fields("postprocess", HEAD, head.entries, report)
+        heads[name.text] = name, BlockSettings((), fields, (), name.span)
+    if not heads and item.entries is not None:
+        hint = "write `heads { age: softmax  topk 1 }`, with the name of an output before the colon"
+        report(error("Z0118", "`heads` names no head", item.name.span, hint=hint))
+    return tuple(heads.values())
+
+
+def _fields(
+    block: str, arity: dict[str, int], entries: tuple[ast.Entry, ...], report: Report
+) -> dict[str, Setting]:
     fields: dict[str, Setting] = {}
-    for entry in item.entries or ():
+    for entry in entries:
         name = _entry_name(entry)
         if name.text not in arity:
             notes = (f"the statements of `{block}` are {all_of(arity)}",)
@@ -184,7 +208,7 @@ def _fields(item: ast.Block, report: Report) -> dict[str, Setting]:
                 )
             )
             continue
-        example = EXAMPLES[block, name.text]
+        example = EXAMPLES[block if name.text in BLOCKS[block] else "model", name.text]
         if not isinstance(entry, ast.Statement):
             how = "without `=`" if isinstance(entry, ast.Assignment) else "without parentheses"
             message = f"`{name.text}` takes its value {how}"

@@ -19,6 +19,7 @@ __all__ = [
     "Expr",
     "File",
     "Group",
+    "Head",
     "Item",
     "Keyword",
     "Let",
@@ -161,6 +162,15 @@ Entry = Statement | Assignment | Call
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """`name: statements` in a `heads` block; the name of an output that is no word is a string."""
+
+    name: Name
+    entries: tuple[Entry, ...]
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Let:
     """`let name = value`."""
 
@@ -171,12 +181,13 @@ class Let:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`name header { entries }`, or `name header` with `entries is None`."""
+    """`name header { entries }`, or `name header` with `entries is None`; `heads` has heads for entries."""
 
     name: Name
     header: tuple[Expr, ...]
     entries: tuple[Entry, ...] | None
     span: Span = field(compare=False)
+    heads: tuple[Head, ...] = ()
 
 
 Item = Let | Block | Assignment

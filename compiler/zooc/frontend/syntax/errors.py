@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from lark import Token
 
 from zooc.diagnostics.diagnostic import Diagnostic, Label, SourceFile, Span, error
-from zooc.frontend.syntax.lexer import span_of
+from zooc.frontend.syntax.lexer import span_of, stray
 
 __all__ = ["explain_syntax_error"]
 
@@ -33,6 +33,8 @@ def explain_syntax_error(
     if token is None:
         return _at_end(source, before, opened, expected)
     span = span_of(source, token)
+    if token.type == "_COLON":
+        return stray(span)
     if token.type in _PAIRS.values():
         return _closing(source, opened, token, span, before, expected)
     if opened and opened[-1].type != "_LBRACE" and _starts_line(source, token) and not _wants_value(expected):

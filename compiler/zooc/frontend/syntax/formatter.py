@@ -55,11 +55,14 @@ def _format(source: SourceFile, tree: ast.File) -> str:
     return "\n".join([*layout.lines, ""]) if layout.lines else ""
 
 
-def _entries(tree: ast.File) -> Iterator[ast.Item | ast.Entry]:
+def _entries(tree: ast.File) -> Iterator[ast.Item | ast.Entry | ast.Head]:
     for item in tree.items:
         yield item
         if isinstance(item, ast.Block):
             yield from item.entries or ()
+            for head in item.heads:
+                yield head
+                yield from head.entries
 
 
 def _split(source: SourceFile) -> list[list[Token]]:
@@ -118,7 +121,7 @@ class _Layout:
         in_call = bool(self._open) and self._open[-1][0] == "_LPAR"
         tight = (
             left.type in ("_LSQB", "_LPAR", "_DOT")
-            or right.type in ("_RSQB", "_RPAR", "_COMMA", "_DOT")
+            or right.type in ("_RSQB", "_RPAR", "_COMMA", "_COLON", "_DOT")
             or left.type == "FUNCTION"
             or (in_call and "_EQUAL" in (left.type, right.type))
             or (left.type == "_LBRACE" and right.type == "_RBRACE")
@@ -126,7 +129,7 @@ class _Layout:
         )
         if tight:
             return 0
-        begins = right.start_pos in self._starts and left.type != "_LBRACE"
+        begins = right.start_pos in self._starts and left.type not in ("_LBRACE", "_COLON")
         return 2 if begins else 1
 
     def _is_sign(self, tokens: list[Token], i: int) -> bool:

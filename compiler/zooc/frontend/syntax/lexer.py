@@ -14,7 +14,7 @@ from zooc_runtime.errors import PackageError
 from zooc_runtime.support.files import make_folder
 from zooc_runtime.support.user_cache import cache_folder
 
-__all__ = ["MAX_NESTING", "Tokens", "grammar", "span_of", "tokenize"]
+__all__ = ["MAX_NESTING", "Tokens", "grammar", "span_of", "stray", "tokenize"]
 
 MAX_NESTING = 50
 """Brackets may be nested this deep; the limit keeps every later walk of the tree safe from deep recursion."""
@@ -81,7 +81,7 @@ def tokenize(source: SourceFile) -> tuple[Tokens, list[Diagnostic]]:
     """Return all tokens of `source`; a character that belongs nowhere is reported and left out."""
     tokens = Tokens([], [])
     diagnostics: list[Diagnostic] = []
-    stray: list[Token] = []
+    strays: list[Token] = []
     depth = 0
     for token in grammar().lex(source.text, dont_ignore=True):
         if token.type == "BLANK":
@@ -89,11 +89,11 @@ def tokenize(source: SourceFile) -> tuple[Tokens, list[Diagnostic]]:
         if token.type == "COMMENT":
             tokens.comments.append(token)
         elif token.type == "STRAY":
-            if stray and stray[-1].end_pos == token.start_pos and stray[-1] == token:
-                stray[-1] = token  # a run of the same character is one finding
+            if strays and strays[-1].end_pos == token.start_pos and strays[-1] == token:
+                strays[-1] = token  # a run of the same character is one finding
             else:
-                stray.append(token)
-                diagnostics.append(_stray(source, token))
+                strays.append(token)
+                diagnostics.append(stray(span_of(source, token)))
         else:
             tokens.significant.append(token)
             depth += (token.type in _OPENING) - (token.type in _CLOSING)
@@ -108,10 +108,11 @@ def tokenize(source: SourceFile) -> tuple[Tokens, list[Diagnostic]]:
     return tokens, diagnostics
 
 
-def _stray(source: SourceFile, token: Token) -> Diagnostic:
-    char = str(token)
+def stray(span: Span) -> Diagnostic:
+    """Return the error for one character that has no meaning where it stands."""
+    char = span.text
     shown = char if char.isprintable() and char.isascii() else unicodedata.name(char, "a control character")
     message = (
         f"stray character `{shown}`" if shown == char else f"stray character U+{ord(char):04X} ({shown})"
     )
-    return error("Z0004", message, span_of(source, token), hint=_STRAY_HINTS.get(char))
+    return error("Z0004", message, span, hint=_STRAY_HINTS.get(char))

@@ -11,7 +11,7 @@ from zooc.diagnostics.diagnostic import Diagnostic, SourceFile, Span, error
 from zooc.frontend.syntax import ast, literals
 from zooc.frontend.syntax.errors import explain_syntax_error
 from zooc.frontend.syntax.lexer import grammar, span_of, tokenize
-from zooc.frontend.syntax.statements import Body, Piece, group_items
+from zooc.frontend.syntax.statements import Body, HeadName, Piece, group_items
 from zooc.frontend.syntax.vocabulary import BLOCKS
 
 if TYPE_CHECKING:
@@ -142,6 +142,8 @@ class TreeBuilder:
         if tree.data == "assignment":
             target, value = tree.children
             return ast.Assignment(self._path(target), self.value(value), self._span(tree))
+        if tree.data == "head":
+            return self._head(tree)
         if tree.data == "body":
             return Body(self.pieces(tree), self._span(tree))
         return self.value(tree)
@@ -150,6 +152,12 @@ class TreeBuilder:
         """Return the node of any expression."""
         build: Callable[[Node], ast.Expr] = getattr(self, f"_{tree.data}")
         return build(tree)
+
+    def _head(self, tree: Node) -> HeadName:
+        (token,) = tree.children
+        span = span_of(self._source, token)
+        text = literals.string(span, self._report) if token.type == "STRING" else str(token)
+        return HeadName(ast.Name(text, span), self._span(tree))
 
     def _path(self, tree: Node) -> ast.Reference:
         return ast.Reference(tuple(self._name(part) for part in tree.children), self._span(tree))

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from zooc.diagnostics.diagnostic import Diagnostic, Span, error
 from zooc.frontend.syntax import ast
-from zooc.frontend.syntax.vocabulary import BLOCKS, STEPS
+from zooc.frontend.syntax.lexer import stray
+from zooc.frontend.syntax.vocabulary import BLOCKS, HEAD, STEPS
 
-__all__ = ["Body", "Piece", "group_entries", "group_items"]
+__all__ = ["Body", "HeadName", "Piece", "group_entries", "group_items"]
 
 Report = Callable[[Diagnostic], None]
 
@@ -27,7 +28,15 @@ class Body:
     span: Span
 
 
-Piece = ast.Expr | ast.Assignment | ast.Let | Body
+@dataclass(frozen=True, slots=True)
+class HeadName:
+    """`name:`, with which a head begins."""
+
+    name: ast.Name
+    span: Span
+
+
+Piece = ast.Expr | ast.Assignment | ast.Let | Body | HeadName
 
 
 def group_items(pieces: Sequence[Piece], report: Report) -> tuple[ast.Item, ...]:
@@ -57,9 +66,12 @@ def _block(name: ast.Name, pieces: Sequence[Piece], i: int, report: Report) -> t
     while i < len(pieces):
         piece = pieces[i]
         if isinstance(piece, Body):
+            span = _join(name.span, piece.span)
+            if name.text == "heads":
+                return ast.Block(name, tuple(header), (), span, _group_heads(piece.pieces, report)), i + 1
             entries = group_entries(name.text, piece.pieces, report)
-            return ast.Block(name, tuple(header), entries, _join(name.span, piece.span)), i + 1
-        if isinstance(piece, ast.Let | ast.Assignment):
+            return ast.Block(name, tuple(header), entries, span), i + 1
+        if isinstance(piece, ast.Let | ast.Assignment | HeadName):
             break
         word = _bare(piece)
         if word is not None and (_starts_line(piece.span) or (word.text in BLOCKS and header)):
@@ -72,17 +84,18 @@ def _block(name: ast.Name, pieces: Sequence[Piece], i: int, report: Report) -> t
 
 def group_entries(block: str, pieces: Sequence[Piece], report: Report) -> tuple[ast.Entry, ...]:
     """Return the statements, assignments and steps of one block."""
-    arity = dict.fromkeys(STEPS, 0) if block == "preprocess" else BLOCKS.get(block, {})
+    arity = _arity(block)
     entries: list[ast.Entry] = []
     i = 0
     while i < len(pieces):
         piece = pieces[i]
         i += 1
-        if isinstance(piece, ast.Assignment):
+        if isinstance(piece, ast.Assignment | ast.Call):
             entries.append(piece)
             continue
-        if isinstance(piece, ast.Call):
-            entries.append(piece)
+        if isinstance(piece, HeadName):
+            colon = Span(piece.span.source, piece.span.end - 1, piece.span.end)
+            report(stray(colon))
             continue
         name = _bare(piece)
         values: list[ast.Expr] = []
@@ -101,8 +114,29 @@ def group_entries(block: str, pieces: Sequence[Piece], report: Report) -> tuple[
     return tuple(entries)
 
 
+def _group_heads(pieces: Sequence[Piece], report: Report) -> tuple[ast.Head, ...]:
+    starts = [index for index, piece in enumerate(pieces) if isinstance(piece, HeadName)]
+    for piece in pieces[: starts[0] if starts else len(pieces)]:
+        hint = "write `heads { age: softmax  topk 1 }`, with the name of an output before the colon"
+        report(error("Z0001", "expected a head's name and a colon", piece.span, hint=hint))
+    heads: list[ast.Head] = []
+    for start, end in zip(starts, [*starts[1:], len(pieces)], strict=True):
+        begin = pieces[start]
+        assert isinstance(begin, HeadName)
+        entries = group_entries("head", pieces[start + 1 : end], report)
+        last = entries[-1].span if entries else begin.span
+        heads.append(ast.Head(begin.name, entries, _join(begin.span, last)))
+    return tuple(heads)
+
+
+def _arity(block: str) -> dict[str, int]:
+    if block == "preprocess":
+        return dict.fromkeys(STEPS, 0)
+    return HEAD if block == "head" else BLOCKS.get(block, {})
+
+
 def _belongs(name: ast.Name, values: list[ast.Expr], piece: Piece, block: str, arity: dict[str, int]) -> bool:
-    if isinstance(piece, ast.Assignment | ast.Let | Body):
+    if isinstance(piece, ast.Assignment | ast.Let | Body | HeadName):
         return False
     if block == "preprocess" and isinstance(piece, ast.Call):
         return False

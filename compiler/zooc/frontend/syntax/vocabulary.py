@@ -17,6 +17,7 @@ __all__ = [
     "EXAMPLES",
     "FUNCTIONS",
     "GRANULARITIES",
+    "HEAD",
     "INTERPOLATIONS",
     "LAYOUTS",
     "LIBRARIES",
@@ -55,11 +56,15 @@ BLOCKS: dict[str, dict[str, int]] = {
         "keep": 2,
         "require": 3,
     },
-    "postprocess": {"softmax": 0, "topk": 1, "labels": 1},
+    "postprocess": {"softmax": 0, "sigmoid": 0, "threshold": 1, "l2_normalize": 0, "topk": 1, "labels": 1},
+    "heads": {},
     "package": {"name": 1, "version": 1, "engines": 1},
     "variant": {},
 }
 """Each block's statements with the number of values that each takes."""
+
+HEAD: dict[str, int] = {"output": 1, **BLOCKS["postprocess"]}
+"""The statements of one head in a `heads` block."""
 
 EXAMPLES: dict[tuple[str, str], str] = {
     ("model", "source"): "source timm.resnest50d",
@@ -79,6 +84,9 @@ EXAMPLES: dict[tuple[str, str], str] = {
     ("quantize", "keep"): 'keep fp32 ["fc"]',
     ("quantize", "require"): 'require drop <= 0.5% on images("val", count=1000)',
     ("postprocess", "softmax"): "softmax",
+    ("postprocess", "sigmoid"): "sigmoid",
+    ("postprocess", "threshold"): "threshold 0.5",
+    ("postprocess", "l2_normalize"): "l2_normalize",
     ("postprocess", "topk"): "topk 5",
     ("postprocess", "labels"): "labels imagenet1k",
     ("package", "name"): "name resnest50",

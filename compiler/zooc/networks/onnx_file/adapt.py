@@ -20,6 +20,7 @@ from zooc.ir.graph import (
     values_of,
     write_graph,
 )
+from zooc.networks.network import OUTPUT
 from zooc.networks.onnx_file.interface import Interface
 
 __all__ = ["adapt"]
@@ -33,10 +34,12 @@ def adapt(model: onnx.ModelProto, interface: Interface) -> onnx.ModelProto:
     """Return the network with float32 in place of every other float, and of the image's uint8.
 
     An image with its channels last is transposed in front; simplifying takes the Transpose away where the
-    file transposes it back. Other outputs, and what only they need, are left out.
+    file transposes it back. The scores of several heads are joined into one row. Other outputs, and what only
+    they need, are left out.
     """
     graph = read_graph(model)
-    graph.outputs = [tensor for tensor in graph.outputs if tensor.name == interface.scores.name]
+    given = {tensor.name: tensor for tensor in graph.outputs}
+    graph.outputs = [given[port.name] for port in interface.scores]
     _use_float32(graph)
     (image,) = (tensor for tensor in graph.inputs if tensor.name == interface.image.name)
     image.dtype = np.dtype(np.float32)
@@ -51,8 +54,22 @@ def adapt(model: onnx.ModelProto, interface: Interface) -> onnx.ModelProto:
         image = planes
     image.shape = shape
     graph.inputs = [image]
+    if len(graph.outputs) > 1:
+        _join_heads(graph)
     graph.cleanup(remove_unused_graph_inputs=False).toposort()
     return write_graph(graph)
+
+
+def _join_heads(graph: Graph) -> None:
+    float32 = np.dtype(np.float32)
+    rows = []
+    for index, scores in enumerate(graph.outputs):
+        row = Variable(f"body/head_{index}", float32)
+        graph.nodes.append(Node("Flatten", f"body/head_{index}", {"axis": 1}, [scores], [row]))
+        rows.append(row)
+    joined = Variable(OUTPUT if OUTPUT not in graph.tensors() else f"body/{OUTPUT}", float32)
+    graph.nodes.append(Node("Concat", "body/heads", {"axis": 1}, rows, [joined]))
+    graph.outputs = [joined]
 
 
 def _use_float32(graph: Graph) -> None:

@@ -44,20 +44,24 @@ class Interface:
         image: its input that takes the image.
         layout: where that has its channels.
         size: of the image.
-        scores: its output that gives the scores.
+        scores: its outputs that give the scores, one for each head.
         unread: its other inputs, which nothing reads.
     """
 
     image: Port
     layout: Layout
     size: ImageInput
-    scores: Port
+    scores: tuple[Port, ...]
     unread: tuple[Port, ...]
 
     @property
     def tolerance(self) -> float:
         """How far, relative to the largest score, the same network in float32 may be from the file."""
-        return 2e-2 if {self.image.dtype, self.scores.dtype} & {"float16", "bfloat16"} else 1e-4
+        return (
+            2e-2
+            if {self.image.dtype, *(port.dtype for port in self.scores)} & {"float16", "bfloat16"}
+            else 1e-4
+        )
 
     def feed(self, images: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.generic]]:
         """Return what the file takes for `float32 [batch, channels, height, width]`."""
@@ -174,21 +178,23 @@ def _size(image: Port, layout: Layout, file: str, description: Model) -> ImageIn
     return ImageInput(dims[0], int(size[1] or 0), int(size[2] or 0), int(size[3] or 0))
 
 
-def _scores(model: onnx.ModelProto, file: str, description: Model) -> Port:
-    """The output that the description names, else the only one of floats: an ArgMax gives integers."""
+def _scores(model: onnx.ModelProto, file: str, description: Model) -> tuple[Port, ...]:
+    """The outputs that the description names, else the only one of floats: an ArgMax gives integers."""
     outputs = outputs_of(model)
     names = [port.name for port in outputs]
     listed = ", ".join(f"{port.name} ({_describe(port)})" for port in outputs) or "none"
     notes = (f"outputs: {listed}",)
-    if description.output is not None:
-        if description.output not in names:
-            hint = did_you_mean(description.output, names) or "name one of them"
-            message = f'{file} has no output "{description.output}"'
-            raise ZoocError(error("Z0214", message, description.output_span, notes=notes, hint=hint))
-        outputs = tuple(port for port in outputs if port.name == description.output)
+    for wanted in description.outputs:
+        if wanted.text not in names:
+            hint = did_you_mean(wanted.text, names) or "name one of them"
+            message = f'{file} has no output "{wanted.text}"'
+            raise ZoocError(error("Z0214", message, wanted.span, notes=notes, hint=hint))
+    if description.outputs:
+        by_name = dict(zip(names, outputs, strict=True))
+        outputs = tuple(by_name[wanted.text] for wanted in description.outputs)
     elif len(outputs) > 1:
         outputs = tuple(port for port in outputs if port.dtype in (*_FLOATS, "undefined"))
-    if len(outputs) != 1:
+    if len(outputs) != max(len(description.outputs), 1):
         example = outputs[0].name if outputs else "NAME"
         raise ZoocError(
             error(
@@ -196,20 +202,22 @@ def _scores(model: onnx.ModelProto, file: str, description: Model) -> Port:
                 f"{file} has {len(names)} outputs; a classifier gives one, its scores",
                 description.source.span,
                 notes=notes,
-                hint=f'name the class scores in the model block, for example: output "{example}"',
+                hint=f'name the class scores in the model block, for example: output "{example}"; or keep '
+                "several in a `heads` block",
             )
         )
-    (scores,) = outputs
-    if scores.dtype not in (*_FLOATS, "undefined"):
-        raise ZoocError(
-            error(
-                "Z0214",
-                f"the output {scores.name} of {file} is {_describe(scores)}, not float32 [batch, classes]",
-                description.source.span,
-                hint="export the model up to its class scores, without an ArgMax or a cast after them",
+    for scores in outputs:
+        if scores.dtype not in (*_FLOATS, "undefined"):
+            raise ZoocError(
+                error(
+                    "Z0214",
+                    f"the output {scores.name} of {file} is {_describe(scores)}, not float32 "
+                    "[batch, classes]",
+                    description.source.span,
+                    hint="export the model up to its class scores, without an ArgMax or a cast after them",
+                )
             )
-        )
-    return scores
+    return outputs
 
 
 def _describe(port: Port) -> str:

@@ -41,13 +41,28 @@ class Reference:
         self.tolerance = interface.tolerance
 
     def scores(self, *batches: Array) -> Array:
-        """Return the scores of float32 images, channels first, as float32.
+        """Return the scores of float32 images, channels first, as float32; of several heads in a row.
+
+        Raises:
+            ExecutionError: as for `run`.
+        """
+        return self.join(self.heads(*batches))
+
+    @staticmethod
+    def join(heads: list[Array]) -> Array:
+        """Return the only head's scores as they are, of several a row for each image."""
+        if len(heads) == 1:
+            return heads[0]
+        return np.concatenate([head.reshape(len(head), -1) for head in heads], axis=1)
+
+    def heads(self, *batches: Array) -> list[Array]:
+        """Return each head's scores, as the file gives them.
 
         Raises:
             ExecutionError: as for `run`.
         """
         feeds = [self._interface.feed(batch) for batch in batches]
-        return _run(self._model, feeds, self._interface.scores.name)
+        return _run(self._model, feeds, [port.name for port in self._interface.scores])
 
     def example(self, batch: int) -> Array:
         """Return reproducible float32 images, channels first, of such values as the file takes."""
@@ -69,10 +84,11 @@ def run(model: onnx.ModelProto, images: Array) -> Array:
     Raises:
         ExecutionError: the model does not load, does not run, or gives no array of numbers.
     """
-    return _run(model, [{input_of(model).name: images}], output_of(model).name)
+    (only,) = _run(model, [{input_of(model).name: images}], [output_of(model).name])
+    return only
 
 
-def _run(model: onnx.ModelProto, feeds: list[dict[str, npt.NDArray[Any]]], output: str) -> Array:
+def _run(model: onnx.ModelProto, feeds: list[dict[str, npt.NDArray[Any]]], outputs: list[str]) -> list[Array]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
@@ -80,22 +96,32 @@ def _run(model: onnx.ModelProto, feeds: list[dict[str, npt.NDArray[Any]]], outpu
             session = onnxruntime.InferenceSession(
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
-            return np.concatenate([np.asarray(session.run([output], f)[0], np.float32) for f in feeds])
+            return _joined([session.run(outputs, feed) for feed in feeds])
     except Exception as problem:  # ONNX Runtime's own exceptions share no base class but this one
         if _NO_KERNEL in str(problem):
-            return _evaluate(model, feeds, output)
+            return _evaluate(model, feeds, outputs)
         raise ExecutionError(_first_line(problem)) from problem
 
 
-def _evaluate(model: onnx.ModelProto, feeds: list[dict[str, npt.NDArray[Any]]], output: str) -> Array:
+def _evaluate(
+    model: onnx.ModelProto, feeds: list[dict[str, npt.NDArray[Any]]], outputs: list[str]
+) -> list[Array]:
     """As `_run`, by ONNX's own slow evaluator, which knows every operator in float64 and bfloat16, too."""
     from onnx.reference import ReferenceEvaluator
 
     try:
         evaluator = ReferenceEvaluator(model)
-        return np.concatenate([np.asarray(next(iter(evaluator.run([output], f))), np.float32) for f in feeds])
+        return _joined([list(evaluator.run(outputs, feed)) for feed in feeds])
     except Exception as problem:  # it raises whatever numpy does
         raise ExecutionError(_first_line(problem)) from problem
+
+
+def _joined(answers: list[list[Any]]) -> list[Array]:
+    """Each output of all batches in a row."""
+    return [
+        np.concatenate([np.asarray(part, np.float32) for part in parts])
+        for parts in zip(*answers, strict=True)
+    ]
 
 
 def close(expected: Array, got: Array, tolerance: float = TOLERANCE) -> float | None:

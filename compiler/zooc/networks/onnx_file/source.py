@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from zooc.deployment import Model
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.count import count_parameters
-from zooc.ir.graph import Node, Variable, maker, read_graph, write_graph
 from zooc.ir.interface import set_batch
 from zooc.ir.rename import normalize
 from zooc.networks.network import INPUT, OUTPUT, Network
@@ -21,11 +19,12 @@ from zooc.networks.onnx_file.interface import find_interface
 from zooc.networks.onnx_file.operators import drop_initializer_inputs, use_default_operators
 from zooc.networks.onnx_file.reader import hash_onnx, read_onnx
 from zooc.networks.onnx_file.run_once import Array, ExecutionError, Reference, close, run
+from zooc.networks.onnx_file.scores import count_heads, flatten_scores, take_off_activations
 from zooc.networks.source import Progress
 
 __all__ = ["OnnxFileSource"]
 
-_CONVERSION = 2
+_CONVERSION = 3
 """Raised whenever the same file would give another network, so that the cache forgets."""
 
 
@@ -36,7 +35,7 @@ class OnnxFileSource:
         """Return the file's hash, its external data's, what the description says of it, and tool versions."""
         path = Path(model.source.name)
         shape = model.input
-        asked = [model.classes, model.layout, model.output]
+        asked = [model.classes, model.layout, [output.text for output in model.outputs]]
         dims = [shape.batch, shape.channels, shape.height, shape.width] if shape else None
         return [_CONVERSION, onnx.__version__, hash_onnx(path, model.source.span), dims, *asked]
 
@@ -54,32 +53,34 @@ class OnnxFileSource:
         converted = adapt(use_default_operators(converted, path.name, model.source.span), interface)
         normalize(converted, INPUT, OUTPUT)
         scores = _check(reference, converted, model, path.name)
-        converted = _flatten_scores(converted, scores)
-        classes = _check_classes(scores, model, path.name)
+        classes = count_heads(scores, interface, model, path.name)
+        converted = flatten_scores(converted, scores, sum(classes))
         converted, batch, warnings = _settle_batch(reference, converted, model, path.name)
         if batch is not None:
             set_batch(converted, batch)
+        converted, heads = take_off_activations(converted, classes)
         return Network(
             model=onnx.shape_inference.infer_shapes(converted, data_prop=True),
             origin=f'onnx("{path.name}")',
             weights="in the file",
             weights_sha256=hash_onnx(path, model.source.span),
-            classes=classes,
+            classes=sum(classes),
             parameters=count_parameters(converted),
             height=size.height,
             width=size.width,
             channels=size.channels,
             batch=batch,
-            ends_in_softmax=_ends_in_softmax(converted),
+            heads=heads,
             warnings=warnings,
         )
 
 
-def _check(reference: Reference, converted: onnx.ModelProto, model: Model, file: str) -> Array:
-    """The file's own scores on an example; the converted form must give the same."""
+def _check(reference: Reference, converted: onnx.ModelProto, model: Model, file: str) -> list[Array]:
+    """The file's own scores on an example, by head; the converted form must give the same."""
     images = reference.example(reference.size.batch or 1)
     try:
-        expected = reference.scores(images)
+        heads = reference.heads(images)
+        expected = reference.join(heads)
     except ExecutionError as problem:
         raise ZoocError(
             error(
@@ -97,7 +98,7 @@ def _check(reference: Reference, converted: onnx.ModelProto, model: Model, file:
         reason = str(problem)
     else:
         if difference is None:
-            return expected
+            return heads
         reason = f"the largest difference is {difference:.3g}"
     raise ZoocError(
         error(
@@ -108,43 +109,6 @@ def _check(reference: Reference, converted: onnx.ModelProto, model: Model, file:
             hint="export the model again with opset_version=20, in evaluation mode",
         )
     )
-
-
-def _flatten_scores(model: onnx.ModelProto, scores: Array) -> onnx.ModelProto:
-    """Add the Flatten that networks leave out which end in a pooling, with `[batch, classes, 1, 1]`."""
-    graph = read_graph(model)
-    (result,) = graph.outputs
-    if scores.ndim > 2 and scores.shape[2:] == (1,) * (scores.ndim - 2):
-        pooled, result = result, Variable(OUTPUT)
-        pooled.name = "body/scores"
-        graph.nodes.append(Node("Flatten", "body/Flatten", {}, [pooled], [result]))
-        graph.outputs = [result]
-    result.dtype = np.dtype(np.float32)
-    result.shape = ["batch", scores.shape[1] if scores.ndim > 1 else None]
-    return write_graph(graph)
-
-
-def _check_classes(scores: Array, model: Model, file: str) -> int:
-    if scores.ndim < 2 or scores.size != scores.shape[0] * scores.shape[1]:
-        raise ZoocError(
-            error(
-                "Z0214",
-                f"the output of {file} has shape {list(scores.shape)}, not [batch, classes]",
-                model.source.span,
-                hint="export the model up to its class scores",
-            )
-        )
-    classes = int(scores.shape[1])
-    if model.classes is not None and model.classes != classes:
-        raise ZoocError(
-            error(
-                "Z0221",
-                f"`classes` is {model.classes}, but {file} has {classes}",
-                model.classes_span or model.source.span,
-                hint=f"write classes {classes}",
-            )
-        )
-    return classes
 
 
 def _settle_batch(
@@ -176,10 +140,3 @@ def _settle_batch(
         hint="export the model with a dynamic batch size",
     )
     return converted, fixed, (told,)
-
-
-def _ends_in_softmax(model: onnx.ModelProto) -> bool:
-    node = maker(read_graph(model).outputs[0])
-    while node is not None and node.op in ("Identity", "Flatten", "Reshape", "Squeeze"):
-        node = maker(node.inputs[0])
-    return node is not None and node.op == "Softmax"

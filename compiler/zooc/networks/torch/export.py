@@ -17,7 +17,7 @@ from zooc.deployment import InputShape
 from zooc.diagnostics.diagnostic import Span, ZoocError, error
 from zooc.ir.interface import set_batch
 from zooc.ir.rename import normalize
-from zooc.networks.network import INPUT, OUTPUT, Network
+from zooc.networks.network import INPUT, OUTPUT, HeadFacts, Network
 from zooc.networks.onnx_file.operators import IR_VERSION, MIN_OPSET
 from zooc.networks.onnx_file.run_once import Array, ExecutionError, close, example_input, run
 from zooc.networks.source import Progress
@@ -80,7 +80,7 @@ def export_module(
         width=shape.width,
         channels=shape.channels,
         batch=shape.batch,
-        ends_in_softmax=False,
+        heads=(HeadFacts(classes),),
     )
 
 

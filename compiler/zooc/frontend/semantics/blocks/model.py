@@ -7,6 +7,7 @@ from zooc.deployment import (
     InputShape,
     Model,
     ModelSource,
+    OutputName,
     PretrainedWeights,
     RandomWeights,
     Weights,
@@ -54,6 +55,7 @@ def read_model(settings: BlockSettings, reader: Reader) -> Model | None:
         classes_span = field.span
         sound &= classes is not None
     layout, output, told = _file_interface(source, settings, reader)
+    named = () if output is None else (OutputName(output, fields["output"].span),)
     if source is None or not weights_known or not sound or not told:
         return None
     return Model(
@@ -64,8 +66,7 @@ def read_model(settings: BlockSettings, reader: Reader) -> Model | None:
         classes_span,
         settings.name_span,
         layout,  # type: ignore[arg-type]
-        output,
-        fields["output"].span if "output" in fields else None,
+        named,
     )
 
 

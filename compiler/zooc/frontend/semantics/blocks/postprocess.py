@@ -1,142 +1,192 @@
-"""The `postprocess` block: softmax, how many answers, and the classes' names."""
+"""The `postprocess` and `heads` blocks: activation, how many answers, and the classes' names."""
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from zooc.deployment import Labels, Model, Postprocess
+from zooc.deployment import Labels, Model, OutputName, Postprocess
 from zooc.diagnostics.diagnostic import Label, Span, error
-from zooc.diagnostics.suggest import did_you_mean
+from zooc.frontend.semantics.blocks.labels import read_labels
 from zooc.frontend.semantics.blocks.model import MAX_CLASSES
-from zooc.frontend.semantics.declarations import BlockSettings
+from zooc.frontend.semantics.declarations import BlockSettings, Setting
 from zooc.frontend.semantics.values import Reader
-from zooc.frontend.syntax import ast
-from zooc.frontend.syntax.vocabulary import FUNCTIONS
-from zooc.resources import resource
+from zooc_runtime.package.heads import Activation
 
-__all__ = ["imagenet1k_names", "read_labels", "read_postprocess"]
+__all__ = ["read_heads", "read_postprocess"]
 
 _DEFAULT = Postprocess()
+_ACTIVATIONS: tuple[Activation, ...] = ("softmax", "sigmoid", "l2_normalize")
+_THRESHOLD = 0.5
+_SIDES = 2
+"""Names of a single score's classes: below the threshold, and from it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    """How many classes a head has, `None` if nobody says, and where it is said."""
+
+    count: int | None
+    span: Span | None
 
 
 def read_postprocess(settings: BlockSettings, model: Model | None, reader: Reader) -> Postprocess | None:
     """Check the block, and its numbers against the model's classes; `None` after an error."""
+    classes = _Classes(model.classes, model.classes_span) if model else _Classes(None, None)
+    return _read(settings, classes, reader)
+
+
+def read_heads(
+    settings: BlockSettings, others: BlockSettings | None, model: Model | None, reader: Reader
+) -> tuple[Model | None, tuple[Postprocess, ...] | None]:
+    """Check a `heads` block.
+
+    Args:
+        settings: the block.
+        others: the `postprocess` block if there is one, which contradicts this one.
+        model: what the `model` block says.
+        reader: reads values and takes findings.
+
+    Returns:
+        The model with the heads' outputs, and the heads in their order; `None` after an error.
+    """
+    sound = bool(settings.heads) and model is not None
+    if others is not None:
+        label = (Label(settings.name_span, "the heads"),) if settings.name_span else ()
+        message = "`postprocess` and `heads` exclude each other"
+        hint = "write its statements behind the name of the head that they are for"
+        reader.report(error("Z0510", message, others.name_span, labels=label, hint=hint))
+        sound = False
+    if model is not None and model.outputs:
+        message, hint = "`output` and `heads` exclude each other", "delete `output`: each head names its own"
+        reader.report(error("Z0510", message, model.outputs[0].span, hint=hint))
+        sound = False
+    elif model is not None and model.source.kind in ("timm", "torchvision", "official"):
+        message = f"a network of {model.source.kind} has a single output"
+        hint = "write a `postprocess` block; heads are for files that have several outputs"
+        reader.report(error("Z0510", message, settings.name_span, hint=hint))
+        sound = False
+    outputs, heads = [], []
+    for name, one in settings.heads:
+        head = _read(one, _Classes(None, None), reader)
+        output = OutputName(name.text, name.span)
+        if (field := one.fields.get("output")) is not None and field.values:
+            text = reader.string(field.values[0], "the output's name")
+            sound &= text is not None
+            output = OutputName(text or "", field.span)
+        if head is not None:
+            outputs.append(output)
+            heads.append(replace(head, name=name.text))
+        sound &= head is not None
+    if not sound or model is None:
+        return None, None
+    return replace(model, outputs=tuple(outputs)), tuple(heads)
+
+
+def _read(settings: BlockSettings, classes: _Classes, reader: Reader) -> Postprocess | None:
     fields = settings.fields
-    softmax: bool | None = "softmax" in fields
-    if softmax and fields["softmax"].values:  # only an override gives it a value
-        word = reader.word(fields["softmax"].values[0], ("true", "false"), "setting of softmax")
-        softmax = None if word is None else word == "true"
+    activation, sound = _activation(fields, reader)
+    field = fields.get(activation)
+    _check_no_effect(fields, activation, reader)
+    threshold: float | None = _THRESHOLD if activation == "sigmoid" else None
+    if activation == "sigmoid" and "threshold" in fields:
+        threshold = _threshold(fields["threshold"], reader)
+        sound &= threshold is not None
     labels = None
-    sound = softmax is not None
     if "labels" in fields:
         values = fields["labels"].values
         labels = read_labels(values[0], fields["labels"].span, reader) if values else None
         sound &= labels is not None
-    classes, classes_span = (model.classes, model.classes_span) if model else (None, None)
-    if labels is not None and classes is not None and len(labels.names) != classes:
-        message = f"{len(labels.names)} labels for {classes} classes"
-        label = () if classes_span is None else (Label(classes_span, f"the model has {classes} classes"),)
-        hint = "use the list that belongs to this model, or correct `classes`"
-        reader.report(error("Z0504", message, labels.span, labels=label, hint=hint))
-        sound = False
-    elif labels is not None and classes is None:
-        classes, classes_span = len(labels.names), labels.span
-    if softmax and model is not None and model.classes == 1:
-        hint = "leave out `softmax`: the package then gives the network's own score"
+    sides = activation == "sigmoid" and labels is not None and len(labels.names) == _SIDES
+    sound &= _check_labels(labels, classes, reader, sides=sides)
+    if labels is not None and classes.count is None:
+        classes = _Classes(len(labels.names), labels.span)
+    if activation == "softmax" and field is not None and classes.count == 1:
+        hint = "write `sigmoid` for the probability of the one class"
         reader.report(
-            error(
-                "Z0506", "softmax over one class answers 1 for every image", fields["softmax"].span, hint=hint
-            )
+            error("Z0506", "softmax over one class answers 1 for every image", field.span, hint=hint)
         )
         sound = False
-    topk: int | None = min(_DEFAULT.topk, classes or _DEFAULT.topk)
-    if "topk" in fields:
-        values = fields["topk"].values
-        topk = reader.integer(values[0], "`topk`", 1, MAX_CLASSES) if values else None
-        if topk is not None and classes is not None and topk > classes:
-            _too_many(topk, classes, fields["topk"].span, classes_span, reader)
-            topk = None
-    if topk is None or softmax is None or not sound:
+    topk = _topk(fields.get("topk"), classes, reader)
+    if topk is None or not sound:
         return None
-    topk_span = fields["topk"].span if "topk" in fields else None
-    return Postprocess(softmax, topk, labels, topk_span, settings.name_span)
+    return Postprocess(
+        activation,
+        topk,
+        labels,
+        threshold,
+        topk_span=fields["topk"].span if "topk" in fields else None,
+        activation_span=None if field is None else field.span,
+        span=settings.name_span,
+    )
 
 
-def _too_many(topk: int, classes: int, span: Span, classes_span: Span | None, reader: Reader) -> None:
-    label = () if classes_span is None else (Label(classes_span, f"{classes} classes"),)
-    message = f"`topk {topk}` is more than the {classes} classes there are"
-    reader.report(error("Z0505", message, span, labels=label, hint=f"write `topk {min(5, classes)}`"))
+def _activation(fields: dict[str, Setting], reader: Reader) -> tuple[Activation, bool]:
+    """The one that is on; and whether that is sound."""
+    chosen: list[Activation] = []
+    sound = True
+    for name in _ACTIVATIONS:
+        if name not in fields:
+            continue
+        on = True
+        if fields[name].values:  # only an override gives it a value
+            word = reader.word(fields[name].values[0], ("true", "false"), f"setting of {name}")
+            sound, on = sound and word is not None, word == "true"
+        if on:
+            chosen.append(name)
+    if len(chosen) > 1:
+        first, second, *_ = chosen
+        label = (Label(fields[first].span, "the first"),)
+        message, hint = f"`{first}` and `{second}` exclude each other", "keep the one that training used"
+        reader.report(error("Z0507", message, fields[second].span, labels=label, hint=hint))
+        sound = False
+    return (chosen[0] if chosen else "none"), sound
 
 
-_MAX_BYTES = 16_000_000
+def _check_no_effect(fields: dict[str, Setting], activation: Activation, reader: Reader) -> None:
+    useless = [] if activation == "sigmoid" else ["threshold"]
+    if activation == "l2_normalize":
+        useless += ["topk", "labels"]
+    for name in useless:
+        if name in fields:
+            reason = "embeddings have no classes" if activation == "l2_normalize" else "there is no `sigmoid`"
+            hint = f"delete this `{name}`" + ("" if activation == "l2_normalize" else ", or write `sigmoid`")
+            reader.report(error("Z0508", f"`{name}` has no effect: {reason}", fields[name].span, hint=hint))
 
 
-@functools.lru_cache(maxsize=1)
-def imagenet1k_names() -> tuple[str, ...]:
-    """Return the 1000 class names of ImageNet-1k in the order of class ids."""
-    file = resource("data/imagenet1k.txt")
-    return tuple(file.read_text(encoding="utf-8").splitlines())
-
-
-def read_labels(node: ast.Expr, span: Span, reader: Reader) -> Labels | None:
-    """Return the labels that `node` names; `None` after an error."""
-    if isinstance(node, ast.Reference) and node.word == "imagenet1k":
-        return Labels("imagenet1k", imagenet1k_names(), span)
-    if isinstance(node, ast.Call) and node.name.text == "imagenet1k":
-        return _imagenet_with_background(node, span, reader)
-    unknown = isinstance(node, ast.Reference) and node.word not in reader.scope.values
-    if isinstance(node, ast.Reference) and unknown and node.span.source.name != "--set":
-        hint = did_you_mean(node.text, ["imagenet1k"]) or f'a file name needs quotes: "{node.text}"'
-        reader.report(error("Z0106", f"unknown labels `{node.text}`", node.span, hint=hint))
+def _threshold(field: Setting, reader: Reader) -> float | None:
+    if not field.values:
         return None
-    path = reader.path(node, "the labels file")
-    if path is None:
-        return None
-    if not reader.check_files or (reader.may_be_missing and not path.exists()):
-        return None
-    return _from_file(path, node.span, span, reader)
-
-
-def _imagenet_with_background(call: ast.Call, span: Span, reader: Reader) -> Labels | None:
-    """TensorFlow's 1001 classes: class 0 is none of ImageNet's."""
-    bound = reader.bind(call, FUNCTIONS["imagenet1k"])
-    if bound is None:
-        return None
-    if "background" not in bound:
-        return Labels("imagenet1k", imagenet1k_names(), span)
-    if reader.word(bound["background"], ("first",), "the place of the background") is None:
-        return None
-    return Labels("imagenet1k(background=first)", ("background", *imagenet1k_names()), span)
-
-
-def _from_file(path: Path, place: Span, span: Span, reader: Reader) -> Labels | None:
-    problem, names = _read_names(path)
-    if problem is None:
-        return Labels(str(path), names, span)
-    code, message, hint = problem
-    reader.report(error(code, f"{path.name} {message}", place, hint=hint))
+    value = reader.number(field.values[0], "the threshold")
+    if value is None or 0.0 <= value <= 1.0:
+        return value
+    hint = (
+        f"write `threshold {value / 100:g}`" if 1.0 < value <= 100.0 else "write for example `threshold 0.5`"
+    )
+    message = f"the threshold is a probability from 0 to 1, found {value:g}"
+    reader.report(error("Z0110", message, field.values[0].span, hint=hint))
     return None
 
 
-def _read_names(path: Path) -> tuple[tuple[str, str, str] | None, tuple[str, ...]]:
-    """The names, or a problem as (code, message, hint)."""
-    one_a_line = "a labels file has one class name per line, in the order of class ids"
-    problem: tuple[str, str, str] | None = None
-    names: list[str] = []
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
-        names = [line.strip() for line in data.decode("utf-8-sig").rstrip().split("\n")]
-        if len(data) > _MAX_BYTES:
-            problem = "Z0501", f"is larger than {_MAX_BYTES:,} bytes", one_a_line
-        elif names == [""]:
-            problem = "Z0503", "is empty", one_a_line
-        elif "" in names:
-            problem = "Z0503", f"has no name in line {names.index('') + 1}", one_a_line
-    except OSError as failure:
-        problem = "Z0501", f"cannot be read: {failure.strerror}", "check the file's permissions"
-    except UnicodeDecodeError as failure:
-        line = failure.object.count(b"\n", 0, failure.start) + 1
-        problem = "Z0502", f"is not UTF-8 (line {line})", "save the file as UTF-8"
-    return problem, tuple(names)
+def _check_labels(labels: Labels | None, classes: _Classes, reader: Reader, *, sides: bool) -> bool:
+    if labels is None or classes.count is None or len(labels.names) == classes.count:
+        return True
+    if sides and classes.count == 1:
+        return True
+    message = f"{len(labels.names)} labels for {classes.count} classes"
+    label = () if classes.span is None else (Label(classes.span, f"the model has {classes.count} classes"),)
+    hint = "use the list that belongs to this model, or correct `classes`"
+    reader.report(error("Z0504", message, labels.span, labels=label, hint=hint))
+    return False
+
+
+def _topk(field: Setting | None, classes: _Classes, reader: Reader) -> int | None:
+    if field is None:
+        return min(_DEFAULT.topk, classes.count or _DEFAULT.topk)
+    topk = reader.integer(field.values[0], "`topk`", 1, MAX_CLASSES) if field.values else None
+    if topk is None or classes.count is None or topk <= classes.count:
+        return topk
+    label = () if classes.span is None else (Label(classes.span, f"{classes.count} classes"),)
+    message = f"`topk {topk}` is more than the {classes.count} classes there are"
+    hint = f"write `topk {min(5, classes.count)}`"
+    reader.report(error("Z0505", message, field.span, labels=label, hint=hint))
+    return None
