@@ -55,14 +55,19 @@ def _activate(g: Builder, head: Head, logits: str, out: str | None = None) -> st
 
 
 def assemble(
-    prelude: onnx.ModelProto | None, body: onnx.ModelProto, postlude: onnx.ModelProto | None
+    prelude: onnx.ModelProto | None,
+    body: onnx.ModelProto,
+    postlude: onnx.ModelProto | None,
+    heads: Sequence[Head],
 ) -> onnx.ModelProto:
     """Return one model of the stages that there are; boundary tensors are recorded in its `value_info`.
+
+    Its first output is that of the last stage. Named heads are further outputs: each one's part of the first.
 
     Node and initializer names keep telling the stage (`docs/design/architecture.md`); a body whose own names
     begin like another stage's gets them prefixed. A body of a fixed batch sees the one image in every row.
     """
-    body = _own_names(body)
+    body = _own_names(body, {head.name for head in heads})
     if prelude is not None:
         _repeat_image(body)
     stages = [stage for stage in (prelude, body, postlude) if stage is not None]
@@ -75,9 +80,24 @@ def assemble(
         value_info=_boundaries(body, prelude is not None, postlude is not None),
     )
     opset = helper.make_opsetid("", max(OPSET, opset_of(body)))
+    if heads[0].name:
+        _add_heads(graph, heads)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="zooc")
     onnx.checker.check_model(model)
     return model
+
+
+def _add_heads(graph: onnx.GraphProto, heads: Sequence[Head]) -> None:
+    (result,) = graph.output
+    batch = result.type.tensor_type.shape.dim[0]
+    sizes = helper.make_tensor("postlude/heads", TensorProto.INT64, [len(heads)], [h.classes for h in heads])
+    graph.initializer.append(sizes)
+    names = [head.name for head in heads]
+    split = helper.make_node("Split", [result.name, sizes.name], names, name="postlude/heads", axis=-1)
+    graph.node.append(split)
+    for head in heads:
+        shape = [batch.dim_value or batch.dim_param, head.classes]
+        graph.output.append(helper.make_tensor_value_info(head.name, TensorProto.FLOAT, shape))
 
 
 def _boundaries(body: onnx.ModelProto, has_prelude: bool, has_postlude: bool) -> list[onnx.ValueInfoProto]:
@@ -104,11 +124,15 @@ def _repeat_image(body: onnx.ModelProto) -> None:
     batch.dim_param = "rows"
 
 
-def _own_names(body: onnx.ModelProto) -> onnx.ModelProto:
+def _own_names(body: onnx.ModelProto, taken: set[str]) -> onnx.ModelProto:
+    """A copy with other names for what begins like another stage's, or is called like a head."""
     copy = onnx.ModelProto()
     copy.CopyFrom(body)
-    stored = [tensor.name for tensor in copy.graph.initializer if tensor.name.startswith(STAGE_PREFIXES)]
-    rename_tensors(copy.graph, {name: f"body/{name}" for name in stored})
+    stored = [tensor.name for tensor in copy.graph.initializer]
+    made = [name for node in copy.graph.node for name in node.output]
+    foreign = [name for name in stored if name.startswith(STAGE_PREFIXES)]
+    foreign += [name for name in (*stored, *made) if name in taken]
+    rename_tensors(copy.graph, {name: f"body/{name}" for name in foreign})
     for node in copy.graph.node:
         if node.name.startswith(STAGE_PREFIXES):
             node.name = f"body/{node.name}"

@@ -64,7 +64,7 @@ def _assemble(program: Program, quantized: Quantized | None, context: Context) -
     with context.stage("assemble_graph"):
         release()
         body = program.body if quantized is None else quantized.model
-        model = assemble(program.prelude, body, program.postlude)
+        model = assemble(program.prelude, body, program.postlude, program.heads)
         content: bytes = model.SerializeToString(deterministic=True)
         return content
 

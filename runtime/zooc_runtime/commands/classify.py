@@ -150,8 +150,6 @@ def _document(result: Result, model: Model) -> dict[str, Any]:
 
 
 def _answer(result: Result, head: Head) -> dict[str, Any]:
-    if head.embeds:
-        return {"embedding": result.probabilities.tolist()}
     ranked = [vars(one) for one in result.topk]
     if head.activation != "sigmoid":
         return {"topk": ranked}
@@ -165,9 +163,6 @@ def _text(result: Result, model: Model) -> Iterator[str]:
         if result.heads:
             yield f"  {head.name}"
             indent = "    "
-        if head.embeds:
-            yield f"{indent}embedding of {head.classes} dimensions; --json shows it"
-            continue
         shown = own.predictions if head.multi_label else own.topk
         for one in shown:
             yield f"{indent}{one.probability:.6f}  {one.label} ({one.index})"

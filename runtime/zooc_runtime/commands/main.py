@@ -146,7 +146,8 @@ def _output(head: Head) -> str:
     if head.embeds:
         return f"embeddings of {head.classes} dimensions"
     if head.activation == "sigmoid":
-        return f"probabilities of {head.names} classes by sigmoid, threshold {head.threshold:g}"
+        classes = "1 class" if head.names == 1 else f"{head.names} classes"
+        return f"probabilities of {classes} by sigmoid, threshold {head.threshold:g}"
     return f"{'probabilities' if head.activation == 'softmax' else 'logits'}, top {head.topk}"
 
 

@@ -158,7 +158,7 @@ class Model(Network):
     def _refuse_embeddings(self) -> None:
         if self.heads[0].embeds:
             raise PackageError(
-                f"{self.manifest['name']} gives embeddings and knows no classes; call embed(images)"
+                f"{self.manifest['name']} gives embeddings and knows no classes; in Python call embed(images)"
             )
 
     def probabilities(
