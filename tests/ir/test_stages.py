@@ -10,8 +10,11 @@ from onnx import TensorProto, helper, numpy_helper
 from zooc.deployment import Normalize, Preprocess
 from zooc.ir.stages import assemble, build_postlude
 from zooc.preprocessing.prelude import build_prelude
+from zooc_runtime.package.heads import Head
 from zooc_runtime.preprocessing.steps import ECenterCrop
 
+HEADS = (Head(5, activation="softmax"),)
+LOGITS = (Head(5, activation="none"),)
 PREPROCESS = Preprocess((ECenterCrop(48),), Normalize())
 
 
@@ -40,9 +43,9 @@ def run(model, feed):  # type: ignore[no-untyped-def]
 
 
 def test_the_whole_equals_its_stages() -> None:
-    stages = [build_prelude(PREPROCESS, 48, 48, "pillow-13"), body(), build_postlude(5)]
+    stages = [build_prelude(PREPROCESS, 48, 48, "pillow-13"), body(), build_postlude(HEADS)]
     image = np.random.default_rng(1).integers(0, 256, (90, 70, 3), dtype=np.uint8)
-    whole = run(assemble(*stages), image)
+    whole = run(assemble(*stages, HEADS), image)
     step = image
     for stage in stages:
         step = run(stage, step)
@@ -51,24 +54,36 @@ def test_the_whole_equals_its_stages() -> None:
 
 
 def test_boundary_tensors_are_recorded() -> None:
-    model = assemble(build_prelude(PREPROCESS, 48, 48, "pillow-13"), body(), build_postlude(5))
+    model = assemble(build_prelude(PREPROCESS, 48, 48, "pillow-13"), body(), build_postlude(HEADS), HEADS)
     assert [v.name for v in model.graph.value_info] == ["pixels", "logits"]
-    alone = assemble(None, body(), None)
+    alone = assemble(None, body(), None, LOGITS)
     assert [v.name for v in alone.graph.value_info] == []
     assert alone.graph.output[0].name == "logits"
 
 
 def test_a_body_with_names_of_other_stages_is_renamed() -> None:
-    model = assemble(build_prelude(PREPROCESS, 48, 48, "pillow-13"), body("prelude/"), None)
+    model = assemble(build_prelude(PREPROCESS, 48, 48, "pillow-13"), body("prelude/"), None, LOGITS)
     names = [n.name for n in model.graph.node]
     assert "body/prelude/fc" in names
     assert "body/prelude/w" in [i.name for i in model.graph.initializer]
 
 
 def test_a_fixed_batch_sees_the_image_in_every_row() -> None:
-    stages = [build_prelude(PREPROCESS, 48, 48, "pillow-13"), body(batch=3), build_postlude(5)]
+    stages = [build_prelude(PREPROCESS, 48, 48, "pillow-13"), body(batch=3), build_postlude(HEADS)]
     image = np.random.default_rng(1).integers(0, 256, (90, 70, 3), dtype=np.uint8)
     pixels = np.repeat(run(stages[0], image), 3, axis=0)
-    whole = run(assemble(*stages), image)
+    whole = run(assemble(*stages, HEADS), image)
     np.testing.assert_array_equal(whole, run(stages[2], run(stages[1], pixels)))
     assert whole.shape == (3, 5)
+
+
+def test_named_heads_are_further_outputs_and_parts_of_the_first() -> None:
+    heads = (Head(2, name="age", activation="softmax"), Head(3, name="m", begin=2, activation="sigmoid"))
+    whole = assemble(build_prelude(PREPROCESS, 48, 48, "pillow-13"), body(), build_postlude(heads), heads)
+    assert [out.name for out in whole.graph.output] == ["probabilities", "age", "m"]
+    image = np.random.default_rng(1).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    session = onnxruntime.InferenceSession(whole.SerializeToString())
+    joined, age, rest = session.run(None, {whole.graph.input[0].name: image})
+    np.testing.assert_array_equal(joined, np.concatenate([age, rest], axis=1))
+    np.testing.assert_allclose(age.sum(), 1, rtol=1e-6)
+    assert rest.shape == (1, 3)

@@ -25,6 +25,7 @@ from zooc.ir.stages import assemble, build_postlude
 from zooc.preprocessing.nv12 import as_image_input
 from zooc.preprocessing.prelude import build_prelude
 from zooc.verification.whole_graph import check_whole
+from zooc_runtime.package.heads import Head
 from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
@@ -38,6 +39,7 @@ from zooc_runtime.preprocessing.steps import (
 )
 
 SIDE, CLASSES = 20, 5
+HEADS = (Head(CLASSES, activation="softmax"),)
 RNG = np.random.default_rng(0)
 
 Operators = Callable[[Builder, Value], Value]
@@ -253,8 +255,8 @@ def test_the_whole_equals_its_stages(preprocess, first, then, last, softmax, siz
     prelude = build_prelude(preprocess, SIDE, SIDE, "pillow-13")
     stages = [prelude, small_body(FIRST[first], then, last)]
     if softmax:
-        stages.append(build_postlude(CLASSES))
-    whole = assemble(prelude, stages[1], stages[2] if softmax else None)
+        stages.append(build_postlude(HEADS))
+    whole = assemble(prelude, stages[1], stages[2] if softmax else None, HEADS)
     given = as_image_input(prelude, image)
     for level in LEVELS:
         wanted = given
@@ -294,11 +296,11 @@ def test_the_old_constructions_are_found_wrong(steps, first, then) -> None:
     prelude = build_prelude(preprocess, SIDE, SIDE, "pillow-13")
     body = small_body(first, then)
     image = np.random.default_rng(1).integers(0, 256, (31, 27, 3), dtype=np.uint8)
-    old = assemble(in_the_old_form(prelude), body, build_postlude(CLASSES)).SerializeToString()
+    old = assemble(in_the_old_form(prelude), body, build_postlude(HEADS), HEADS).SerializeToString()
     if tuple(map(int, onnxruntime.__version__.split(".")[:2])) not in {(1, 30), (1, 31), (1, 32)}:
         pytest.skip(f"not known to be wrong in ONNX Runtime {onnxruntime.__version__}")
     with pytest.raises(ZoocError) as refusal:
         check_whole(old, STAGES, None, [image])
     assert refusal.value.diagnostics[0].code == "Z0902"
-    new = assemble(prelude, body, build_postlude(CLASSES)).SerializeToString()
+    new = assemble(prelude, body, build_postlude(HEADS), HEADS).SerializeToString()
     check_whole(new, STAGES, None, [image])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import onnx
 
 __all__ = [
+    "RESERVED_TENSORS",
     "STAGE_PREFIXES",
     "name_nodes",
     "names_read",
@@ -19,7 +20,8 @@ __all__ = [
 STAGE_PREFIXES = ("prelude/", "postlude/")
 """With which the names of nodes and weights around the body begin."""
 
-_RESERVED = frozenset({"image", "pixels", "input", "logits", "probabilities"})
+RESERVED_TENSORS = frozenset({"embeddings", "image", "input", "logits", "pixels", "probabilities"})
+"""What the compiled graph calls its ends and the borders of its stages."""
 
 
 def subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
@@ -90,7 +92,7 @@ def _free_reserved_names(graph: onnx.GraphProto) -> None:
         taken.update(name for node in one.node for name in (*node.input, *node.output))
         taken.update(tensor.name for tensor in (*one.initializer, *one.input, *one.output))
     names = {}
-    for name in sorted(n for n in taken if n in _RESERVED or n.startswith(STAGE_PREFIXES)):
+    for name in sorted(n for n in taken if n in RESERVED_TENSORS or n.startswith(STAGE_PREFIXES)):
         names[name] = _unused(f"body/{name}", taken)
     rename_tensors(graph, names)
     for one in subgraphs(graph):

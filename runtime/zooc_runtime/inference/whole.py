@@ -54,7 +54,7 @@ class Whole:
             wanted = self._staged(given)
             first = fill_batch(given, self._batch) if self._stages[0][0] == "body" else given
             try:
-                got = _run(self._whole, first)
+                got, *heads = _run_all(self._whole, first)
             except Exception as error:  # ONNX Runtime's errors share no public base
                 yield f"the whole graph fails on an input of shape {list(given.shape)}: {one_line(error)}"
                 continue
@@ -64,6 +64,8 @@ class Whole:
                 most = float(np.abs(got.astype(np.float64) - wanted).max())
                 shape = list(given.shape)
                 yield f"the whole graph differs from its stages by {most:.3g} on an input of shape {shape}"
+            elif heads and not np.array_equal(np.concatenate(heads, axis=-1), got, equal_nan=True):
+                yield f"the heads' outputs are other than the first on an input of shape {list(given.shape)}"
 
     def _staged(self, value: AnyArray) -> AnyArray:
         for name, session in self._stages:
@@ -84,5 +86,9 @@ def _open(model: bytes, what: str) -> Any:
 
 
 def _run(session: Any, value: AnyArray) -> AnyArray:
-    result: AnyArray = session.run(None, {session.get_inputs()[0].name: value})[0]
-    return result
+    return _run_all(session, value)[0]
+
+
+def _run_all(session: Any, value: AnyArray) -> list[AnyArray]:
+    results: list[AnyArray] = session.run(None, {session.get_inputs()[0].name: value})
+    return results

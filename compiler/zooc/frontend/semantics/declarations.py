@@ -10,6 +10,7 @@ from zooc.diagnostics.suggest import all_of, did_you_mean
 from zooc.frontend.semantics.constants import Definition
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.vocabulary import BLOCKS, EXAMPLES, FUNCTIONS, HEAD, RESERVED
+from zooc.ir.rename import RESERVED_TENSORS
 
 __all__ = ["BlockSettings", "Outline", "Setting", "outline"]
 
@@ -181,6 +182,11 @@ def _heads(item: ast.Block, report: Report) -> tuple[tuple[ast.Name, BlockSettin
             first = heads[name.text][0].span
             _twice(f"the head `{name.text}` is given twice", name.span, first, report)
             continue
+        if name.text in RESERVED_TENSORS or not name.text:
+            message = f'"{name.text}" cannot be the name of a head'
+            notes = (f"the compiled graph itself uses {', '.join(sorted(RESERVED_TENSORS))}",)
+            hint = f'choose another name, and name the output behind it: `scores: output "{name.text}"`'
+            report(error("Z0125", message, name.span, notes=notes, hint=hint))
         fields = _fields("postprocess", HEAD, head.entries, report)
         heads[name.text] = name, BlockSettings((), fields, (), name.span)
     if not heads and item.entries is not None:
