@@ -392,7 +392,7 @@ def misspelt_statements(draw: st.DrawFn) -> tuple[str, str, str]:
 @given(misspelt_statements())
 def test_a_misspelt_statement_is_recognized(case: tuple[str, str, str]) -> None:
     block, word, typo = case
-    if typo in BLOCKS[block] or typo == "let":
+    if typo in BLOCKS[block] or typo == "let" or typo[:1].isdigit():  # the last is a broken number
         return
     head = "quantize fp32" if block == "quantize" else block
     _, diagnostics = check(f"{head} {{\n{typo} 1\n}}")

@@ -67,8 +67,12 @@ statements = st.tuples(st.sampled_from(["topk", "softmax", "labels", "odd"]), va
 blocks = st.tuples(st.sampled_from(["postprocess", "model"]), blanks, st.lists(statements), blanks).map(
     lambda parts: f"{parts[0]}{parts[1]}{{{parts[3]}{parts[3].join(parts[2])}{parts[3]}}}"
 )
+head = st.tuples(st.sampled_from(["age", '"an output"', "topk"]), blanks, st.lists(statements)).map(
+    lambda parts: f"{parts[0]}:{parts[1]}{parts[1].join(parts[2])}\n"
+)
+several = st.lists(head, max_size=3).map(lambda all_: f"heads {{{' '.join(all_)}}}")
 lets = st.tuples(st.sampled_from(["a", "b"]), values).map(lambda pair: f"let {pair[0]}={pair[1]}")
-files = st.lists(st.one_of(blocks, lets), max_size=4).map("\n".join)
+files = st.lists(st.one_of(blocks, several, lets), max_size=4).map("\n".join)
 
 
 def test_the_layout_is_neat_and_keeps_comments() -> None:

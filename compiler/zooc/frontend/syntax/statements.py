@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from zooc.diagnostics.diagnostic import Diagnostic, Span, error
 from zooc.frontend.syntax import ast
@@ -120,7 +121,7 @@ def _group_heads(pieces: Sequence[Piece], report: Report) -> tuple[ast.Head, ...
         hint = "write `heads { age: softmax  topk 1 }`, with the name of an output before the colon"
         report(error("Z0001", "expected a head's name and a colon", piece.span, hint=hint))
     heads: list[ast.Head] = []
-    for start, end in zip(starts, [*starts[1:], len(pieces)], strict=True):
+    for start, end in pairwise([*starts, len(pieces)]):
         begin = pieces[start]
         assert isinstance(begin, HeadName)
         entries = group_entries("head", pieces[start + 1 : end], report)
