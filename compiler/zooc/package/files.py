@@ -16,9 +16,21 @@ from zooc_runtime.package.manifest import MANIFEST, MANIFEST_HASH, manifest_hash
 
 __all__ = ["package_files"]
 
-_IMAGE_USAGE = """\
+_CLASSES_USAGE = """\
     model("cat.jpg").topk              # path, bytes, PIL image or uint8 [H, W, 3]; also lists
     model.probabilities(["a.jpg"])     # float32 [N, classes]
+"""
+_LABELS_USAGE = """\
+    model("cat.jpg").predictions       # path, bytes, PIL image or uint8 [H, W, 3]; also lists
+    model.probabilities(["a.jpg"])     # float32 [N, classes]
+"""
+_HEADS_USAGE = """\
+    model("cat.jpg").heads             # by name each head's result; of a path, bytes, a PIL image or an array
+"""
+_EMBEDDING_USAGE = """\
+    model.embed(["a.jpg"])             # float32 [N, dimensions]; paths, bytes, PIL images or uint8 [H, W, 3]
+"""
+_IMAGE_USAGE = """\
     model.scores(["a.jpg"])            # the graph's own output
     model.run_tensor(pixels)           # the network alone: uint8 [N, 3, h, w]"""
 _TENSOR_USAGE = """\
@@ -118,7 +130,7 @@ def _distribution(contents: PackageContents) -> dict[str, bytes]:
         version=package.version,
         zooc=str(contents.manifest["zooc"]),
         source=shown,
-        usage=_TENSOR_USAGE if tensor else _IMAGE_USAGE,
+        usage=_TENSOR_USAGE if tensor else _answers(contents.manifest) + _IMAGE_USAGE,
         form=_TENSOR_FORM if tensor else _IMAGE_FORM,
         **_GRAPHS[takes],
     )
@@ -133,6 +145,16 @@ def _distribution(contents: PackageContents) -> dict[str, bytes]:
         "pyproject.toml": project.encode(),
         "report.html": contents.report_html.encode("utf-8", "replace"),
     }
+
+
+def _answers(manifest: Mapping[str, Any]) -> str:
+    """How to ask for what the package says of an image."""
+    ends = manifest["postprocess"]
+    if "heads" in ends:
+        return _HEADS_USAGE
+    return {"sigmoid": _LABELS_USAGE, "l2_normalize": _EMBEDDING_USAGE}.get(
+        ends["activation"], _CLASSES_USAGE
+    )
 
 
 def _hashes(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
