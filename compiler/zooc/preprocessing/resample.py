@@ -70,12 +70,14 @@ class Windows:
         begin: int64 `[2, groups, 1]`, the first position a group needs.
         end: int64 `[2, groups, 1]`, the last one and one more.
         index: int64 `[2, groups, band]`, the positions a group needs; a short group's stick out at the end.
+        width: int64 `[2]`, how much of `band` each axis uses.
         weight: float64 `[2, groups, GROUP, band]`, of sum 1 for every output.
     """
 
     begin: Value
     end: Value
     index: Value
+    width: Value
     weight: Value
 
     def rounded(self, g: Builder, axes: Axes, weight: Value) -> Bands:
@@ -89,6 +91,7 @@ class Windows:
             first=g.op("Add", axes.origin, first),
             last=g.op("Add", axes.origin, last),
             index=g.op("Sub", g.op("Min", self.index, within), corner),
+            width=self.width,
             weight=weight,
             count=axes.count,
         )
@@ -102,6 +105,7 @@ class Bands:
         first: int64 `[2]`, where in the tensor at hand the positions begin that any output needs.
         last: int64 `[2]`, where they end.
         index: int64 `[2, groups, band]`, the positions a group needs, counted from `first`.
+        width: int64 `[2]`, how much of `band` each axis uses.
         weight: int32 `[2, groups, GROUP, band]`, in units of `1 / PRECISION`.
         count: int64 `[2]`, the outputs wanted; the last group is filled up with repetitions.
     """
@@ -109,6 +113,7 @@ class Bands:
     first: Value
     last: Value
     index: Value
+    width: Value
     weight: Value
     count: Value
 
@@ -146,8 +151,9 @@ def windows(g: Builder, axes: Axes, interpolation: str) -> Windows:
     # Windows move on with the outputs: a group begins with its first and ends with its last.
     begin = g.op("Slice", low, g.i64([0]), g.i64([1]), last_axis)
     end = g.op("Slice", high, g.i64([GROUP - 1]), g.i64([GROUP]), last_axis)
-    width = g.op("ReduceMax", g.op("Sub", end, begin), keepdims=0)
-    index = g.op("Add", begin, g.op("Range", g.i64(0), width, g.i64(1)))
+    width = g.op("ReduceMax", g.op("Sub", end, begin), g.i64([1, 2]), keepdims=0)
+    band = g.op("ReduceMax", width, keepdims=0)
+    index = g.op("Add", begin, g.op("Range", g.i64(0), band, g.i64(1)))
 
     at = g.op("Unsqueeze", index, g.i64([2]))
     offset = g.op("Add", g.op("Sub", g.cast(at, np.float64), column(center)), half)
@@ -157,7 +163,7 @@ def windows(g: Builder, axes: Axes, interpolation: str) -> Windows:
     weight = g.op("Where", inside, weight, g.f64(0.0))
     # CumSum adds one after the other, as Pillow does; ReduceSum would round differently.
     total = g.op("Slice", g.op("CumSum", weight, g.i64(-1)), g.i64([-1]), g.i64([2**62]), last_axis)
-    return Windows(begin, end, index, g.op("Div", weight, total))
+    return Windows(begin, end, index, width, g.op("Div", weight, total))
 
 
 def round_weights(g: Builder, scaled: Value) -> Value:
@@ -173,10 +179,12 @@ def resample_rows(g: Builder, image: Value, bands: Bands, axis: int) -> Value:
     """
     flat = g.op("Reshape", image, g.i64([0, -1]))
     count = g.op("Slice", bands.count, g.i64([axis]), g.i64([axis + 1]))
-    # The axes share a number of groups, the longer one's: the shorter one's are repetitions beyond its own.
+    # The axes share the larger number of groups and the wider band: repetitions, and weights of 0, beyond its own.
     groups = g.op("Div", g.op("Add", count, g.i64([GROUP - 1])), g.i64([GROUP]))
+    width = g.op("Slice", bands.width, g.i64([axis]), g.i64([axis + 1]))
+    own = g.op("Concat", groups, width, axis=0)
     index, weight = (
-        g.op("Slice", g.op("Gather", v, g.i64(axis), axis=0), g.i64([0]), groups, g.i64([0]))
+        g.op("Slice", g.op("Gather", v, g.i64(axis), axis=0), g.i64([0, 0]), own, g.i64([0, -1]))
         for v in (bands.index, bands.weight)
     )
     rows = g.op("Gather", flat, index, axis=0)
