@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from zooc.deployment import Normalize, Preprocess
 from zooc.preprocessing.prelude import build_prelude
 from zooc_runtime.preprocessing.pillow_steps import reference_pixels
-from zooc_runtime.preprocessing.steps import CenterCrop, Crop, ResizeTorch, Step, SwapChannels
+from zooc_runtime.preprocessing.steps import CenterCrop, Crop, Resize, ResizeTorch, Step, SwapChannels
 from zooc_runtime.preprocessing.torch_resize import resize_torch
 
 Pixels = npt.NDArray[np.uint8]
@@ -46,14 +46,6 @@ def picture(height: int, width: int, seed: int) -> Pixels:
     if seed % 2:
         return (255 * rng.integers(0, 2, (height, width, 3))).astype(np.uint8)
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def smooth(height: int, width: int, seed: int) -> Pixels:
-    """Waves of a few periods, from 0 to 255, like a photograph's large surfaces."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.linspace(0, 1, height)[:, None, None], np.linspace(0, 1, width)[None, :, None]
-    phase = rng.uniform(0, 6, 3) + rng.uniform(2, 20, 3) * rows + rng.uniform(2, 20, 3) * columns
-    return np.rint(127.5 + 127.5 * np.sin(phase)).astype(np.uint8)
 
 
 def assert_equals_reference(steps: tuple[Step, ...], height: int, width: int, image: Pixels) -> None:
@@ -135,9 +127,7 @@ def torchvision_pixels(image: Pixels, size: Any, way: Way, max_size: int | None 
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(image=images, height=targets, width=targets, way=ways)
-def test_the_runtimes_arithmetic_equals_torchvision(
-    image: Pixels, height: int, width: int, way: Way
-) -> None:
+def test_the_runtimes_arithmetic_equals_torchvision(image: Pixels, height: int, width: int, way: Way) -> None:
     wanted = torchvision_pixels(image, [height, width], way)
     ours = resize_torch(image, height, width, way.interpolation, antialias=way.antialias)
     np.testing.assert_array_equal(ours.transpose(2, 0, 1), wanted)
@@ -171,11 +161,29 @@ def test_the_shorter_side_max_size_and_a_crop_equal_torchvision(
 
 
 @pytest.mark.slow
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(image=images, height=targets, width=targets, way=ways)
+def test_a_float_tensor_is_within_one_grey_level(image: Pixels, height: int, width: int, way: Way) -> None:
+    """`uint8` is rounded after each pass, a float tensor never.
+
+    It is also clipped after each pass. To keep the cubic's overshoot within 0 and 255, its images have half the
+    contrast.
+    """
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    resize = pytest.importorskip("torchvision.transforms.v2.functional").resize
+    mode = pytest.importorskip("torchvision.transforms").InterpolationMode(way.interpolation)
+    if way.interpolation == "bicubic":
+        image = image // 2 + np.uint8(64)
+    tensor = torch.from_numpy(image).permute(2, 0, 1).contiguous().float() / 255
+    exact = resize(tensor, [height, width], mode, antialias=way.antialias).numpy().astype(np.float64) * 255
+    ours = resize_torch(image, height, width, way.interpolation, antialias=way.antialias).transpose(2, 0, 1)
+    assert np.abs(np.rint(exact) - ours).max() <= 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_pillow_and_the_other_antialias_give_other_pixels(way: Way) -> None:
     """Why the language tells them apart; a test above that compared the wrong ones would not pass."""
-    from zooc_runtime.preprocessing.steps import Resize
-
     image = picture(300, 400, 2)
     wanted = torchvision_pixels(image, [64, 64], way)
     other = ResizeTorch((64, 64), way.interpolation, antialias=not way.antialias)

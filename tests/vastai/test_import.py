@@ -26,6 +26,7 @@ from zooc_runtime.preprocessing.steps import (
     Pad,
     Resize,
     ResizeCv,
+    ResizeTorch,
     SwapChannels,
 )
 
@@ -398,6 +399,7 @@ def test_what_is_exported_comes_back(tmp_path: Path, preprocess: Preprocess) -> 
         (Preprocess((ECenterCrop(224),), Normalize()), "ECenterCrop(224) crops before it resizes"),
         (Preprocess((Resize(256), CenterCrop(224, 224)), Normalize()), "keeps the aspect ratio"),
         (Preprocess((Resize((9, 9), "nearest"),), Normalize()), "has no ResizeType"),
+        (Preprocess((ResizeTorch((9, 9)),), Normalize()), "library=torch) resizes as torch does"),
         (Preprocess((ResizeCv(9, 9),), Normalize(), "nv12-bt709"), "BT.601 is implied"),
     ],
 )

@@ -48,9 +48,7 @@ class _Weights:
     bits: int
 
 
-def resize_torch(
-    image: U8Array, height: int, width: int, interpolation: str, *, antialias: bool
-) -> U8Array:
+def resize_torch(image: U8Array, height: int, width: int, interpolation: str, *, antialias: bool) -> U8Array:
     """Return what `torchvision.transforms.v2.functional.resize` gives of the same image as a tensor.
 
     Args:
