@@ -162,12 +162,12 @@ def test_the_shorter_side_max_size_and_a_crop_equal_torchvision(
 
 @pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-@given(image=images, height=targets, width=targets, way=ways)
+@given(image=images, height=targets, width=st.integers(2, 300), way=ways)
 def test_a_float_tensor_is_within_one_grey_level(image: Pixels, height: int, width: int, way: Way) -> None:
     """`uint8` is rounded after each pass, a float tensor never.
 
-    It is also clipped after each pass. To keep the cubic's overshoot within 0 and 255, its images have half the
-    contrast.
+    It is also clipped after each pass. To keep the cubic's overshoot within 0 and 255, its images have half
+    the contrast. No result is one pixel wide: there torch 2.14 mixes up the rows of float tensors.
     """
     torch = pytest.importorskip("torch", reason="torch is not installed")
     resize = pytest.importorskip("torchvision.transforms.v2.functional").resize

@@ -179,7 +179,7 @@ def resample_rows(g: Builder, image: Value, bands: Bands, axis: int) -> Value:
     """
     flat = g.op("Reshape", image, g.i64([0, -1]))
     count = g.op("Slice", bands.count, g.i64([axis]), g.i64([axis + 1]))
-    # The axes share the larger number of groups and the wider band: repetitions, and weights of 0, beyond its own.
+    # The axes share the larger number of groups and the wider band; what exceeds an axis's own is not needed.
     groups = g.op("Div", g.op("Add", count, g.i64([GROUP - 1])), g.i64([GROUP]))
     width = g.op("Slice", bands.width, g.i64([axis]), g.i64([axis + 1]))
     own = g.op("Concat", groups, width, axis=0)

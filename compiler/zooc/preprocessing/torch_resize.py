@@ -76,7 +76,7 @@ def _weighted(g: Builder, parts: list[Value], weights: list[Value]) -> Value:
 
 
 def _taps(g: Builder, axes: Axes, axis: int, interpolation: str) -> tuple[list[Value], list[Value]]:
-    """Return for each tap the positions of all outputs wanted along an axis, int64, and their float32 weights."""
+    """Return for each tap the positions, int64, and float32 weights of the outputs wanted along an axis."""
 
     def one(vector: Value) -> Value:
         return g.op("Slice", vector, g.i64([axis]), g.i64([axis + 1]))
@@ -95,7 +95,9 @@ def _taps(g: Builder, axes: Axes, axis: int, interpolation: str) -> tuple[list[V
     fraction = g.op("Sub", position, g.cast(left, np.float64))
     fraction = g.op("Min", g.op("Max", fraction, g.f64(0.0)), g.f64(1.0))
 
-    positions, sums, repeats = [], [], []
+    positions: list[Value] = []
+    sums: list[Value] = []
+    repeats: list[Value] = []
     for offset in range(1 - taps // 2, taps // 2 + 1):
         at = g.op("Min", g.op("Max", g.op("Add", left, g.i64([offset])), g.i64([0])), last)
         distance = g.op("Sub", g.f64(float(offset)), fraction)

@@ -4,8 +4,8 @@ The arithmetic is that of torch's 8-bit kernels (ATen/native/cpu/UpSampleKernel.
 uint8_t and multiplication trick"): float64 weights, rounded to as many bits as let the largest of an axis fit
 into int16; the horizontal pass first, rounded and clipped to `uint8`, then the vertical one.
 
-With antialiasing the window widens with the scale, as Pillow's does. Without, an output has two taps (bilinear)
-or four (bicubic) whatever the scale; taps beyond the border are added to the border pixel's weight.
+With antialiasing the window widens with the scale, as Pillow's does. Without, an output has two taps
+(bilinear) or four (bicubic) whatever the scale; taps beyond the border are added to the border pixel's weight.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def resize_torch(image: U8Array, height: int, width: int, interpolation: str, *,
     """
     across = _resample_columns(image, width, interpolation, antialias=antialias)
     down = _resample_columns(across.transpose(1, 0, 2), height, interpolation, antialias=antialias)
-    return down.transpose(1, 0, 2)
+    resized: U8Array = down.transpose(1, 0, 2)
+    return resized
 
 
 def _resample_columns(image: U8Array, width: int, interpolation: str, *, antialias: bool) -> U8Array:
