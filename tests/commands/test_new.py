@@ -63,7 +63,7 @@ def test_iresnets_get_224_out_of_256_and_random_weights_until_a_file_is_named():
     assert type(deployment.model.weights).__name__ == "RandomWeights"
     text = Path("iresnet152.zoo").read_text()
     assert "https://github.com/iduta/iresnet" in text
-    assert "  # Pillow's pixels: its training resized PIL images. " in text
+    assert "  # Pillow's pixels, as in training: its publisher's code resizes PIL images.\n" in text
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
@@ -200,7 +200,7 @@ def test_the_librarys_own_configuration_is_written(source, size, steps):
     assert deployment.preprocess.steps == steps
     assert type(deployment.model.weights).__name__ == "PretrainedWeights"
     assert f"{deployment.model.source.kind}.{deployment.model.source.name}" == source
-    assert Path("net.zoo").read_text().count("  # Pillow's pixels: ") == 1
+    assert Path("net.zoo").read_text().count("  # Pillow's pixels, as in training: ") == 1
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ def compile_it(project: Path, output: Path, resize: str, quantize: str = "fp32")
 
 def decoded(project: Path) -> np.ndarray:
     file = next((project / "images").glob("*.jpg"))
-    return np.asarray(Image.open(file).convert("RGB").resize((150, 101)))
+    return np.array(Image.open(file).convert("RGB").resize((150, 101)))
 
 
 @pytest.mark.parametrize("antialias", ["true", "false"])

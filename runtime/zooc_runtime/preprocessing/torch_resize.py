@@ -5,7 +5,7 @@ uint8_t and multiplication trick"): float64 weights, rounded to as many bits as 
 into int16; the horizontal pass first, rounded and clipped to `uint8`, then the vertical one.
 
 With antialiasing the window widens with the scale, as Pillow's does. Without, an output has two taps
-(bilinear) or four (bicubic) whatever the scale; taps beyond the border are added to the border pixel's weight.
+(bilinear) or four (bicubic) whatever the scale; taps beyond the border add to the border pixel's weight.
 """
 
 from __future__ import annotations

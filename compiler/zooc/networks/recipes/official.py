@@ -31,7 +31,7 @@ def official_recipe(source: ModelSource) -> Recipe:
             _preprocess(ECenterCrop(resnest.size)),
             resnest.checkpoint,
             "the official ones",
-            resized_by="its training resized PIL images",
+            resized_by="its publisher's code",
         )
     return Recipe(
         source,
@@ -43,7 +43,7 @@ def official_recipe(source: ModelSource) -> Recipe:
         f"{source.name}.pth",
         None,
         "download the checkpoint by its link on https://github.com/iduta/iresnet",
-        "its training resized PIL images",
+        "its publisher's code",
     )
 
 

@@ -28,7 +28,7 @@ class Recipe:
         pretrained: where `weights pretrained` takes them from, in words; `None` if they must be fetched by
             hand, as `fetch` then says.
         fetch: where to find the weights by hand.
-        resized_by: what training resized images with, in words, where that is known.
+        resized_by: whose code resized PIL images in training, in words; `None` where that is not known.
     """
 
     source: ModelSource
