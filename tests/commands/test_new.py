@@ -61,7 +61,9 @@ def test_iresnets_get_224_out_of_256_and_random_weights_until_a_file_is_named():
     deployment = checked("iresnet152.zoo")
     assert deployment.preprocess.steps == (Resize(256, "bilinear"), CenterCrop(224, 224))
     assert type(deployment.model.weights).__name__ == "RandomWeights"
-    assert "https://github.com/iduta/iresnet" in Path("iresnet152.zoo").read_text()
+    text = Path("iresnet152.zoo").read_text()
+    assert "https://github.com/iduta/iresnet" in text
+    assert "  # Pillow's pixels, as in training: its publisher's code resizes PIL images.\n" in text
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
@@ -165,6 +167,7 @@ def test_a_model_of_other_classes_gets_no_imagenet_labels():
     source = ModelSource("timm", "class.x")
     recipe = Recipe(source, "A model.", 80, 96, 3, preprocess, "x.pth", "its own")
     Path("x.zoo").write_text(format_source(describe_recipe(recipe), "x.zoo"))
+    assert "Pillow" not in Path("x.zoo").read_text(), "what training resized with is not known"
     deployment = checked("x.zoo")
     assert deployment.heads[0].labels is None
     assert deployment.heads[0].topk == 3
@@ -197,6 +200,7 @@ def test_the_librarys_own_configuration_is_written(source, size, steps):
     assert deployment.preprocess.steps == steps
     assert type(deployment.model.weights).__name__ == "PretrainedWeights"
     assert f"{deployment.model.source.kind}.{deployment.model.source.name}" == source
+    assert Path("net.zoo").read_text().count("  # Pillow's pixels, as in training: ") == 1
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from zooc_runtime.preprocessing.steps import (
     Pad,
     Resize,
     ResizeCv,
+    ResizeTorch,
     Step,
 )
 
@@ -37,6 +38,10 @@ STEPS: dict[str, tuple[Step, ...]] = {
     "Crop": (Crop(1, 2, SIDE, SIDE),),
     "Pad": (CenterCrop(60, 60), Pad(2, 2, 2, 2, (0, 9, 0), "reflect")),
     "opencv": (ResizeCv(SIDE, SIDE),),
+    "torch, bilinear": (ResizeTorch(72), CenterCrop(SIDE, SIDE)),
+    "torch, bicubic": (ResizeTorch((SIDE, SIDE), "bicubic"),),
+    "torch, bilinear, plain": (ResizeTorch(72, antialias=False), CenterCrop(SIDE, SIDE)),
+    "torch, bicubic, plain": (ResizeTorch((SIDE, SIDE), "bicubic", antialias=False),),
     "Letterbox": (Letterbox(SIDE, SIDE, "bilinear", (114, 114, 114)),),
 }
 SIZES = ((480, 640), (97, 131), (240, 320), (131, 97), (66, 66), (700, 80), (183, 216), (150, 213), (99, 250))

@@ -23,6 +23,7 @@ from zooc.diagnostics.diagnostic import Diagnostic, SourceFile
 from zooc.frontend.semantics.analyze import analyze, load_deployment, variant_names
 from zooc.frontend.semantics.blocks.labels import imagenet1k_names
 from zooc.frontend.semantics.blocks.package import name_problem
+from zooc.frontend.syntax.formatter import format_source
 from zooc.frontend.syntax.parser import parse
 from zooc.frontend.syntax.vocabulary import BLOCKS, STEPS
 from zooc_runtime.preprocessing.steps import (
@@ -33,6 +34,7 @@ from zooc_runtime.preprocessing.steps import (
     Pad,
     Resize,
     ResizeCv,
+    ResizeTorch,
     SwapChannels,
 )
 
@@ -212,7 +214,7 @@ def test_lets_may_stand_in_any_order_and_be_many() -> None:
     assert accept(f"{lets}\nlet a3000 = 1\n" + MODEL.replace("1000", "a0")).model.classes == 3001
 
 
-@pytest.mark.parametrize("word", ["nchw", "nhwc", "imagenet1k", "opencv"])
+@pytest.mark.parametrize("word", ["nchw", "nhwc", "imagenet1k", "opencv", "torch"])
 def test_a_word_of_the_language_cannot_be_redefined(word: str) -> None:
     assert [d.code for d in check(f"let {word} = 1\n" + MODEL)[1] if d.severity == "error"] == ["Z0125"]
 
@@ -294,6 +296,30 @@ def test_opencv_crops_letterboxes_and_frames_become_their_steps() -> None:
         Crop(left=2, top=1, height=200, width=210),
         Letterbox(224, 224, "bicubic", (1, 2, 3)),
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "step"),
+    [
+        ("256, library=torch", ResizeTorch(256)),
+        ('256, library="torch", antialias="true"', ResizeTorch(256)),
+        ("256, bicubic, 300, torch, false", ResizeTorch(256, "bicubic", 300, antialias=False)),
+        ("[250, 240], antialias=false, library=torch", ResizeTorch((250, 240), antialias=False)),
+    ],
+)
+def test_torchs_resize_becomes_its_step(written: str, step: ResizeTorch) -> None:
+    text = MODEL + f"preprocess {{ Resize({written}) CenterCrop(224) ToTensor() }}"
+    deployment = accept(text)
+    assert deployment.preprocess is not None
+    assert deployment.preprocess.steps == (step, CenterCrop(224, 224))
+    assert accept(format_source(text)).preprocess == deployment.preprocess
+
+
+def test_the_size_after_torchs_resize_is_followed() -> None:
+    _, (finding,) = check(MODEL + "preprocess { Resize([256, 225], library=torch) ToTensor() }")
+    assert finding.code == "Z0302"
+    _, (finding,) = check(MODEL + "preprocess { Resize(200, library=torch) CenterCrop(224) ToTensor() }")
+    assert finding.code == "Z0301"
 
 
 def test_a_vdsp_file_without_sizes_gets_the_models(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from zooc_runtime.preprocessing.steps import (
     Pad,
     Resize,
     ResizeCv,
+    ResizeTorch,
     SwapChannels,
 )
 
@@ -414,6 +415,7 @@ def test_what_no_operation_does_is_refused_or_approximated(preprocess: Preproces
     [
         Preprocess((), Normalize()),
         Preprocess((Resize(256, max_size=300), CenterCrop(224, 224)), Normalize()),
+        Preprocess((ResizeTorch((9, 9)),), Normalize()),
         Preprocess((ResizeCv(9, 9), CenterCrop(10, 10)), Normalize()),
         Preprocess((ResizeCv(9, 9), ResizeCv(8, 8)), Normalize()),
         Preprocess((ResizeCv(9, 9),), Normalize(1.0, (1e6, 0, 0))),

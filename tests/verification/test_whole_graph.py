@@ -34,6 +34,7 @@ from zooc_runtime.preprocessing.steps import (
     Pad,
     Resize,
     ResizeCv,
+    ResizeTorch,
     Step,
     SwapChannels,
 )
@@ -198,6 +199,8 @@ STEPS: tuple[tuple[Step, ...], ...] = (
     (CenterCrop(16, 16), Pad(2, 2, 2, 2, (0, 9, 0), "constant")),
     (CenterCrop(16, 16), Pad(2, 2, 2, 2, (0, 0, 0), "reflect")),
     (ResizeCv(SIDE, SIDE),),
+    (ResizeTorch(SIDE + 4), CenterCrop(SIDE, SIDE)),
+    (ResizeTorch((SIDE, SIDE), "bicubic", antialias=False),),
     (Letterbox(SIDE, SIDE, "bilinear", (114, 114, 114)),),
 )
 

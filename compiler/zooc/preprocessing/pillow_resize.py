@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from zooc.ir.builder import Builder, Value
-from zooc.preprocessing.resample import Axes, bands, nearest_indices, resample_rows
+from zooc.preprocessing.resample import (
+    Axes,
+    bands,
+    nearest_indices,
+    resample_columns_then_rows,
+    resample_rows,
+)
 
 __all__ = ["Picture", "ResampleOrder", "resample_order_of_pillow", "resize_as_pillow"]
 
@@ -45,12 +51,7 @@ def resize_as_pillow(
     needed = g.op("Slice", image.data, both.first, both.last, g.i64([0, 1]))
 
     def horizontal_first(b: Builder) -> Value:
-        """Return [H, W, 3] -> [W, 3, H] -> [w, 3 H] -> [H, 3 w] -> [h, w, 3]."""
-        across = resample_rows(b, b.op("Transpose", needed, perm=[1, 2, 0]), both, 1)
-        height = b.op("Shape", needed, start=0, end=1)
-        by_column = b.op("Reshape", across, b.op("Concat", b.i64([-1]), height, axis=0))
-        down = resample_rows(b, b.op("Transpose", by_column, perm=[1, 0]), both, 0)
-        return b.op("Reshape", down, b.op("Concat", axes.count, b.i64([3]), axis=0))
+        return resample_columns_then_rows(b, needed, both)
 
     def vertical_first(b: Builder) -> Value:
         """Return [H, W, 3] -> [h, 3 W] -> [W, 3, h] -> [w, 3 h] -> [h, w, 3]."""

@@ -26,6 +26,7 @@ from zooc.preprocessing.pillow_resize import (
     resize_as_pillow,
 )
 from zooc.preprocessing.resample import Axes
+from zooc.preprocessing.torch_resize import resize_as_torch
 from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
@@ -34,6 +35,7 @@ from zooc_runtime.preprocessing.steps import (
     Pad,
     Resize,
     ResizeCv,
+    ResizeTorch,
     Step,
     SwapChannels,
 )
@@ -41,6 +43,8 @@ from zooc_runtime.preprocessing.steps import (
 __all__ = ["ResampleOrder", "build_prelude", "ecenter_box", "resample_order_of_pillow"]
 
 _RESNEST_MARGIN = 32
+
+_AnyResize = Resize | ResizeCv | ResizeTorch
 
 
 def build_prelude(preprocess: Preprocess, height: int, width: int, order: ResampleOrder) -> onnx.ModelProto:
@@ -86,7 +90,7 @@ def _with_following_crop(steps: tuple[Step, ...]) -> list[tuple[Step, CenterCrop
     paired: list[tuple[Step, CenterCrop | Crop | None]] = []
     for step in steps:
         before, crop = paired[-1] if paired else (None, None)
-        if isinstance(step, CenterCrop | Crop) and isinstance(before, Resize | ResizeCv) and crop is None:
+        if isinstance(step, CenterCrop | Crop) and isinstance(before, _AnyResize) and crop is None:
             paired[-1] = (before, step)
         else:
             paired.append((step, None))
@@ -97,7 +101,7 @@ def _apply(
     g: Builder, image: Picture, step: Step, crop: CenterCrop | Crop | None, order: ResampleOrder
 ) -> Picture:
     match step:
-        case Resize() | ResizeCv():
+        case Resize() | ResizeCv() | ResizeTorch():
             return _resize(g, image, step, crop, order)
         case Letterbox():
             return letterbox(g, image, step, order)
@@ -116,7 +120,7 @@ def _apply(
 
 
 def _resize(
-    g: Builder, image: Picture, step: Resize | ResizeCv, crop: CenterCrop | Crop | None, order: ResampleOrder
+    g: Builder, image: Picture, step: _AnyResize, crop: CenterCrop | Crop | None, order: ResampleOrder
 ) -> Picture:
     if isinstance(step, ResizeCv):
         target = g.i64([step.height, step.width])
@@ -127,6 +131,9 @@ def _resize(
     axes = Axes(origin=zeros, source=image.size, target=target, start=start, count=count)
     if isinstance(step, ResizeCv):
         resized = replace(image, data=resize_as_opencv(g, image.data, axes), size=count)
+    elif isinstance(step, ResizeTorch):
+        data = resize_as_torch(g, image.data, axes, step.interpolation, antialias=step.antialias)
+        resized = replace(image, data=data, size=count)
     else:
         resized = resize_as_pillow(g, image, axes, step.interpolation, order)
     if crop is None or _covers(step, crop):
@@ -134,7 +141,7 @@ def _resize(
     return _padded_to(g, resized, crop)
 
 
-def _covers(resize: Resize | ResizeCv, crop: CenterCrop | Crop) -> bool:
+def _covers(resize: _AnyResize, crop: CenterCrop | Crop) -> bool:
     """Whether the resized image is at least as large as the crop, whatever the image."""
     if isinstance(resize, ResizeCv):
         return crop.height <= resize.height and crop.width <= resize.width
@@ -143,7 +150,7 @@ def _covers(resize: Resize | ResizeCv, crop: CenterCrop | Crop) -> bool:
     return crop.height <= resize.size[0] and crop.width <= resize.size[1]
 
 
-def _resized_size(g: Builder, size: Value, step: Resize) -> Value:
+def _resized_size(g: Builder, size: Value, step: Resize | ResizeTorch) -> Value:
     """Height and width after torchvision's `Resize` (`_compute_resized_output_size`).
 
     Its `int(a / b)` of integers is their integer quotient: below `2**52` a float64 quotient that is no

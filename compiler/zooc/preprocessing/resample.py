@@ -23,7 +23,19 @@ from zooc.ir.builder import Builder, Value
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FILTERS", "Axes", "Bands", "bands", "nearest_indices", "resample_rows"]
+__all__ = [
+    "FILTERS",
+    "PRECISION",
+    "Axes",
+    "Bands",
+    "Windows",
+    "bands",
+    "nearest_indices",
+    "resample_columns_then_rows",
+    "resample_rows",
+    "round_weights",
+    "windows",
+]
 
 PRECISION = float(1 << 22)
 """Pillow's weights have `32 - 8 - 2` fractional bits."""
@@ -51,13 +63,49 @@ class Axes:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """The weights of both axes before they are rounded.
+
+    Attributes:
+        begin: int64 `[2, groups, 1]`, the first position a group needs.
+        end: int64 `[2, groups, 1]`, the last one and one more.
+        index: int64 `[2, groups, band]`, the positions a group needs; a short group's stick out at the end.
+        width: int64 `[2]`, how much of `band` each axis uses.
+        weight: float64 `[2, groups, GROUP, band]`, of sum 1 for every output.
+    """
+
+    begin: Value
+    end: Value
+    index: Value
+    width: Value
+    weight: Value
+
+    def rounded(self, g: Builder, axes: Axes, weight: Value) -> Bands:
+        """Return the bands of these windows with `weight`, int32 in units of `1 / PRECISION`."""
+        first = g.op("ReduceMin", self.begin, g.i64([1, 2]), keepdims=0)
+        last = g.op("ReduceMax", self.end, g.i64([1, 2]), keepdims=0)
+        corner = g.op("Reshape", first, g.i64([2, 1, 1]))
+        # A band that sticks out at the end has weight 0 there; any valid position serves.
+        within = g.op("Sub", g.op("Reshape", last, g.i64([2, 1, 1])), g.i64(1))
+        return Bands(
+            first=g.op("Add", axes.origin, first),
+            last=g.op("Add", axes.origin, last),
+            index=g.op("Sub", g.op("Min", self.index, within), corner),
+            width=self.width,
+            weight=weight,
+            count=axes.count,
+        )
+
+
+@dataclass(frozen=True)
 class Bands:
-    """The weights of both axes.
+    """The weights of both axes, as integers.
 
     Attributes:
         first: int64 `[2]`, where in the tensor at hand the positions begin that any output needs.
         last: int64 `[2]`, where they end.
         index: int64 `[2, groups, band]`, the positions a group needs, counted from `first`.
+        width: int64 `[2]`, how much of `band` each axis uses.
         weight: int32 `[2, groups, GROUP, band]`, in units of `1 / PRECISION`.
         count: int64 `[2]`, the outputs wanted; the last group is filled up with repetitions.
     """
@@ -65,12 +113,20 @@ class Bands:
     first: Value
     last: Value
     index: Value
+    width: Value
     weight: Value
     count: Value
 
 
 def bands(g: Builder, axes: Axes, interpolation: str) -> Bands:
     """Return what Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` give for both axes."""
+    exact = windows(g, axes, interpolation)
+    weight = round_weights(g, g.op("Mul", exact.weight, g.f64(PRECISION)))
+    return exact.rounded(g, axes, g.cast(weight, np.int32))
+
+
+def windows(g: Builder, axes: Axes, interpolation: str) -> Windows:
+    """Return what Pillow's `precompute_coeffs` gives for both axes."""
     filter_support, kernel = FILTERS[interpolation]
     last_axis, half = g.i64([-1]), g.f64(0.5)
 
@@ -95,8 +151,9 @@ def bands(g: Builder, axes: Axes, interpolation: str) -> Bands:
     # Windows move on with the outputs: a group begins with its first and ends with its last.
     begin = g.op("Slice", low, g.i64([0]), g.i64([1]), last_axis)
     end = g.op("Slice", high, g.i64([GROUP - 1]), g.i64([GROUP]), last_axis)
-    width = g.op("ReduceMax", g.op("Sub", end, begin), keepdims=0)
-    index = g.op("Add", begin, g.op("Range", g.i64(0), width, g.i64(1)))
+    width = g.op("ReduceMax", g.op("Sub", end, begin), g.i64([1, 2]), keepdims=0)
+    band = g.op("ReduceMax", width, keepdims=0)
+    index = g.op("Add", begin, g.op("Range", g.i64(0), band, g.i64(1)))
 
     at = g.op("Unsqueeze", index, g.i64([2]))
     offset = g.op("Add", g.op("Sub", g.cast(at, np.float64), column(center)), half)
@@ -106,22 +163,13 @@ def bands(g: Builder, axes: Axes, interpolation: str) -> Bands:
     weight = g.op("Where", inside, weight, g.f64(0.0))
     # CumSum adds one after the other, as Pillow does; ReduceSum would round differently.
     total = g.op("Slice", g.op("CumSum", weight, g.i64(-1)), g.i64([-1]), g.i64([2**62]), last_axis)
-    scaled = g.op("Mul", g.op("Div", weight, total), g.f64(PRECISION))
-    rounded = g.op("Floor", g.op("Add", g.op("Abs", scaled), half))
-    weight = g.cast(g.op("Mul", rounded, g.op("Sign", scaled)), np.int32)
+    return Windows(begin, end, index, width, g.op("Div", weight, total))
 
-    first = g.op("ReduceMin", begin, g.i64([1, 2]), keepdims=0)
-    last = g.op("ReduceMax", end, g.i64([1, 2]), keepdims=0)
-    corner = g.op("Reshape", first, g.i64([2, 1, 1]))
-    # A band that sticks out at the end has weight 0 there; any valid position serves.
-    within = g.op("Sub", g.op("Reshape", last, g.i64([2, 1, 1])), g.i64(1))
-    return Bands(
-        first=g.op("Add", axes.origin, first),
-        last=g.op("Add", axes.origin, last),
-        index=g.op("Sub", g.op("Min", index, within), corner),
-        weight=weight,
-        count=axes.count,
-    )
+
+def round_weights(g: Builder, scaled: Value) -> Value:
+    """Round half away from zero; still float64."""
+    rounded = g.op("Floor", g.op("Add", g.op("Abs", scaled), g.f64(0.5)))
+    return g.op("Mul", rounded, g.op("Sign", scaled))
 
 
 def resample_rows(g: Builder, image: Value, bands: Bands, axis: int) -> Value:
@@ -131,10 +179,12 @@ def resample_rows(g: Builder, image: Value, bands: Bands, axis: int) -> Value:
     """
     flat = g.op("Reshape", image, g.i64([0, -1]))
     count = g.op("Slice", bands.count, g.i64([axis]), g.i64([axis + 1]))
-    # The axes share a number of groups, the longer one's: the shorter one's are repetitions beyond its own.
+    # The axes share the larger number of groups and the wider band; what exceeds an axis's own is not needed.
     groups = g.op("Div", g.op("Add", count, g.i64([GROUP - 1])), g.i64([GROUP]))
+    width = g.op("Slice", bands.width, g.i64([axis]), g.i64([axis + 1]))
+    own = g.op("Concat", groups, width, axis=0)
     index, weight = (
-        g.op("Slice", g.op("Gather", v, g.i64(axis), axis=0), g.i64([0]), groups, g.i64([0]))
+        g.op("Slice", g.op("Gather", v, g.i64(axis), axis=0), g.i64([0, 0]), own, g.i64([0, -1]))
         for v in (bands.index, bands.weight)
     )
     rows = g.op("Gather", flat, index, axis=0)
@@ -146,6 +196,18 @@ def resample_rows(g: Builder, image: Value, bands: Bands, axis: int) -> Value:
     )
     shape = g.op("Concat", g.i64([-1]), g.op("Shape", flat, start=1), axis=0)
     return g.op("Slice", g.op("Reshape", pixels, shape), g.i64([0]), count, g.i64([0]))
+
+
+def resample_columns_then_rows(g: Builder, needed: Value, bands: Bands) -> Value:
+    """Append both passes, the horizontal one first.
+
+    [H, W, 3] -> [W, 3, H] -> [w, 3 H] -> [H, 3 w] -> [h, w, 3].
+    """
+    across = resample_rows(g, g.op("Transpose", needed, perm=[1, 2, 0]), bands, 1)
+    height = g.op("Shape", needed, start=0, end=1)
+    by_column = g.op("Reshape", across, g.op("Concat", g.i64([-1]), height, axis=0))
+    down = resample_rows(g, g.op("Transpose", by_column, perm=[1, 0]), bands, 0)
+    return g.op("Reshape", down, g.op("Concat", bands.count, g.i64([3]), axis=0))
 
 
 def _multiply_in_float64(g: Builder, weight: Value, rows: Value) -> Value:

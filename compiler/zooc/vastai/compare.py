@@ -6,7 +6,15 @@ import math
 
 from zooc.deployment import Normalize, Preprocess
 from zooc.vastai.steps_text import normalize_text, step_text
-from zooc_runtime.preprocessing.steps import CenterCrop, Crop, Resize, ResizeCv, Step, SwapChannels
+from zooc_runtime.preprocessing.steps import (
+    CenterCrop,
+    Crop,
+    Resize,
+    ResizeCv,
+    ResizeTorch,
+    Step,
+    SwapChannels,
+)
 
 __all__ = ["described", "differences"]
 
@@ -53,7 +61,7 @@ def _geometry(preprocess: Preprocess) -> list[Step]:
         if isinstance(step, Crop) and size == (step.height, step.width):
             continue
         steps.append(step)
-        if isinstance(step, Resize):
+        if isinstance(step, Resize | ResizeTorch):
             size = step.size if isinstance(step.size, tuple) else None
         elif isinstance(step, ResizeCv | Crop | CenterCrop):
             size = (step.height, step.width)

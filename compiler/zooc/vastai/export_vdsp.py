@@ -18,6 +18,7 @@ from zooc_runtime.preprocessing.steps import (
     Pad,
     Resize,
     ResizeCv,
+    ResizeTorch,
     Step,
     SwapChannels,
 )
@@ -125,6 +126,8 @@ def _approximation(step: Step) -> _Approximation | None:  # noqa: PLR0911 - one 
                 return _Approximation((stretched,), "keeps the aspect ratio, but the operations do not")
             if _nearest(interpolation) != interpolation:
                 return _Approximation((replace(step, interpolation="bilinear"),), "has no ResizeType")
+        case ResizeTorch():
+            return _Approximation((), "resizes as torch does, which has no ResizeType")
         case ECenterCrop(size):
             side = size + _ECENTER_MARGIN
             steps = (Resize((side, side), "bicubic"), CenterCrop(size, size))

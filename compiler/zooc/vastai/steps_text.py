@@ -11,6 +11,7 @@ from zooc_runtime.preprocessing.steps import (
     Pad,
     Resize,
     ResizeCv,
+    ResizeTorch,
     Step,
     SwapChannels,
 )
@@ -33,6 +34,10 @@ def step_text(step: Step) -> str:  # noqa: PLR0911 - one return a case
         case Resize(size, interpolation, max_size):
             limit = f", max_size={max_size}" if max_size is not None else ""
             return f"Resize({_size(size)}, interpolation={interpolation}{limit})"
+        case ResizeTorch(size, interpolation, max_size, antialias):
+            limit = f", max_size={max_size}" if max_size is not None else ""
+            how = "library=torch" if antialias else "library=torch, antialias=false"
+            return f"Resize({_size(size)}, interpolation={interpolation}{limit}, {how})"
         case ResizeCv(height, width):
             return f"Resize([{height}, {width}], library=opencv)"
         case CenterCrop(height, width):

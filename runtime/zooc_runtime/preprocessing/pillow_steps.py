@@ -1,4 +1,5 @@
-"""The reference preprocessing: each step with Pillow, in torchvision's semantics for PIL images.
+"""The reference preprocessing: each step with Pillow, in torchvision's semantics for PIL images, but for the
+resizes of OpenCV and torch.
 
 The compiled prelude is held to this, pixel by pixel; `--vdsp_params` runs execute it in the prelude's place.
 """
@@ -14,7 +15,19 @@ from ..support.arrays import U8Array
 from .nv12 import is_nv12, nv12_to_rgb
 from .opencv_resize import resize_cv_linear
 from .sizes import crop_offset, ecenter_crop_box, letterbox_size, output_size, resized_size
-from .steps import CenterCrop, Crop, ECenterCrop, Letterbox, Pad, Resize, ResizeCv, Step, SwapChannels
+from .steps import (
+    CenterCrop,
+    Crop,
+    ECenterCrop,
+    Letterbox,
+    Pad,
+    Resize,
+    ResizeCv,
+    ResizeTorch,
+    Step,
+    SwapChannels,
+)
+from .torch_resize import resize_torch
 
 __all__ = ["apply_steps", "reference_pixels"]
 
@@ -74,6 +87,9 @@ def _apply(image: U8Array, step: Step) -> U8Array:  # noqa: PLR0911 - one return
             return image[step.top : step.top + step.height, step.left : step.left + step.width]
         case ResizeCv():
             return resize_cv_linear(image, step.height, step.width)
+        case ResizeTorch():
+            size = resized_size(height, width, step.size, step.max_size)
+            return resize_torch(image, *size, step.interpolation, antialias=step.antialias)
         case Letterbox():
             return _letterbox(image, step)
 

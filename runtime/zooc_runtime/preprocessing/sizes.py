@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import PackageError
-from .steps import Crop, ECenterCrop, Pad, Resize, Step, SwapChannels
+from .steps import Crop, ECenterCrop, Pad, Resize, ResizeTorch, Step, SwapChannels
 
 __all__ = [
     "ECENTER_CROP_MARGIN",
@@ -80,7 +80,7 @@ def output_size(steps: Sequence[Step], height: int, width: int, *, most_pixels: 
 def _after(step: Step, now: Size) -> Size:
     height, width = now
     match step:
-        case Resize():
+        case Resize() | ResizeTorch():
             return resized_size(height, width, step.size, step.max_size)
         case ECenterCrop():
             left, top, right, bottom = ecenter_crop_box(height, width, step.size)

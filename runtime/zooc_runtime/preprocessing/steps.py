@@ -22,13 +22,16 @@ __all__ = [
     "PadMode",
     "Resize",
     "ResizeCv",
+    "ResizeTorch",
     "Step",
     "SwapChannels",
+    "TorchInterpolation",
     "steps_from_json",
     "steps_to_json",
 ]
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
+TorchInterpolation = Literal["bilinear", "bicubic"]
 PadMode = Literal["constant", "edge", "reflect", "symmetric"]
 
 
@@ -105,6 +108,17 @@ class ResizeCv:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeTorch:
+    """torchvision's `Resize` (v2) on a `uint8` tensor; sizes as in `Resize`."""
+
+    size: int | tuple[int, int]
+    interpolation: TorchInterpolation = "bilinear"
+    max_size: int | None = None
+    antialias: bool = True
+    span: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Letterbox:
     """Resized as a whole to fit into `height x width`, centred, the rest filled with `fill` (RGB)."""
 
@@ -115,11 +129,11 @@ class Letterbox:
     span: Any = field(default=None, compare=False, repr=False)
 
 
-Step = Resize | CenterCrop | ECenterCrop | Pad | SwapChannels | Crop | ResizeCv | Letterbox
+Step = Resize | CenterCrop | ECenterCrop | Pad | SwapChannels | Crop | ResizeCv | ResizeTorch | Letterbox
 
 _KINDS: dict[str, type[Step]] = {
     kind.__name__: kind
-    for kind in (Resize, CenterCrop, ECenterCrop, Pad, SwapChannels, Crop, ResizeCv, Letterbox)
+    for kind in (Resize, CenterCrop, ECenterCrop, Pad, SwapChannels, Crop, ResizeCv, ResizeTorch, Letterbox)
 }
 
 

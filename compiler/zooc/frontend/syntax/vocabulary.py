@@ -102,6 +102,7 @@ STEPS: dict[str, tuple[Parameter, ...]] = {
         Parameter("interpolation"),
         Parameter("max_size"),
         Parameter("library"),
+        Parameter("antialias"),
     ),
     "CenterCrop": (Parameter("size", True),),
     "Crop": tuple(Parameter(name, True) for name in ("top", "left", "height", "width")),
@@ -145,7 +146,7 @@ CORRECTIONS = ("equalization", "rounding", "bias")
 TARGETS = ("vnni", "avx2", "any")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 LAYOUTS = ("nchw", "nhwc")
-LIBRARIES = ("pillow", "opencv")
+LIBRARIES = ("pillow", "opencv", "torch")
 MATRICES = ("bt601", "bt709")
 PAD_MODES = ("constant", "edge", "reflect", "symmetric")
 REQUIRED_LABELS = ("folders", "none")

@@ -30,6 +30,8 @@ def describe_recipe(recipe: Recipe, *, weights: str | None = None, data: str | N
     lines += _weights(recipe, weights)
     side = "size, size" if square else f"{recipe.height}, {recipe.width}"
     lines += [f"  input [batch, 3, {side}]", f"  classes {recipe.classes}", "}", "", "preprocess {"]
+    if recipe.resized_by:
+        lines.append(f"  # Pillow's pixels, as in training: {recipe.resized_by} resizes PIL images.")
     lines += [f"  {_step(step, recipe)}" for step in recipe.preprocess.steps]
     normalize = recipe.preprocess.normalize
     lines.append("  ToTensor()")

@@ -51,6 +51,7 @@ def timm_recipe(source: ModelSource) -> Recipe:
         f"{source.name.partition('.')[0]}.safetensors",
         "timm's own" if published else None,
         None if published else "train it yourself, for timm publishes none,",
+        "timm's loader",
     )
 
 

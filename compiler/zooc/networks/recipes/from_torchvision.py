@@ -33,4 +33,5 @@ def torchvision_recipe(source: ModelSource) -> Recipe:
         Preprocess(steps, normalize),
         entry.url.rsplit("/", 1)[-1],
         f"torchvision's {entry.name}",
+        resized_by="torchvision's reference training by default",
     )

@@ -31,6 +31,7 @@ def official_recipe(source: ModelSource) -> Recipe:
             _preprocess(ECenterCrop(resnest.size)),
             resnest.checkpoint,
             "the official ones",
+            resized_by="its publisher's code",
         )
     return Recipe(
         source,
@@ -42,6 +43,7 @@ def official_recipe(source: ModelSource) -> Recipe:
         f"{source.name}.pth",
         None,
         "download the checkpoint by its link on https://github.com/iduta/iresnet",
+        "its publisher's code",
     )
 
 

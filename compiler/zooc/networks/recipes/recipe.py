@@ -28,6 +28,7 @@ class Recipe:
         pretrained: where `weights pretrained` takes them from, in words; `None` if they must be fetched by
             hand, as `fetch` then says.
         fetch: where to find the weights by hand.
+        resized_by: whose code resized PIL images in training, in words; `None` where that is not known.
     """
 
     source: ModelSource
@@ -39,6 +40,7 @@ class Recipe:
     checkpoint: str
     pretrained: str | None
     fetch: str | None = None
+    resized_by: str | None = None
 
 
 def no_recipe(source: ModelSource, reason: str, hint: str) -> ZoocError:

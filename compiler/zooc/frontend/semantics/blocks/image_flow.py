@@ -15,6 +15,7 @@ from zooc_runtime.preprocessing.steps import (
     Pad,
     Resize,
     ResizeCv,
+    ResizeTorch,
     Step,
     SwapChannels,
 )
@@ -217,7 +218,7 @@ def _standardize(action: Standardize, state: _State, refuse: Report) -> None:
 
 def _apply_size(step: Step, state: _State, refuse: Report) -> None:
     match step:
-        case Resize():
+        case Resize() | ResizeTorch():
             state.size = _resized(step, state.size)
         case CenterCrop(height, width):
             _check_crop(step, state, refuse)
@@ -239,7 +240,7 @@ def _apply_size(step: Step, state: _State, refuse: Report) -> None:
     state.size_span = step.span
 
 
-def _resized(step: Resize, size: tuple[int, int] | _Short | None) -> tuple[int, int] | _Short:
+def _resized(step: Resize | ResizeTorch, size: tuple[int, int] | _Short | None) -> tuple[int, int] | _Short:
     """torchvision's rule: the longer side is truncated; `max_size` bounds it and shrinks the shorter."""
     if isinstance(step.size, tuple):
         return step.size

@@ -1,4 +1,4 @@
-"""The steps that resize, as Pillow or as OpenCV does, and fixed crops."""
+"""The steps that resize, as Pillow, OpenCV or torch does, and fixed crops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from zooc.frontend.semantics.constants import Value, describe
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.vocabulary import INTERPOLATIONS, LIBRARIES
-from zooc_runtime.preprocessing.steps import Crop, Interpolation, Letterbox, Resize, ResizeCv
+from zooc_runtime.preprocessing.steps import (
+    Crop,
+    Interpolation,
+    Letterbox,
+    Resize,
+    ResizeCv,
+    ResizeTorch,
+    TorchInterpolation,
+)
 
 __all__ = [
     "Triple",
@@ -27,10 +35,11 @@ __all__ = [
 Arguments = dict[str, ast.Expr]
 
 _YOLO_GREY = (114, 114, 114)
+_OF_TORCH = ("bilinear", "bicubic")
 
 
 def read_resize(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
-    """Read `Resize(n | [h, w], interpolation=, max_size=, library=)`."""
+    """Read `Resize(n | [h, w], interpolation=, max_size=, library=, antialias=)`."""
     size = read_size(bound["size"], "the size", reader)
     filters = _filters(bound, reader, library="pillow")
     max_size = None
@@ -38,9 +47,14 @@ def read_resize(call: ast.Call, bound: Arguments, reader: Reader) -> Action | No
         max_size = _max_size(bound["max_size"], size, reader)
         if max_size is None:
             return None
-    if size is None or filters is None:
+    antialias: bool | None = True
+    if "antialias" in bound:
+        antialias = _antialias(bound["antialias"], filters, reader)
+    if size is None or filters is None or antialias is None:
         return None
     interpolation, library = filters
+    if library == "torch":
+        return Pixel(ResizeTorch(size, _of_torch(interpolation), max_size, antialias, call.span))
     if library == "pillow":
         return Pixel(Resize(size, _interpolation(interpolation), max_size, call.span))
     if isinstance(size, int):
@@ -93,7 +107,31 @@ def _filters(bound: Arguments, reader: Reader, *, library: str) -> tuple[str, st
         )
         reader.report(error("Z0314", message, bound["interpolation"].span, hint=hint))
         return None
+    if chosen == "torch" and library == "opencv":
+        message = "`Letterbox` is not available with torch's resize, only with OpenCV's and Pillow's"
+        hint = "leave out `library`, or write `library=pillow`"
+        reader.report(error("Z0322", message, bound["library"].span, hint=hint))
+        return None
+    if chosen == "torch" and interpolation not in _OF_TORCH:
+        message = f"torch's `{interpolation}` is not available, only its `bilinear` and `bicubic`"
+        hint = "leave out `library` for Pillow's, which gives other pixels"
+        reader.report(error("Z0322", message, bound["interpolation"].span, hint=hint))
+        return None
     return interpolation, chosen
+
+
+def _antialias(node: ast.Expr, filters: tuple[str, str] | None, reader: Reader) -> bool | None:
+    """Read a setting that only torch's resize has; `filters` is `None` after an error in them."""
+    word = reader.word(node, ("true", "false"), "setting of antialias")
+    if word is None:
+        return None
+    if filters is not None and filters[1] != "torch":
+        does = "Pillow's resize always" if filters[1] == "pillow" else "OpenCV's resize never"
+        message = f"{does} antialiases: `antialias` goes with `library=torch`"
+        hint = "delete it, or write `library=torch`"
+        reader.report(error("Z0323", message, node.span, hint=hint))
+        return None
+    return word == "true"
 
 
 def _max_size(node: ast.Expr, size: int | tuple[int, int] | None, reader: Reader) -> int | None:
@@ -113,6 +151,10 @@ def _max_size(node: ast.Expr, size: int | tuple[int, int] | None, reader: Reader
 
 
 def _interpolation(word: str) -> Interpolation:
+    return word  # type: ignore[return-value]
+
+
+def _of_torch(word: str) -> TorchInterpolation:
     return word  # type: ignore[return-value]
 
 
