@@ -63,6 +63,7 @@ class Program:
         postlude: logits to probabilities or embeddings, `None` without an activation.
         folded: how the normalization went into the body, `None` without a prelude.
         heads: what the scores mean.
+        levels: the body with the source's own quantization, for `ranges source`; `body` is its float twin.
     """
 
     prelude: onnx.ModelProto | None
@@ -70,6 +71,7 @@ class Program:
     postlude: onnx.ModelProto | None
     folded: Folded | None
     heads: tuple[Head, ...]
+    levels: onnx.ModelProto | None = None
 
 
 @dataclass(frozen=True)

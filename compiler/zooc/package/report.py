@@ -53,6 +53,7 @@ def _facts(c: Compilation, verified: Verified) -> dict[str, Any]:
         "agreement": verified.agreement_json(),
         "contract": c.int8 and c.int8.contract,
         "images": c.images,
+        "kept": c.quantized and c.quantized.kept,
         "layers": layers,
         "equalized": c.int8.legalized.equalized if c.int8 else (),
         "refusals": [
