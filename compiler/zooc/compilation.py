@@ -130,8 +130,9 @@ class Compilation:
 
     Attributes:
         quantized: the body in int8 or fp16, `None` in fp32.
-        int8: how it became so, `None` for other data types.
+        int8: how it became so, `None` for other data types and for `ranges source`.
         model: the bytes of the whole graph.
+        contract: the accuracy contract that it holds, `None` without one.
     """
 
     deployment: Deployment
@@ -140,6 +141,7 @@ class Compilation:
     quantized: Quantized | None
     int8: Int8 | None
     model: bytes
+    contract: ContractResult | None = None
 
     @property
     def body(self) -> onnx.ModelProto:

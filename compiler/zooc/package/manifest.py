@@ -114,6 +114,6 @@ def _quantization(c: Compilation, verified: Verified) -> dict[str, Any]:
             }
         if (agreement := verified.agreement_json()) is not None:
             summary["agreement"] = agreement
-        if c.int8.contract is not None:
-            summary["contract"] = c.int8.contract.to_json()
+    if c.contract is not None:
+        summary["contract"] = c.contract.to_json()
     return summary

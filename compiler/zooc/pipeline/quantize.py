@@ -30,7 +30,6 @@ from zooc.ir.rewriter import Refusals
 from zooc.networks.network import Facts
 from zooc.passes.legalize.legalize import legalize
 from zooc.pipeline.context import Context
-from zooc.pipeline.keep_source import keep_source
 from zooc.quantization.corrections.apply import correct, correction_batches, left_out
 from zooc.quantization.corrections.bias import bias_inputs
 from zooc.quantization.corrections.equalization import equalize
@@ -57,8 +56,6 @@ def quantize_program(
         ZoocError: it cannot be calibrated or quantized, or the contract does not hold.
     """
     quantize = deployment.quantize
-    if program.levels is not None:
-        return keep_source(deployment, facts, program, request, context), None
     if quantize.dtype == "int8":
         quantizer = Int8Quantizer(deployment, facts, program, context)
         if context.stop_before is None:

@@ -11,7 +11,7 @@ from zooc.frontend.semantics.declarations import Setting
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax.vocabulary import RANGES
 
-__all__ = ["nothing_ignored", "read_ranges", "source_without_ranges"]
+__all__ = ["needs_images", "nothing_ignored", "read_ranges", "source_without_ranges"]
 
 _COMPATIBLE = ("ranges", "require")
 
@@ -30,6 +30,11 @@ def nothing_ignored(fields: Mapping[str, Setting], reader: Reader) -> bool:
         hint = "delete it, or quantize a float network without `ranges source`"
         reader.report(error("Z0123", message, field.span, labels=labels, hint=hint))
     return not ignored
+
+
+def needs_images(quantize: Quantize) -> bool:
+    """Tell whether images are run before the package is written: to calibrate, or for a contract."""
+    return quantize.dtype == "int8" and (quantize.ranges == "measured" or quantize.require is not None)
 
 
 def source_without_ranges(model: Model, quantize: Quantize) -> Diagnostic | None:
