@@ -12,9 +12,8 @@ from zooc.frontend.semantics.analyze import analyze
 from zooc.frontend.syntax.formatter import format_source
 from zooc.frontend.syntax.parser import parse
 
-HEAD = (
-    'model { source onnx("net.onnx")  input [batch, 3, 8, 8] }\npreprocess { Resize([8, 8])  ToTensor() }\n'
-)
+MODEL = 'model { source onnx("net.onnx")  input [batch, 3, 8, 8] }\n'
+HEAD = MODEL + "preprocess { Resize([8, 8])  ToTensor() }\n"
 
 
 def read(text: str, folder: Path, *overrides: str) -> tuple[Quantize | None, list[Diagnostic]]:
@@ -130,4 +129,4 @@ def test_the_word_cannot_be_redefined(tmp_path: Path) -> None:
 
 def test_the_formatter_keeps_it() -> None:
     text = "quantize int8 {\n  ranges source\n}\n"
-    assert format_source(SourceFile("net.zoo", text)) == text
+    assert format_source(text) == text
