@@ -180,10 +180,8 @@ def test_what_was_kept_is_told(quantized: Path, tmp_path: Path) -> None:
 
 def test_a_tensor_form_needs_no_images(quantized: Path, tmp_path: Path) -> None:
     file = quantized / "tensor.zoo"
-    text = (
-        'model { source onnx("onnxruntime.onnx") }\nquantize int8 { ranges source }\npackage { name tiny }\n'
-    )
-    file.write_text(text, "utf-8")
+    text = 'model { source onnx("onnxruntime.onnx") }  quantize int8 { ranges source }'
+    file.write_text(f"{text}  package {{ name tiny }}\n", "utf-8")
     compile_it(file, tmp_path / "out")
     model = open_package(tmp_path / "out" / "tiny")
     images = np.random.default_rng(5).standard_normal((4, 3, SIZE, SIZE)).astype(np.float32)

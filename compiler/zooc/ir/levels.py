@@ -48,6 +48,11 @@ class Levels:
         scale, zero_point = self._aligned(levels.ndim)
         return np.asarray((levels.astype(np.int64) - zero_point).astype(np.float32) * scale, np.float32)
 
+    def without_zero_point(self, levels: Array) -> npt.NDArray[np.int16]:
+        """Return the numbers of 8-bit levels that are multiplied: those that count from the zero point."""
+        _, zero_point = self._aligned(levels.ndim)
+        return np.asarray(levels.astype(np.int64) - zero_point, np.int16)
+
     @property
     def limits(self) -> tuple[float, float]:
         """Return the smallest and the largest float32 that has a level, of a scale of the whole tensor."""
