@@ -63,6 +63,7 @@ class Program:
         postlude: logits to probabilities or embeddings, `None` without an activation.
         folded: how the normalization went into the body, `None` without a prelude.
         heads: what the scores mean.
+        levels: the body with the source's own quantization, for `ranges source`; `body` is its float twin.
     """
 
     prelude: onnx.ModelProto | None
@@ -70,6 +71,7 @@ class Program:
     postlude: onnx.ModelProto | None
     folded: Folded | None
     heads: tuple[Head, ...]
+    levels: onnx.ModelProto | None = None
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,9 @@ class Compilation:
 
     Attributes:
         quantized: the body in int8 or fp16, `None` in fp32.
-        int8: how it became so, `None` for other data types.
+        int8: how it became so, `None` for other data types and for `ranges source`.
         model: the bytes of the whole graph.
+        contract: the accuracy contract that it holds, `None` without one.
     """
 
     deployment: Deployment
@@ -138,6 +141,7 @@ class Compilation:
     quantized: Quantized | None
     int8: Int8 | None
     model: bytes
+    contract: ContractResult | None = None
 
     @property
     def body(self) -> onnx.ModelProto:

@@ -216,6 +216,7 @@ class Quantize:
         activations: `symmetric` ranges reach equally far to both sides of zero, where there are two sides.
         corrections: what is done about the error of int8 beside choosing ranges.
         target: the CPUs for which integer convolutions must be proven not to saturate.
+        ranges: measured on images, or those of a source that is quantized already, with its scales.
     """
 
     dtype: Literal["int8", "fp16", "fp32"] = "fp32"
@@ -230,6 +231,8 @@ class Quantize:
     activations: Literal["asymmetric", "symmetric"] = "asymmetric"
     corrections: tuple[Correction, ...] = ("equalization", "bias")
     target: Literal["vnni", "avx2", "any"] = "vnni"
+    ranges: Literal["measured", "source"] = "measured"
+    ranges_span: Span | None = field(default=None, compare=False)
     span: Span | None = field(default=None, compare=False)
 
 

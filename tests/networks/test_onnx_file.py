@@ -343,20 +343,6 @@ def test_a_softmax_over_something_else_stays(tmp_path):
     assert load(made, tmp_path).heads == (HeadFacts(5),)
 
 
-def test_a_quantized_model_is_refused(tmp_path):
-    nodes = [
-        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
-        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
-        *body(),
-    ]
-    nodes[2].input[0] = "d"
-    scale, zero = (numpy_helper.from_array(a, n) for a, n in ((np.float32(1), "s"), (np.uint8(0), "z")))
-    constants = [tensor("w", 4, 3, 3, 3), tensor("g", 4, 5), scale, zero]
-    found = refused(make(nodes, constants=constants), tmp_path)
-    assert found.code == "Z0216"
-    assert "DequantizeLinear" in found.message
-
-
 def test_operators_that_are_not_onnxs_own_are_named(tmp_path):
     nodes = body()
     nodes[1] = helper.make_node("FusedRelu", ["c"], ["r"], domain="com.acme")

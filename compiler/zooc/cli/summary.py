@@ -28,9 +28,12 @@ def print_package(package: WrittenPackage) -> None:
         typer.echo(
             f"  against float on {agreement['images']} images: {answers}logits {agreement['sqnr_db']:.1f} dB"
         )
-    if compiled.int8 is not None and compiled.int8.contract is not None:
-        typer.echo(f"  {compiled.int8.contract.in_words()}")
-    if compiled.int8 is not None and compiled.quantized and (kinds := compiled.quantized.float_kinds()):
+    if compiled.contract is not None:
+        typer.echo(f"  {compiled.contract.in_words()}")
+    if compiled.quantized and compiled.quantized.kept is not None:
+        typer.echo(f"  {compiled.quantized.kept.in_words()}")
+    in_integers = compiled.int8 is not None or compiled.program.levels is not None
+    if in_integers and compiled.quantized and (kinds := compiled.quantized.float_kinds()):
         typer.echo(f"  still float: {_in_words(kinds)}; the report says why")
     for consumption in verified.consumptions:
         typer.echo(f"  {consumption.in_words()}")

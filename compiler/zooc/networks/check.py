@@ -9,10 +9,11 @@ from zooc.deployment import Deployment, Postprocess
 from zooc.diagnostics.diagnostic import Diagnostic, error, warning
 from zooc.ir.finite import damaged_weights
 from zooc.ir.graph import read_graph
+from zooc.ir.levels import is_quantized
 from zooc.networks.network import HeadFacts, Network
 from zooc_runtime.preprocessing.sizes import output_size
 
-__all__ = ["head_warnings", "network_contradictions"]
+__all__ = ["dequantized_warnings", "head_warnings", "network_contradictions"]
 
 _WITH_BACKGROUND = 1001
 """TensorFlow's ImageNet classes: one more, in front, for what is none of them."""
@@ -24,10 +25,11 @@ _SAMPLE = (480, 640)
 def network_contradictions(deployment: Deployment, network: Network) -> list[Diagnostic]:
     """Return errors, all of them: weights that are no numbers, and what does not fit the network.
 
-    That is preprocessing, activation, labels and top-k.
+    That is preprocessing, activation, labels and top-k, and whose ranges int8 shall have.
     """
     return [
         *_weights(deployment, network),
+        *_ranges(deployment, network),
         *_preprocessing(deployment, network),
         *_classes(deployment, network),
     ]
@@ -37,6 +39,45 @@ def _weights(deployment: Deployment, network: Network) -> list[Diagnostic]:
     span, hint = deployment.model.source.span, "give other weights; these are damaged, or training diverged"
     graph = read_graph(network.model)
     return [error("Z0414", message, span, hint=hint) for message in damaged_weights(graph)]
+
+
+def _ranges(deployment: Deployment, network: Network) -> list[Diagnostic]:
+    quantize, quantized = deployment.quantize, is_quantized(read_graph(network.model))
+    if quantize.ranges == "source" and not quantized:
+        return [
+            error(
+                "Z0482",
+                f"`ranges source` keeps the ranges of a quantized network, but {network.origin} is float",
+                quantize.ranges_span,
+                hint='write `data images("folder", count=50)` in its place: ranges are measured on images',
+            )
+        ]
+    if quantize.dtype == "int8" and quantize.ranges == "measured" and quantized:
+        return [
+            error(
+                "Z0483",
+                f"{network.origin} is quantized already, with scales of its own",
+                quantize.span,
+                hint="write `quantize int8 { ranges source }` to keep them, or give the float32 network",
+            )
+        ]
+    return []
+
+
+def dequantized_warnings(deployment: Deployment, network: Network) -> list[Diagnostic]:
+    """Return a warning where a quantized network is to be computed in float."""
+    dtype = deployment.quantize.dtype
+    if dtype == "int8" or not is_quantized(read_graph(network.model)):
+        return []
+    return [
+        warning(
+            "Z0484",
+            f"{network.origin} is quantized already; {dtype} computes it with the weights that its integers "
+            "stand for",
+            deployment.quantize.span or deployment.model.source.span,
+            hint="write `quantize int8 { ranges source }` to compute it in integers",
+        )
+    ]
 
 
 def _preprocessing(deployment: Deployment, network: Network) -> list[Diagnostic]:

@@ -7,6 +7,7 @@ outside the package is recorded, so the same inputs give the same bytes.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -92,6 +93,9 @@ def _quantization(c: Compilation, verified: Verified) -> dict[str, Any]:
     summary: dict[str, Any] = {"dtype": quantize.dtype, "keep": list(quantize.keep)}
     if c.quantized is not None:
         summary["layers"] = dict(sorted(c.quantized.layer_counts().items()))
+    if c.quantized is not None and c.quantized.kept is not None:
+        summary["ranges"] = {"from": "source", **asdict(c.quantized.kept)}
+        summary["saturation"] = saturation_json(c.body, quantize.target)
     if c.int8 is not None:
         summary["activations"] = quantize.activations
         summary["corrections"] = {
@@ -110,6 +114,6 @@ def _quantization(c: Compilation, verified: Verified) -> dict[str, Any]:
             }
         if (agreement := verified.agreement_json()) is not None:
             summary["agreement"] = agreement
-        if c.int8.contract is not None:
-            summary["contract"] = c.int8.contract.to_json()
+    if c.contract is not None:
+        summary["contract"] = c.contract.to_json()
     return summary

@@ -51,8 +51,9 @@ def _facts(c: Compilation, verified: Verified) -> dict[str, Any]:
         "folded": c.program.folded,
         "images_compared": verified.images_compared,
         "agreement": verified.agreement_json(),
-        "contract": c.int8 and c.int8.contract,
+        "contract": c.contract,
         "images": c.images,
+        "kept": c.quantized and c.quantized.kept,
         "layers": layers,
         "equalized": c.int8.legalized.equalized if c.int8 else (),
         "refusals": [

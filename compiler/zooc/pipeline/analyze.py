@@ -15,8 +15,8 @@ from zooc.accuracy.layer_statistics import compare_layers
 from zooc.accuracy.layer_table import LayerRow, analysis_rows, sort_rows
 from zooc.accuracy.sensitivity import measure_sensitivity
 from zooc.calibration.images import CalibrationImages, pixel_batches
-from zooc.compilation import Request
-from zooc.deployment import ImageSet
+from zooc.compilation import Program, Request
+from zooc.deployment import Deployment, ImageSet
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error
 from zooc.ir.count import macs_of_nodes
 from zooc.ir.interface import input_of
@@ -149,6 +149,8 @@ def _of_description(request: AnalysisRequest, cache: Cache, progress: Progress) 
         message = f"{request.path.name} compiles to {deployment.quantize.dtype}"
         raise ZoocError(_nothing(message, "try --set quantize=int8, with calibration data in the file"))
     facts, program = lower(deployment, context)
+    if program.levels is not None:
+        return _of_source(request, deployment, program, context)
     quantizer = Int8Quantizer(deployment, facts, program, context)
     calibrated = quantizer.calibrate(wanted)
     quantized = quantizer.quantize(calibrated)
@@ -164,6 +166,26 @@ def _of_description(request: AnalysisRequest, cache: Cache, progress: Progress) 
         program.prelude,
         images,
         float_weights=True,
+        heads=program.heads,
+        warnings=tuple(context.diagnostics()),
+    )
+
+
+def _of_source(
+    request: AnalysisRequest, deployment: Deployment, program: Program, context: Context
+) -> _Subject:
+    """A network that is quantized already, against its float twin."""
+    assert program.levels is not None and program.prelude is not None and deployment.preprocess is not None
+    if request.images is None:
+        message = "a description with `ranges source` names no calibration images"
+        raise ZoocError(_nothing(message, f"zooc analyze {request.path} --on FOLDER"))
+    return _Subject(
+        deployment.package.name,
+        program.body,
+        IntegerGraph(program.levels),
+        program.prelude,
+        _find(request.images, request.count, deployment.preprocess.steps),
+        float_weights=False,
         heads=program.heads,
         warnings=tuple(context.diagnostics()),
     )

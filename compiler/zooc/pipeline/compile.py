@@ -14,6 +14,7 @@ from zooc.package.emit import emit_package
 from zooc.package.manifest import build_manifest
 from zooc.package.report import render_report
 from zooc.pipeline.context import Context
+from zooc.pipeline.keep_source import keep_source
 from zooc.pipeline.lower import analyze, lower, output_of
 from zooc.pipeline.quantize import quantize_program
 from zooc.pipeline.verify import verify
@@ -54,9 +55,13 @@ def compile_graph(request: Request, context: Context) -> Compilation:
     """
     deployment = analyze(request, context)
     facts, program = lower(deployment, context)
+    if program.levels is not None:
+        kept, contract = keep_source(deployment, facts, program, request, context)
+        model = _assemble(program, kept, context)
+        return Compilation(deployment, facts, program, kept, None, model, contract)
     quantized, int8 = quantize_program(deployment, facts, program, request, context)
     model = _assemble(program, quantized, context)
-    return Compilation(deployment, facts, program, quantized, int8, model)
+    return Compilation(deployment, facts, program, quantized, int8, model, int8.contract if int8 else None)
 
 
 def _assemble(program: Program, quantized: Quantized | None, context: Context) -> bytes:

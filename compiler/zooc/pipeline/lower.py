@@ -11,12 +11,15 @@ from zooc.compilation import Program, Request
 from zooc.deployment import Deployment
 from zooc.diagnostics.diagnostic import ZoocError, warning
 from zooc.frontend.semantics.analyze import load_deployment
+from zooc.ir.graph import read_graph
+from zooc.ir.levels import is_quantized
 from zooc.ir.rewriter import Refusals
 from zooc.ir.stages import build_postlude
-from zooc.networks.check import head_warnings, network_contradictions
+from zooc.networks.check import dequantized_warnings, head_warnings, network_contradictions
 from zooc.networks.load import load_network
 from zooc.networks.network import Facts
 from zooc.package.emit import check_output
+from zooc.passes.dequantize.dequantize import dequantize
 from zooc.passes.simplify.simplify import simplify
 from zooc.pipeline.context import Context
 from zooc.pipeline.heads import resolve_heads
@@ -66,13 +69,16 @@ def lower(deployment: Deployment, context: Context) -> tuple[Facts, Program]:
         context.warn(network.warnings)
         if problems := network_contradictions(deployment, network):
             raise ZoocError(*problems)
-        context.warn(head_warnings(deployment, network))
+        context.warn([*head_warnings(deployment, network), *dequantized_warnings(deployment, network)])
         facts = network.facts()
         context.facts |= {"source": facts.origin, "parameters": facts.parameters}
     with context.stage("simplify_graph"):
         refusals: Refusals = {}
-        body = simplify(network.model, refusals)
+        model = network.model
         del network  # its weights would be held twice to the end
+        levels = simplify(model) if deployment.quantize.ranges == "source" else None
+        body = simplify(dequantize(model) if is_quantized(read_graph(model)) else model, refusals)
+        del model
         context.warn(
             warning(
                 "Z0417",
@@ -87,7 +93,10 @@ def lower(deployment: Deployment, context: Context) -> tuple[Facts, Program]:
         if preprocess is not None:
             folded = fold_normalization(body, preprocess.normalize)
             body = folded.model
+            if levels is not None:
+                folded = fold_normalization(levels, preprocess.normalize)
+                levels = folded.model
             order = resample_order_of_pillow(PIL.__version__)
             prelude = build_prelude(preprocess, facts.height, facts.width, order)
         heads = resolve_heads(deployment, facts)
-        return facts, Program(prelude, body, build_postlude(heads), folded, heads)
+        return facts, Program(prelude, body, build_postlude(heads), folded, heads, levels)

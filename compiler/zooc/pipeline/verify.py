@@ -47,7 +47,8 @@ def verify(compiled: Compilation, request: Request, context: Context) -> Verifie
         consumptions = _try_in_consumers(compiled, goldens, request, context)
         agreement, agreed_on = _compare_with_float(compiled, context)
         layers = compiled.quantized.layers if compiled.quantized else ()
-        in_float = float_convolutions(body.SerializeToString(), layers) if agreement is not None else ()
+        in_integers = agreement is not None or compiled.program.levels is not None
+        in_float = float_convolutions(body.SerializeToString(), layers) if in_integers else ()
         speed = None
         if request.measure:
             from zooc.verification.speed import measure_speed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import onnx
@@ -14,7 +14,7 @@ from zooc.ir.graph import FLOAT, UINT8, Graph, Node, element_type
 from zooc.quantization.placement import BETWEEN_FLOATS, Placement
 from zooc.quantization.scales import ActivationScale, QuantizedWeight
 
-__all__ = ["FloatKind", "LayerRecord", "Quantized", "describe_layers"]
+__all__ = ["FloatKind", "KeptRanges", "LayerRecord", "Quantized", "describe_layers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,27 @@ class FloatKind:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptRanges:
+    """How many tensors have the scale that the source's file gives them: computed ones, and stored ones."""
+
+    activations: int
+    weights: int
+
+    def in_words(self) -> str:
+        """Return one line for summary and report."""
+        return f"ranges kept from the source: {self.activations} activations, {self.weights} stored tensors"
+
+
+@dataclass(frozen=True, slots=True)
 class Quantized:
-    """A quantized body and one record a node, in the graph's order."""
+    """A quantized body and one record a node, in the graph's order.
+
+    `kept` is what the source's own quantization gave, `None` where the compiler quantized.
+    """
 
     model: onnx.ModelProto
     layers: tuple[LayerRecord, ...]
+    kept: KeptRanges | None = None
 
     def layer_counts(self) -> dict[str, int]:
         """Return how many nodes compute in each data type."""
@@ -71,7 +87,8 @@ class Quantized:
     def summary(self) -> dict[str, Any]:
         """Return what became of the nodes, as plain data."""
         kinds = [{"op": kind.op, "count": kind.count, "reason": kind.reason} for kind in self.float_kinds()]
-        return {"layers": self.layer_counts(), "float": kinds}
+        kept = {} if self.kept is None else {"ranges_kept": asdict(self.kept)}
+        return {"layers": self.layer_counts(), "float": kinds, **kept}
 
     def float_kinds(self) -> list[FloatKind]:
         """Return what stays in float, by frequency; last what could be integer, but for its neighbours."""

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import onnx
 
 from zooc.ir.graph import maker, read_graph, values_of
+from zooc.ir.levels import levels_of
 
 __all__ = [
     "LARGEST_PAIR",
@@ -42,7 +43,7 @@ _ROUNDS = 8
 
 @dataclass(frozen=True, slots=True)
 class PackedLayer:
-    """A layer with int8 weights: its name, and the largest `|w0| + |w1|` of any pair."""
+    """A layer with weights in 8 bits: its name, and the largest `|w0| + |w1|` of any pair."""
 
     name: str
     worst_pair: int
@@ -54,14 +55,17 @@ class PackedLayer:
 
 
 def packed_layers(quantized: onnx.ModelProto) -> list[PackedLayer]:
-    """Return every layer of a QDQ body that has int8 weights, with the worst pair of those stored."""
+    """Return every layer of a QDQ body that has weights in 8 bits, with the worst pair of those stored."""
     found = []
     for node in read_graph(quantized).nodes:
         if node.op not in ("Conv", "Gemm", "MatMul"):
             continue
         dequantize = maker(node.inputs[1], "DequantizeLinear")
         values = None if dequantize is None else values_of(dequantize.inputs[0])
-        if values is not None and values.dtype == np.int8:
+        if dequantize is not None and values is not None and values.dtype == np.uint8:
+            levels = levels_of(dequantize)  # a source's own; engines take the zero point off first
+            values = None if levels is None else levels.without_zero_point(values)
+        if values is not None and values.dtype in (np.int8, np.int16):
             pairs = worst_pairs(accumulation_order(values, node.op, node.attrs.get("transB", 0)))
             found.append(PackedLayer(node.name, int(pairs.max(initial=0))))
     return found

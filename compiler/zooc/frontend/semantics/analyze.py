@@ -9,6 +9,7 @@ from pathlib import Path
 from zooc.deployment import Deployment, Model, Postprocess, Preprocess, Quantize
 from zooc.diagnostics.diagnostic import Diagnostic, SourceFile, Span, error, warning
 from zooc.diagnostics.suggest import all_of, did_you_mean
+from zooc.frontend.semantics.blocks.kept_ranges import needs_images, source_without_ranges
 from zooc.frontend.semantics.blocks.model import read_model
 from zooc.frontend.semantics.blocks.package import read_package
 from zooc.frontend.semantics.blocks.postprocess import read_heads, read_postprocess
@@ -177,7 +178,10 @@ def _describe(
         return None
     if preprocess is None and "preprocess" in blocks:
         return None
-    if preprocess is None and quantize.dtype == "int8":
+    if quantize.ranges == "source" and (finding := source_without_ranges(model, quantize)) is not None:
+        report(finding)
+        return None
+    if preprocess is None and needs_images(quantize):
         report(
             error(
                 "Z0455",

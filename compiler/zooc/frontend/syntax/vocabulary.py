@@ -23,6 +23,7 @@ __all__ = [
     "LIBRARIES",
     "MATRICES",
     "PAD_MODES",
+    "RANGES",
     "REQUIRED_LABELS",
     "RESERVED",
     "SOURCES",
@@ -49,6 +50,7 @@ BLOCKS: dict[str, dict[str, int]] = {
         "calibrate_mode": 1,
         "calibrate_range": 1,
         "data": 1,
+        "ranges": 1,
         "weights": 1,
         "activations": 1,
         "corrections": 1,
@@ -75,6 +77,7 @@ EXAMPLES: dict[tuple[str, str], str] = {
     ("model", "output"): 'output "logits"',
     ("quantize", "calibrate"): "calibrate percentile(99.99)",
     ("quantize", "data"): 'data images("folder", count=50)',
+    ("quantize", "ranges"): "ranges source",
     ("quantize", "calibrate_mode"): "calibrate_mode percentile",
     ("quantize", "calibrate_range"): "calibrate_range 0.99999",
     ("quantize", "weights"): "weights per_channel",
@@ -139,6 +142,7 @@ FUNCTIONS: dict[str, tuple[Parameter, ...]] = {
 SOURCES = ("timm", "torchvision", "official")
 DTYPES = ("int8", "fp16", "fp32")
 CALIBRATION_METHODS = ("percentile", "kl_divergence", "mse", "max", "auto")
+RANGES = ("source",)
 GRANULARITIES = ("per_channel", "per_tensor")
 CLIPS = ("max", "mse")
 ACTIVATIONS = ("asymmetric", "symmetric")
@@ -158,6 +162,7 @@ RESERVED = frozenset(
         *DTYPES,
         *CALIBRATION_METHODS,
         *GRANULARITIES,
+        *RANGES,
         *ACTIVATIONS,
         *CORRECTIONS,
         *TARGETS,

@@ -10,6 +10,7 @@ from zooc.ir.graph import (
     DOUBLE,
     FLOAT,
     FLOAT16,
+    UINT8,
     Constant,
     Graph,
     Node,
@@ -20,6 +21,7 @@ from zooc.ir.graph import (
     values_of,
     write_graph,
 )
+from zooc.ir.levels import is_quantized
 from zooc.networks.network import OUTPUT
 from zooc.networks.onnx_file.interface import Interface
 
@@ -33,6 +35,8 @@ _LAST_TO_FIRST = [0, 2, 3, 1]
 def adapt(model: onnx.ModelProto, interface: Interface) -> onnx.ModelProto:
     """Return the network with float32 in place of every other float, and of the image's uint8.
 
+    The image of a quantized network may have been its first levels: it becomes uint8 again by a Cast.
+
     An image with its channels last is transposed in front; simplifying takes the Transpose away where the
     file transposes it back. The scores of several heads are joined into one row. Other outputs, and what only
     they need, are left out.
@@ -42,6 +46,8 @@ def adapt(model: onnx.ModelProto, interface: Interface) -> onnx.ModelProto:
     graph.outputs = [given[port.name] for port in interface.scores]
     _use_float32(graph)
     (image,) = (tensor for tensor in graph.inputs if tensor.name == interface.image.name)
+    if interface.image.dtype == "uint8" and is_quantized(graph):
+        image = _cast_to_levels(graph, image)
     image.dtype = np.dtype(np.float32)
     size = interface.size
     shape = [size.batch or "batch", size.channels, size.height, size.width]
@@ -58,6 +64,12 @@ def adapt(model: onnx.ModelProto, interface: Interface) -> onnx.ModelProto:
         _join_heads(graph)
     graph.cleanup(remove_unused_graph_inputs=False).toposort()
     return write_graph(graph)
+
+
+def _cast_to_levels(graph: Graph, levels: Tensor) -> Tensor:
+    image = Variable(f"{levels.name}/image", np.dtype(np.float32), levels.shape)
+    graph.nodes.insert(0, Node("Cast", f"{levels.name}/levels", {"to": UINT8}, [image], [levels]))
+    return image
 
 
 def _join_heads(graph: Graph) -> None:

@@ -12,6 +12,7 @@ import onnx.version_converter
 from zooc.diagnostics.diagnostic import Span, ZoocError, error
 from zooc.ir.interface import opset_of
 from zooc.ir.rename import subgraphs
+from zooc.networks.onnx_file.quantized.form import as_pairs, is_integer_operator
 
 __all__ = ["IR_VERSION", "MIN_OPSET", "drop_initializer_inputs", "use_default_operators"]
 
@@ -19,29 +20,19 @@ MIN_OPSET = 20
 IR_VERSION = 10
 
 _DEFAULT = ("", "ai.onnx")
-_QUANTIZED = frozenset(
-    {
-        "ConvInteger",
-        "DequantizeLinear",
-        "DynamicQuantizeLinear",
-        "MatMulInteger",
-        "QLinearConv",
-        "QLinearMatMul",
-        "QuantizeLinear",
-    }
-)
 
 
 def use_default_operators(model: onnx.ModelProto, file: str, span: Span | None) -> onnx.ModelProto:
     """Return `model` with functions inlined, converted to `MIN_OPSET` where older, with IR version 10.
 
     Raises:
-        ZoocError: already quantized (`Z0216`), operators outside the default domain (`Z0217`), or an opset
-            that cannot be converted (`Z0218`).
+        ZoocError: operators outside the default domain (`Z0217`), an opset that cannot be converted
+            (`Z0218`), or what `as_pairs` does not take of a quantized network.
     """
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
-    _refuse_quantized(model, file, span)
+    if _count(model, lambda node: is_integer_operator(node.op_type)):
+        model = as_pairs(model, file, span)
     _refuse_foreign(model, file, span)
     version = opset_of(model)
     if version < MIN_OPSET:
@@ -50,19 +41,6 @@ def use_default_operators(model: onnx.ModelProto, file: str, span: Span | None) 
     model.opset_import.append(onnx.helper.make_opsetid("", max(version, MIN_OPSET)))
     model.ir_version = IR_VERSION
     return model
-
-
-def _refuse_quantized(model: onnx.ModelProto, file: str, span: Span | None) -> None:
-    found = _count(model, lambda node: node.op_type in _QUANTIZED or node.op_type.startswith("QLinear"))
-    if found:
-        raise ZoocError(
-            error(
-                "Z0216",
-                f"{file} is quantized already ({found})",
-                span,
-                hint="use the float32 model; zooc quantizes it as described in the quantize block",
-            )
-        )
 
 
 def _refuse_foreign(model: onnx.ModelProto, file: str, span: Span | None) -> None:

@@ -14,12 +14,15 @@ from zooc.ir.interface import input_of, output_of
 from zooc.ir.session import quiet_engine
 from zooc.networks.onnx_file.interface import Interface
 
-__all__ = ["ExecutionError", "Reference", "close", "example_input", "run"]
+__all__ = ["LEVELS_TOLERANCE", "ExecutionError", "Reference", "close", "example_input", "run"]
 
 Array = npt.NDArray[np.float32]
 
 TOLERANCE = 1e-4
 """Largest difference allowed between two forms of one network, relative to the largest output."""
+
+LEVELS_TOLERANCE = 5e-2
+"""The same for a network that is quantized already: engines round values between two levels either way."""
 
 
 _NO_KERNEL = "Could not find an implementation"

@@ -32,6 +32,8 @@ _ACTIVATIONS: dict[str, Literal["softmax", "sigmoid"]] = {"Softmax": "softmax", 
 _KEEP_ORDER = ("Identity", "Flatten", "Reshape", "Squeeze")
 """Operators that leave the scores in their order."""
 
+_ROUND = ("QuantizeLinear", "DequantizeLinear")
+
 
 def count_heads(scores: Sequence[Array], interface: Interface, model: Model, file: str) -> tuple[int, ...]:
     """Return how many classes each head has.
@@ -104,17 +106,24 @@ def take_off_activations(
 
 
 def _take_off(graph: Graph, end: Tensor) -> Literal["none", "softmax", "sigmoid"]:
-    """Turn the activation that makes `end` into an Identity, which simplifying removes."""
-    node = maker(end)
-    while node is not None and node.op in _KEEP_ORDER and _is_private(graph, node):
+    """Turn the activation that makes `end` into an Identity, which simplifying removes.
+
+    A quantized file may round the probabilities: what does so goes with the activation.
+    """
+    node, rounding = maker(end), []
+    while node is not None and node.op in (*_KEEP_ORDER, *_ROUND) and _is_private(graph, node):
+        rounding += [node] if node.op in _ROUND else []
         node = maker(node.inputs[0])
     if node is None or node.op not in _ACTIVATIONS or not _is_private(graph, node):
         return "none"
     if node.op == "Softmax" and not _over_classes(node):
         return "none"
     activation = _ACTIVATIONS[node.op]
-    node.op = "Identity"
-    node.attrs.clear()
+    for idle in (node, *rounding):
+        idle.op = "Identity"
+        idle.attrs.clear()
+        idle.inputs = idle.inputs[:1]
+        idle.outputs[0].dtype = np.dtype(np.float32)
     return activation
 
 

@@ -10,7 +10,9 @@ import onnx
 from zooc.deployment import Model
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.count import count_parameters
+from zooc.ir.graph import read_graph
 from zooc.ir.interface import set_batch
+from zooc.ir.levels import is_quantized
 from zooc.ir.rename import normalize
 from zooc.networks.network import INPUT, OUTPUT, Network
 from zooc.networks.onnx_file.adapt import adapt
@@ -18,13 +20,13 @@ from zooc.networks.onnx_file.batch import free_batch, same_results
 from zooc.networks.onnx_file.interface import find_interface
 from zooc.networks.onnx_file.operators import drop_initializer_inputs, use_default_operators
 from zooc.networks.onnx_file.reader import hash_onnx, read_onnx
-from zooc.networks.onnx_file.run_once import Array, ExecutionError, Reference, close, run
+from zooc.networks.onnx_file.run_once import LEVELS_TOLERANCE, Array, ExecutionError, Reference, close, run
 from zooc.networks.onnx_file.scores import count_heads, flatten_scores, take_off_activations
 from zooc.networks.source import Progress
 
 __all__ = ["OnnxFileSource"]
 
-_CONVERSION = 3
+_CONVERSION = 4
 """Raised whenever the same file would give another network, so that the cache forgets."""
 
 
@@ -52,6 +54,8 @@ class OnnxFileSource:
         converted.CopyFrom(original)
         converted = adapt(use_default_operators(converted, path.name, model.source.span), interface)
         normalize(converted, INPUT, OUTPUT)
+        if is_quantized(read_graph(converted)):
+            reference.tolerance = LEVELS_TOLERANCE
         scores = _check(reference, converted, model, path.name)
         classes = count_heads(scores, interface, model, path.name)
         converted = flatten_scores(converted, scores, sum(classes))

@@ -23,6 +23,7 @@ from zooc.passes.simplify.fold_shapes import fold_shapes
 from zooc.passes.simplify.merge_branches import merge_branches
 from zooc.passes.simplify.pads_of_all_axes import pads_of_all_axes
 from zooc.passes.simplify.prepend_tokens import prepend_tokens
+from zooc.passes.simplify.quantize_constants import quantize_constants
 from zooc.passes.simplify.recognize_activations import (
     clip_instead_of_max_and_min,
     gelu_instead_of_erf,
@@ -59,6 +60,7 @@ RULES: tuple[Rule, ...] = (
     fold_batchnorm_forward,
     fold_batchnorm_residual,
     merge_branches,
+    quantize_constants,
     merge_duplicates,
 )
 

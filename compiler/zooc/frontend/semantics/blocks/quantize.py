@@ -10,6 +10,7 @@ from zooc.deployment import CalibrationMethod, ImageSet, Quantize
 from zooc.diagnostics.diagnostic import Label, Span, error
 from zooc.diagnostics.suggest import did_you_mean, either
 from zooc.frontend.semantics.blocks.accuracy_contract import is_dropped, read_requirement
+from zooc.frontend.semantics.blocks.kept_ranges import nothing_ignored, read_ranges
 from zooc.frontend.semantics.declarations import BlockSettings, Setting
 from zooc.frontend.semantics.image_set import is_images_call, read_image_set
 from zooc.frontend.semantics.values import Reader
@@ -59,6 +60,8 @@ def read_quantize(settings: BlockSettings, reader: Reader) -> Quantize | None:
     if "require" in fields and not is_dropped(fields["require"]):
         require = read_requirement(fields["require"], reader)
         sound &= require is not None
+    if "ranges" in fields:
+        sound &= read_ranges(fields["ranges"], reader) is not None
     if dtype is not None:
         sound &= _consistent(dtype, header.span, settings, reader)
     if dtype is None or calibrate is None or keep is None or options is None or not sound:
@@ -77,6 +80,8 @@ def read_quantize(settings: BlockSettings, reader: Reader) -> Quantize | None:
         options.activations,
         options.corrections,
         options.target,
+        "source" if "ranges" in fields else _DEFAULT.ranges,
+        fields["ranges"].span if "ranges" in fields else None,
         settings.name_span,
     )
 
@@ -87,6 +92,8 @@ def _implied_header(span: Span) -> ast.Reference:
 
 
 def _consistent(dtype: str, span: Span, settings: BlockSettings, reader: Reader) -> bool:
+    if dtype == "int8" and "ranges" in settings.fields:
+        return nothing_ignored(settings.fields, reader)
     if dtype == "int8":
         if "data" not in settings.fields:
             hint = 'add `data images("folder", count=50)`: ranges are measured on real images'

@@ -1,0 +1,1 @@
+"""Files that are quantized already, brought to one form: float operators between pairs of QuantizeLinear."""
