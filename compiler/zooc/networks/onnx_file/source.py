@@ -24,7 +24,7 @@ from zooc.networks.source import Progress
 
 __all__ = ["OnnxFileSource"]
 
-_CONVERSION = 3
+_CONVERSION = 4
 """Raised whenever the same file would give another network, so that the cache forgets."""
 
 
@@ -103,7 +103,7 @@ def _check(reference: Reference, converted: onnx.ModelProto, model: Model, file:
     raise ZoocError(
         error(
             "Z0218",
-            f"{file} gives other results after conversion to plain operators of opset 20",
+            f"{file} gives other results after conversion to plain operators",
             model.source.span,
             notes=(reason,),
             hint="export the model again with opset_version=20, in evaluation mode",

@@ -27,6 +27,7 @@ from zooc.passes.simplify.recognize_activations import (
     clip_instead_of_max_and_min,
     gelu_instead_of_erf,
     hard_gate_instead_of_clip,
+    mish_instead_of_softplus,
 )
 from zooc.passes.simplify.recognize_layernorm import (
     layernorm_instead_of_steps,
@@ -52,6 +53,7 @@ RULES: tuple[Rule, ...] = (
     clip_instead_of_max_and_min,
     hard_gate_instead_of_clip,
     gelu_instead_of_erf,
+    mish_instead_of_softplus,
     layernorm_instead_of_steps,
     layernorm_takes_scale_and_shift,
     fold_pads,
