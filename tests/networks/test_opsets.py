@@ -50,7 +50,7 @@ class Writer:
         return name
 
     def given(self, kind: str, x: str, since: int, name: str, values: Any, **attributes: Any) -> str:
-        """A node whose integers `values` are an attribute before opset `since`, and an input from there on."""
+        """A node with integers that are an attribute before opset `since`, and an input from there on."""
         if self.opset < since:
             return self.op(kind, x, **{name: values}, **attributes)
         return self.op(kind, x, self.const(values, np.int64), **attributes)

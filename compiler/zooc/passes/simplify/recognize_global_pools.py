@@ -43,7 +43,7 @@ def merge_means(graph: Graph, node: Node) -> Outcome:
 
 
 def mean_of_map_instead_of_rows(graph: Graph, node: Node) -> Outcome:
-    """The mean over the last axis of `[N, C, H * W]`, reshaped from a feature map, is that over its pixels."""
+    """The mean over the last axis of `[N, C, H * W]`, made of a feature map, is that over its pixels."""
     rows = maker(node.inputs[0], "Reshape") if node.op == "ReduceMean" else None
     if rows is None or reduced_axes(node) != [2]:
         return False
@@ -59,7 +59,7 @@ def mean_of_map_instead_of_rows(graph: Graph, node: Node) -> Outcome:
 
 
 def reduce_before_transpose(graph: Graph, node: Node) -> Outcome:
-    """A reduction that drops axes of a transposed tensor, and leaves the others in order, needs no Transpose."""
+    """A reduction that drops axes of a transposed tensor, the others in order, needs no Transpose."""
     transpose = maker(node.inputs[0], "Transpose") if node.op in _REDUCTIONS else None
     if transpose is None or node.attrs.get("keepdims", 1):
         return False

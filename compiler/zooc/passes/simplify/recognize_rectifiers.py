@@ -1,6 +1,6 @@
 """Recognizes piecewise linear activations that exporters spell out, and makes one of several.
 
-A clamp bounds a tensor on one side or on both: Relu, Clip, and Max or Min with a number. A clamp of a clamp is
+A clamp bounds a tensor on one side or on both: Relu, Clip, and Max or Min with a number. One of another is
 
     clamp(clamp(x, a, b), c, d)  =  clamp(x, clamp(a, c, d), clamp(b, c, d))
 
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zooc.ir.graph import Constant, Graph, Node, Tensor, Variable, is_output, maker, only_maker, values_of
+from zooc.ir.graph import Constant, Graph, Node, Tensor, Variable, maker, only_maker, only_reader, values_of
 from zooc.ir.rewriter import Outcome, Refused, Replacement
 
 __all__ = [
@@ -41,10 +41,8 @@ def merge_clamps(graph: Graph, node: Node) -> Outcome:
     if bounds is None:
         return False
     source, low, high = bounds
-    before = maker(source)
-    inner = (
-        None if before is None or len(source.outputs) != 1 or is_output(graph, source) else _bounds(before)
-    )
+    before = maker(source) if only_reader(graph, source) is not None else None
+    inner = None if before is None else _bounds(before)
     if inner is not None:
         source, first_low, first_high = inner
         low, high = (min(max(bound, low), high) for bound in (first_low, first_high))
