@@ -1,4 +1,4 @@
-"""Brings a model to plain operators of ONNX's default domain, opset 20 or newer."""
+"""Brings a model to plain operators of ONNX's default domain, of opset 20 to 23."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from zooc.ir.interface import opset_of
 from zooc.ir.rename import subgraphs
 from zooc.networks.onnx_file.quantized.form import as_pairs, is_integer_operator
 
-__all__ = ["IR_VERSION", "MIN_OPSET", "drop_initializer_inputs", "use_default_operators"]
+__all__ = ["IR_VERSION", "MAX_OPSET", "MIN_OPSET", "drop_initializer_inputs", "use_default_operators"]
 
 MIN_OPSET = 20
+MAX_OPSET = 23
+"""The newest of the oldest ONNX Runtime that is supported; no engine has every operator of the next ones."""
 IR_VERSION = 10
 
 _DEFAULT = ("", "ai.onnx")
 
 
 def use_default_operators(model: onnx.ModelProto, file: str, span: Span | None) -> onnx.ModelProto:
-    """Return `model` with functions inlined, converted to `MIN_OPSET` where older, with IR version 10.
+    """Return `model` with functions inlined, an opset from `MIN_OPSET` to `MAX_OPSET`, and IR version 10.
 
     Raises:
         ZoocError: operators outside the default domain (`Z0217`), an opset that cannot be converted
@@ -35,10 +37,13 @@ def use_default_operators(model: onnx.ModelProto, file: str, span: Span | None) 
         model = as_pairs(model, file, span)
     _refuse_foreign(model, file, span)
     version = opset_of(model)
-    if version < MIN_OPSET:
-        model = _convert(model, version, file, span)
+    wanted = min(max(version, MIN_OPSET), MAX_OPSET)
+    if version > wanted:
+        model = _spell_out_newer(model)
+    if version != wanted:
+        model = _convert(model, version, wanted, file, span)
     del model.opset_import[:]
-    model.opset_import.append(onnx.helper.make_opsetid("", max(version, MIN_OPSET)))
+    model.opset_import.append(onnx.helper.make_opsetid("", wanted))
     model.ir_version = IR_VERSION
     return model
 
@@ -72,18 +77,41 @@ def _count(model: onnx.ModelProto, wanted: Callable[[onnx.NodeProto], bool]) -> 
     return ", ".join(f"{name} x {count}" if count > 1 else name for name, count in sorted(names.items()))
 
 
-def _convert(model: onnx.ModelProto, version: int, file: str, span: Span | None) -> onnx.ModelProto:
+def _spell_out_newer(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace operators that are newer than `MAX_OPSET`, where ONNX defines them by others (`Swish`)."""
+    newer = set()
+    for graph in subgraphs(model.graph):
+        for node in graph.node:
+            if not onnx.defs.has(node.op_type, MAX_OPSET, ""):
+                newer.add(("", node.op_type))
+                _write_defaults(node, opset_of(model))
+    if not newer:
+        return model
+    return onnx.inliner.inline_selected_functions(model, sorted(newer), inline_schema_functions=True)
+
+
+def _write_defaults(node: onnx.NodeProto, version: int) -> None:
+    """The inliner loses attributes that a node leaves at their defaults."""
+    given = {attribute.name for attribute in node.attribute}
+    for name, known in onnx.defs.get_schema(node.op_type, version, "").attributes.items():
+        if name not in given and known.default_value.name:
+            node.attribute.append(known.default_value)
+
+
+def _convert(
+    model: onnx.ModelProto, version: int, wanted: int, file: str, span: Span | None
+) -> onnx.ModelProto:
     try:
         # The converter knows constants only where they are no inputs of the graph, since IR version 4.
         drop_initializer_inputs(model)
         model.ir_version = max(model.ir_version, 4)
-        return onnx.version_converter.convert_version(model, MIN_OPSET)
+        return onnx.version_converter.convert_version(model, wanted)
     except Exception as problem:  # the converter raises whatever its C++ side throws
         lines = str(problem).strip().splitlines() or [type(problem).__name__]
         raise ZoocError(
             error(
                 "Z0218",
-                f"{file} uses opset {version}, and cannot be converted to opset {MIN_OPSET}",
+                f"{file} uses opset {version}, and cannot be converted to opset {wanted}",
                 span,
                 notes=(lines[0],),
                 hint=f"export the model again with opset_version={MIN_OPSET}",

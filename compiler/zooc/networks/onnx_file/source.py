@@ -107,7 +107,7 @@ def _check(reference: Reference, converted: onnx.ModelProto, model: Model, file:
     raise ZoocError(
         error(
             "Z0218",
-            f"{file} gives other results after conversion to plain operators of opset 20",
+            f"{file} gives other results after conversion to plain operators",
             model.source.span,
             notes=(reason,),
             hint="export the model again with opset_version=20, in evaluation mode",

@@ -10,7 +10,12 @@ from zooc.passes.legalize.affine import convolve_instead_of_affine_map, scale_we
 from zooc.passes.legalize.gates import clip_instead_of_hard_sigmoid, clip_instead_of_hard_swish
 from zooc.passes.legalize.groups import widen_groups
 from zooc.passes.legalize.matmul import gemm_instead_of_matmul_and_add
-from zooc.passes.legalize.pools import convolve_instead_of_average, pool_instead_of_mean
+from zooc.passes.legalize.pools import (
+    convolve_instead_of_average,
+    pool_instead_of_mean,
+    window_instead_of_global_maximum,
+)
+from zooc.passes.legalize.rectifiers import add_instead_of_prelu
 from zooc.passes.legalize.slices import convolve_slices
 from zooc.passes.legalize.split_attention import attend_by_sigmoid, pool_before_sum, sum_slices_by_addition
 
@@ -18,6 +23,7 @@ __all__ = ["RULES", "legalize"]
 
 RULES: tuple[Rule, ...] = (
     pool_instead_of_mean,
+    window_instead_of_global_maximum,
     pool_before_sum,
     attend_by_sigmoid,
     sum_slices_by_addition,
@@ -26,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     convolve_instead_of_affine_map,
     clip_instead_of_hard_swish,
     clip_instead_of_hard_sigmoid,
+    add_instead_of_prelu,
     scale_weights_instead_of_tensor,
     convolve_slices,
     widen_groups,

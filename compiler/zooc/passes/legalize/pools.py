@@ -1,4 +1,4 @@
-"""Averages as operators that engines have in integers."""
+"""Averages and maxima as operators that engines have in integers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from zooc.ir.graph import Graph, Node, reduced_axes, shape_of
 from zooc.ir.rewriter import Outcome, Refused, Replacement
 
-__all__ = ["convolve_instead_of_average", "pool_instead_of_mean"]
+__all__ = ["convolve_instead_of_average", "pool_instead_of_mean", "window_instead_of_global_maximum"]
 
 
 def pool_instead_of_mean(graph: Graph, node: Node) -> Outcome:
@@ -26,6 +26,18 @@ def pool_instead_of_mean(graph: Graph, node: Node) -> Outcome:
     else:
         pooled = new.node("GlobalAveragePool", [source], [f"{result.name}/pooled"])
         new.node("Flatten", [pooled], [result], axis=1)
+    return True
+
+
+def window_instead_of_global_maximum(graph: Graph, node: Node) -> Outcome:
+    """`GlobalMaxPool`, which engines have in float only, is a `MaxPool` of one window."""
+    if node.op != "GlobalMaxPool":
+        return False
+    shape = shape_of(node.inputs[0])
+    if shape is None or len(shape) != 4 or None in shape[2:]:
+        return Refused("its height and width are not known")
+    new = Replacement(graph, node)
+    new.node("MaxPool", [node.inputs[0]], [node.outputs[0]], kernel_shape=list(shape[2:]))
     return True
 
 

@@ -11,18 +11,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from zooc.ir.graph import Constant, Graph, Node, is_clamp_from_zero, maker, only_maker, values_of
+from zooc.ir.graph import Constant, Graph, Node, Tensor, is_clamp_from_zero, maker, values_of
 from zooc.ir.rewriter import Outcome, Refused
 
 __all__ = ["fold_pads"]
 
 _LOWEST = -3e38
-_NOT_NEGATIVE = frozenset({"Sigmoid", "HardSigmoid", "Softmax"})
+_NOT_NEGATIVE = frozenset({"Abs", "Exp", "HardSigmoid", "Sigmoid", "Softmax", "Softplus"})
+_KEEPS_SIGN = frozenset(
+    {
+        *("Add", "AveragePool", "Concat", "Flatten", "GlobalAveragePool", "GlobalMaxPool", "Identity"),
+        *("MaxPool", "Mul", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"),
+    }
+)
+"""What is made of no negative number is none."""
 
 
 def fold_pads(graph: Graph, node: Node) -> Outcome:
     """A convolution or a pool behind a Pad of its two last axes has those pads itself."""
-    pad = only_maker(graph, node.inputs[0], "Pad") if node.op in ("Conv", "AveragePool", "MaxPool") else None
+    pad = maker(node.inputs[0], "Pad") if node.op in ("Conv", "AveragePool", "MaxPool") else None
     if pad is None:
         return False
     pads = values_of(pad.inputs[1])
@@ -56,9 +63,23 @@ def _why_not(node: Node, pad: Node, own: list[int], widest: int) -> str | None:
         return "a window could lie in the pads alone, or in two kinds of them"
     if node.op == "AveragePool":
         return None if value == 0 else "the Pad's value is not 0"
-    source = maker(pad.inputs[0])
-    positive = source is not None and (is_clamp_from_zero(source) or source.op in _NOT_NEGATIVE)
-    return None if value <= _LOWEST or (value <= 0 and positive) else "the Pad's value could be the maximum"
+    if len(node.outputs) > 1:
+        return "its indices would be others"
+    lowest = value <= _LOWEST or (value <= 0 and _is_not_negative(pad.inputs[0]))
+    return None if lowest else "the Pad's value could be the maximum"
+
+
+def _is_not_negative(tensor: Tensor) -> bool:
+    """Whether no value can be negative: then a pad of 0 is the maximum of no window but one of zeros."""
+    if isinstance(tensor, Constant):
+        return bool((tensor.values >= 0).all())
+    node = maker(tensor)
+    if node is None:
+        return False
+    if is_clamp_from_zero(node) or node.op in _NOT_NEGATIVE:
+        return True
+    operands = node.inputs if node.op in ("Add", "Concat", "Mul") else node.inputs[:1]
+    return node.op in _KEEPS_SIGN and all(_is_not_negative(operand) for operand in operands)
 
 
 def _value(pad: Node) -> float | None:

@@ -1,9 +1,9 @@
 """Recognizes activations that exporters spell out in simpler operators.
 
-    Clip(x, a, b)         =  Max(Min(x, b), a)
     HardSigmoid(x)        =  Clip(x + s, 0, h) * k        with alpha = k, beta = s * k, where h * k = 1
     HardSwish(x)          =  x * Clip(x + 3, 0, 6) / 6    in any order
     Gelu(x)               =  x * (1 + Erf(x / sqrt(2))) / 2, or with Tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))
+    Mish(x)               =  x * Tanh(Softplus(x))
 
 The constants may be rounded to float32; the results differ in the last bits only.
 """
@@ -18,7 +18,11 @@ import numpy as np
 from zooc.ir.graph import Constant, Graph, Node, Tensor, only_maker, values_of
 from zooc.ir.rewriter import Outcome, Replacement
 
-__all__ = ["clip_instead_of_max_and_min", "gelu_instead_of_erf", "hard_gate_instead_of_clip"]
+__all__ = [
+    "gelu_instead_of_erf",
+    "hard_gate_instead_of_clip",
+    "mish_instead_of_softplus",
+]
 
 _CLOSE = 1e-5
 
@@ -29,25 +33,6 @@ class _Product:
 
     constant: float
     factors: tuple[Tensor, ...]
-
-
-def clip_instead_of_max_and_min(graph: Graph, node: Node) -> Outcome:
-    """A minimum of a maximum, or the other way round, by two numbers is a Clip."""
-    other = {"Max": "Min", "Min": "Max"}.get(node.op)
-    if other is None or len(node.inputs) != 2:
-        return False
-    outer = _number_and_rest(node)
-    before = None if outer is None else only_maker(graph, outer[1], other)
-    inner = None if before is None or len(before.inputs) != 2 else _number_and_rest(before)
-    if outer is None or inner is None or inner[1].dtype != np.float32:
-        return False
-    low, high = (outer[0], inner[0]) if node.op == "Max" else (inner[0], outer[0])
-    if low > high:
-        return False
-    new = Replacement(graph, node)
-    limits = [new.constant(name, np.float32(value)) for name, value in (("low", low), ("high", high))]
-    new.node("Clip", [inner[1], *limits], [node.outputs[0]])
-    return True
 
 
 def hard_gate_instead_of_clip(graph: Graph, node: Node) -> Outcome:
@@ -93,6 +78,19 @@ def gelu_instead_of_erf(graph: Graph, node: Node) -> Outcome:
                 return True
         if (tanh := only_maker(graph, found[1], "Tanh")) is not None and _is_cubic(graph, tanh, source):
             Replacement(graph, node).node("Gelu", [source], [node.outputs[0]], approximate="tanh")
+            return True
+    return False
+
+
+def mish_instead_of_softplus(graph: Graph, node: Node) -> Outcome:
+    """A tensor times the hyperbolic tangent of its Softplus is its Mish."""
+    if node.op != "Mul":
+        return False
+    for source, factor in (node.inputs, node.inputs[::-1]):
+        tanh = only_maker(graph, factor, "Tanh")
+        softplus = None if tanh is None else only_maker(graph, tanh.inputs[0], "Softplus")
+        if softplus is not None and softplus.inputs[0] is source:
+            Replacement(graph, node).node("Mish", [source], [node.outputs[0]])
             return True
     return False
 

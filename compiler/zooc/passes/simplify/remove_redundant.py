@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from zooc.ir.graph import Constant, Graph, Node, bypass, element_type, is_output, maker
+from zooc.ir.graph import Constant, Graph, Node, Tensor, bypass, element_type, is_output, maker
 from zooc.ir.rewriter import Outcome, Refused
 
-__all__ = ["merge_duplicates", "remove_identities"]
+__all__ = ["merge_casts", "merge_duplicates", "remove_identities"]
 
 _RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
@@ -21,11 +21,12 @@ _RANDOM = frozenset(
 def remove_identities(graph: Graph, node: Node) -> Outcome:
     """Identity, Dropout of inference, Cast, Transpose and the like without effect are their input.
 
-    So are Pad by zero, Add of zeros and Mul by ones that do not broadcast.
+    So are Pad by zero, Add or Sub of zeros and Mul or Div by ones that do not broadcast.
     """
-    if not node.inputs or not _passes_on(node):
+    source = _passed_on(node) if node.inputs else None
+    if source is None:
         return False
-    source, result = node.inputs[0], node.outputs[0]
+    result = node.outputs[0]
     if not is_output(graph, result):
         bypass(result, source)
     else:
@@ -38,6 +39,21 @@ def remove_identities(graph: Graph, node: Node) -> Outcome:
         producer.outputs = [result if o is source else o for o in producer.outputs]
     node.inputs.clear()
     node.outputs.clear()
+    return True
+
+
+def merge_casts(graph: Graph, node: Node) -> Outcome:
+    """A Cast of a Cast to a type that holds every value of the first is a Cast of what that had."""
+    before = maker(node.inputs[0], "Cast") if node.op == "Cast" else None
+    if before is None:
+        return False
+    first, second = before.inputs[0].dtype, before.outputs[0].dtype
+    # In ONNX's numbers of types they are integers: bfloat16 and the like, of which numpy knows nothing.
+    if not isinstance(first, np.dtype) or not isinstance(second, np.dtype):
+        return Refused("one of the types is none of numpy's, or not known")
+    if not np.can_cast(first, second, "safe"):
+        return Refused("the first Cast rounds")
+    node.inputs[0] = before.inputs[0]
     return True
 
 
@@ -62,10 +78,12 @@ def merge_duplicates(graph: Graph, node: Node) -> Outcome:
     return modified
 
 
-def _passes_on(node: Node) -> bool:
-    """Whether the first output equals the first input."""
+def _passed_on(node: Node) -> Tensor | None:
+    """The input that the first output equals, if there is one."""
+    if (neutral := _NEUTRAL.get(node.op)) is not None:
+        return _beside_neutral(node, neutral)
     test = _TESTS.get(node.op)
-    return test is not None and test(node)
+    return node.inputs[0] if test is not None and test(node) else None
 
 
 def _idle_dropout(node: Node) -> bool:
@@ -88,24 +106,29 @@ def _idle_pad(node: Node) -> bool:
     return pads is not None and not pads.any()
 
 
-def _idle_with(neutral: float) -> Callable[[Node], bool]:
-    """For Add and Mul: the second input is the neutral element, without dimensions that could broadcast."""
+def _beside_neutral(node: Node, neutral: float) -> Tensor | None:
+    """The operand beside a constant that is the neutral element throughout, and does not broadcast it."""
+    commutes = node.op in ("Add", "Mul")
+    for source, other in (node.inputs, node.inputs[::-1])[: 2 if commutes else 1]:
+        if not isinstance(other, Constant) or isinstance(source, Constant):
+            continue
+        values, shape = other.values, source.shape
+        if values.ndim and (shape is None or len(shape) < values.ndim):
+            continue
+        sizes = shape[len(shape) - values.ndim :] if values.ndim else ()
+        fits = all(mine in (1, theirs) for mine, theirs in zip(values.shape, sizes, strict=True))
+        if fits and bool(np.all(values == neutral)):
+            return source
+    return None
 
-    def test(node: Node) -> bool:
-        constant = _constant(node, 1)
-        return constant is not None and constant.ndim == 0 and bool(constant == neutral)
 
-    return test
-
-
+_NEUTRAL: dict[str, float] = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}
 _TESTS: dict[str, Callable[[Node], bool]] = {
     "Identity": lambda node: True,
     "Dropout": _idle_dropout,
     "Cast": _idle_cast,
     "Transpose": _idle_transpose,
     "Pad": _idle_pad,
-    "Add": _idle_with(0),
-    "Mul": _idle_with(1),
 }
 
 

@@ -21,19 +21,33 @@ from zooc.passes.simplify.fold_batchnorm_residual import fold_batchnorm_residual
 from zooc.passes.simplify.fold_pads import fold_pads
 from zooc.passes.simplify.fold_shapes import fold_shapes
 from zooc.passes.simplify.merge_branches import merge_branches
+from zooc.passes.simplify.merge_reshapes import merge_reshapes
 from zooc.passes.simplify.pads_of_all_axes import pads_of_all_axes
 from zooc.passes.simplify.prepend_tokens import prepend_tokens
 from zooc.passes.simplify.quantize_constants import quantize_constants
 from zooc.passes.simplify.recognize_activations import (
-    clip_instead_of_max_and_min,
     gelu_instead_of_erf,
     hard_gate_instead_of_clip,
+    mish_instead_of_softplus,
+)
+from zooc.passes.simplify.recognize_global_pools import (
+    global_pool_instead_of_maximum,
+    global_pool_instead_of_window,
+    mean_of_map_instead_of_rows,
+    merge_means,
+    reduce_before_transpose,
 )
 from zooc.passes.simplify.recognize_layernorm import (
     layernorm_instead_of_steps,
     layernorm_takes_scale_and_shift,
 )
-from zooc.passes.simplify.remove_redundant import merge_duplicates, remove_identities
+from zooc.passes.simplify.recognize_rectifiers import (
+    leaky_relu_instead_of_prelu,
+    merge_clamps,
+    prelu_instead_of_maximum,
+    prelu_instead_of_sides,
+)
+from zooc.passes.simplify.remove_redundant import merge_casts, merge_duplicates, remove_identities
 from zooc.passes.simplify.remove_restrides import remove_restrides
 
 __all__ = ["RULES", "simplify"]
@@ -49,10 +63,21 @@ RULES: tuple[Rule, ...] = (
     remove_restrides,
     merge_transposes,
     sink_transpose,
+    merge_casts,
     remove_identities,
-    clip_instead_of_max_and_min,
+    merge_reshapes,
+    merge_means,
+    mean_of_map_instead_of_rows,
+    reduce_before_transpose,
+    global_pool_instead_of_maximum,
+    global_pool_instead_of_window,
+    merge_clamps,
+    prelu_instead_of_sides,
+    prelu_instead_of_maximum,
+    leaky_relu_instead_of_prelu,
     hard_gate_instead_of_clip,
     gelu_instead_of_erf,
+    mish_instead_of_softplus,
     layernorm_instead_of_steps,
     layernorm_takes_scale_and_shift,
     fold_pads,
