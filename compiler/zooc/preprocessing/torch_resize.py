@@ -6,7 +6,8 @@ torch itself). The horizontal pass comes first, rounded and clipped to `uint8`, 
 
 With antialiasing the windows and weights are Pillow's before rounding, and 22 bits hold them after it: the
 passes are those of `resample`. Without, an output depends on two or four pixels, whatever the scale. Their
-weights have at most 15 bits behind the point and sums stay below 2**9, so float32 holds every sum exactly.
+weights have at most 15 bits behind the point and sums stay below 2**9: exact in float64 and in float32.
+It is float64 because WebGPU has none: `onnxruntime-web` 1.30 mixes up float32 operands that it copies to a GPU.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def _plain(g: Builder, image: Value, axes: Axes, interpolation: str) -> Value:
     # [taps h, W, 3] -> [W, 3, taps h] -> [w, 3, taps h] -> [w, 3, h]
     near = g.op("Gather", image, g.op("Concat", *rows, axis=0), axis=0)
     near = g.op("Transpose", near, perm=[1, 2, 0])
-    picked = [g.cast(g.op("Gather", near, column, axis=0), np.float32) for column in columns]
+    picked = [g.cast(g.op("Gather", near, column, axis=0), np.float64) for column in columns]
     upright = g.i64([-1, 1, 1])
     across = _weighted(g, picked, [g.op("Reshape", weight, upright) for weight in column_weights])
     across = g.op("Floor", across)
@@ -69,14 +70,14 @@ def _plain(g: Builder, image: Value, axes: Axes, interpolation: str) -> Value:
 
 def _weighted(g: Builder, parts: list[Value], weights: list[Value]) -> Value:
     """Return the sum of products from 0 to 255, a half added: what is behind the point is still to drop."""
-    total = g.f32(0.5)
+    total = g.f64(0.5)
     for part, weight in zip(parts, weights, strict=True):
         total = g.op("Add", total, g.op("Mul", part, weight))
-    return g.op("Clip", total, g.f32(0.0), g.f32(255.0))
+    return g.op("Clip", total, g.f64(0.0), g.f64(255.0))
 
 
 def _taps(g: Builder, axes: Axes, axis: int, interpolation: str) -> tuple[list[Value], list[Value]]:
-    """Return for each tap the positions, int64, and float32 weights of the outputs wanted along an axis."""
+    """Return for each tap the positions, int64, and weights of the outputs wanted along an axis."""
 
     def one(vector: Value) -> Value:
         return g.op("Slice", vector, g.i64([axis]), g.i64([axis + 1]))
@@ -118,7 +119,7 @@ def _taps(g: Builder, axes: Axes, axis: int, interpolation: str) -> tuple[list[V
 
     def rounded(weight: Value) -> Value:
         whole = round_weights(g, g.op("Mul", g.op("Slice", weight, start, stop), unit))
-        return g.cast(g.op("Div", whole, unit), np.float32)
+        return g.op("Div", whole, unit)
 
     where = [g.op("Add", g.op("Slice", at, start, stop), origin) for at in positions]
     return where, [rounded(weight) for weight in [*kept, sums[-1]]]
