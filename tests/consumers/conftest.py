@@ -96,6 +96,12 @@ KINDS = {
     "digits_vdsp": Kind(_digits(), 'vdsp("vdsp.json")'),
     "digits_nv12": Kind(_digits(), f"{{ NV12(bt601) Resize([72, 72]) CenterCrop({{size}}) {NORMALIZE} }}"),
     "digits_opencv": Kind(_digits(), f"{{ Resize([64, 64], library=opencv) BGR() {NORMALIZE} }}"),
+    "digits_torch": Kind(
+        _digits(), f"{{ Resize(72, library=torch) CenterCrop({{size}}) {NORMALIZE} }}", "fp32"
+    ),
+    "digits_torch_plain": Kind(
+        _digits(), f"{{ Resize([64, 64], bicubic, library=torch, antialias=false) {NORMALIZE} }}", "fp32"
+    ),
     "digits_letterbox": Kind(_digits(), f"{{ Letterbox([64, 64]) {NORMALIZE} }}"),
     "digits_tensor": Kind(_digits(), "none", "fp32"),
     "resnest50": Kind("timm.resnest50d", size=224, classes=1000),

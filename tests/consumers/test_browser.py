@@ -124,7 +124,7 @@ def test_webassembly(given: Any, node_modules: Path, open_page, serve: Serve, tm
         assert distance(answer["logits"], golden["logits"]) <= given.tolerance
 
 
-@pytest.mark.parametrize("name", ["digits_fp16", "digits_fp32"])
+@pytest.mark.parametrize("name", ["digits_fp16", "digits_fp32", "digits_torch", "digits_torch_plain"])
 def test_webgpu(package: Packages, node_modules, open_page, serve: Serve, tmp_path: Path, name: str) -> None:
     page = open_page(*WEBGPU)
     given = package(name)

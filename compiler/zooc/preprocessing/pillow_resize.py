@@ -51,13 +51,13 @@ def resize_as_pillow(
     needed = g.op("Slice", image.data, both.first, both.last, g.i64([0, 1]))
 
     def horizontal_first(b: Builder) -> Value:
-        return resample_columns_then_rows(b, needed, both)
+        return resample_columns_then_rows(b, needed, both.of(b, 1), both.of(b, 0))
 
     def vertical_first(b: Builder) -> Value:
         """Return [H, W, 3] -> [h, 3 W] -> [W, 3, h] -> [w, 3 h] -> [h, w, 3]."""
-        down = resample_rows(b, needed, both, 0)
+        down = resample_rows(b, needed, both.of(b, 0))
         by_row = b.op("Reshape", down, b.op("Concat", b.i64([0]), b.op("Shape", needed, start=1), axis=0))
-        across = resample_rows(b, b.op("Transpose", by_row, perm=[1, 2, 0]), both, 1)
+        across = resample_rows(b, b.op("Transpose", by_row, perm=[1, 2, 0]), both.of(b, 1))
         return b.op("Transpose", b.op("Reshape", across, b.i64([0, 3, -1])), perm=[2, 0, 1])
 
     if order == "horizontal-first":

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILTERS",
+    "GROUP",
     "PRECISION",
     "Axes",
+    "Band",
     "Bands",
     "Windows",
     "bands",
@@ -98,6 +100,21 @@ class Windows:
 
 
 @dataclass(frozen=True)
+class Band:
+    """The weights of one axis, as integers.
+
+    Attributes:
+        index: int64 `[groups, band]`, the positions a group needs.
+        weight: int32 `[groups, GROUP, band]`, in units of `1 / PRECISION`.
+        count: int64 `[1]`, the outputs wanted; the last group is filled up with repetitions.
+    """
+
+    index: Value
+    weight: Value
+    count: Value
+
+
+@dataclass(frozen=True)
 class Bands:
     """The weights of both axes, as integers.
 
@@ -116,6 +133,21 @@ class Bands:
     width: Value
     weight: Value
     count: Value
+
+    def of(self, g: Builder, axis: int) -> Band:
+        """Return the weights of one axis: 0 the rows, 1 the columns.
+
+        Both share the larger number of groups and the wider band; what exceeds an axis's own is not needed.
+        """
+        count = g.op("Slice", self.count, g.i64([axis]), g.i64([axis + 1]))
+        groups = g.op("Div", g.op("Add", count, g.i64([GROUP - 1])), g.i64([GROUP]))
+        width = g.op("Slice", self.width, g.i64([axis]), g.i64([axis + 1]))
+        own = g.op("Concat", groups, width, axis=0)
+        index, weight = (
+            g.op("Slice", g.op("Gather", v, g.i64(axis), axis=0), g.i64([0, 0]), own, g.i64([0, -1]))
+            for v in (self.index, self.weight)
+        )
+        return Band(index, weight, count)
 
 
 def bands(g: Builder, axes: Axes, interpolation: str) -> Bands:
@@ -172,42 +204,30 @@ def round_weights(g: Builder, scaled: Value) -> Value:
     return g.op("Mul", rounded, g.op("Sign", scaled))
 
 
-def resample_rows(g: Builder, image: Value, bands: Bands, axis: int) -> Value:
-    """Append one pass along the leading axis: `uint8 [last - first, ...]` to `uint8 [count, -1]`.
-
-    `axis` says which axis of the resize the leading axis is: 0 the rows, 1 the columns.
-    """
+def resample_rows(g: Builder, image: Value, band: Band) -> Value:
+    """Append one pass along the leading axis: uint8 `[positions, ...]` to uint8 `[count, -1]`."""
     flat = g.op("Reshape", image, g.i64([0, -1]))
-    count = g.op("Slice", bands.count, g.i64([axis]), g.i64([axis + 1]))
-    # The axes share the larger number of groups and the wider band; what exceeds an axis's own is not needed.
-    groups = g.op("Div", g.op("Add", count, g.i64([GROUP - 1])), g.i64([GROUP]))
-    width = g.op("Slice", bands.width, g.i64([axis]), g.i64([axis + 1]))
-    own = g.op("Concat", groups, width, axis=0)
-    index, weight = (
-        g.op("Slice", g.op("Gather", v, g.i64(axis), axis=0), g.i64([0, 0]), own, g.i64([0, -1]))
-        for v in (bands.index, bands.weight)
-    )
-    rows = g.op("Gather", flat, index, axis=0)
-    band = g.op("Squeeze", g.op("Shape", index, start=1))
+    rows = g.op("Gather", flat, band.index, axis=0)
+    width = g.op("Squeeze", g.op("Shape", band.index, start=1))
     pixels = g.choose(
-        g.op("Greater", band, g.i64(_WIDE_BAND)),
-        lambda b: _multiply_in_digits(b, weight, rows),
-        lambda b: _multiply_in_float64(b, weight, rows),
+        g.op("Greater", width, g.i64(_WIDE_BAND)),
+        lambda b: _multiply_in_digits(b, band.weight, rows),
+        lambda b: _multiply_in_float64(b, band.weight, rows),
     )
     shape = g.op("Concat", g.i64([-1]), g.op("Shape", flat, start=1), axis=0)
-    return g.op("Slice", g.op("Reshape", pixels, shape), g.i64([0]), count, g.i64([0]))
+    return g.op("Slice", g.op("Reshape", pixels, shape), g.i64([0]), band.count, g.i64([0]))
 
 
-def resample_columns_then_rows(g: Builder, needed: Value, bands: Bands) -> Value:
+def resample_columns_then_rows(g: Builder, needed: Value, columns: Band, rows: Band) -> Value:
     """Append both passes, the horizontal one first.
 
     [H, W, 3] -> [W, 3, H] -> [w, 3 H] -> [H, 3 w] -> [h, w, 3].
     """
-    across = resample_rows(g, g.op("Transpose", needed, perm=[1, 2, 0]), bands, 1)
+    across = resample_rows(g, g.op("Transpose", needed, perm=[1, 2, 0]), columns)
     height = g.op("Shape", needed, start=0, end=1)
     by_column = g.op("Reshape", across, g.op("Concat", g.i64([-1]), height, axis=0))
-    down = resample_rows(g, g.op("Transpose", by_column, perm=[1, 0]), bands, 0)
-    return g.op("Reshape", down, g.op("Concat", bands.count, g.i64([3]), axis=0))
+    down = resample_rows(g, g.op("Transpose", by_column, perm=[1, 0]), rows)
+    return g.op("Reshape", down, g.op("Concat", rows.count, columns.count, g.i64([3]), axis=0))
 
 
 def _multiply_in_float64(g: Builder, weight: Value, rows: Value) -> Value:

@@ -4,9 +4,8 @@ torch's 8-bit kernels (ATen/native/cpu/UpSampleKernel.cpp) round an axis's float
 let the largest of them fit into int16 (the runtime's `torch_resize` does the same in numpy, and is held to
 torch itself). The horizontal pass comes first, rounded and clipped to `uint8`, then the vertical one.
 
-With antialiasing the windows and weights are Pillow's before rounding, and 22 bits hold them after it: the
-passes are those of `resample`. Without, an output depends on two or four pixels, whatever the scale. Their
-weights have at most 15 bits behind the point and sums stay below 2**9, so float32 holds every sum exactly.
+With antialiasing the windows and weights are Pillow's before rounding; without, an output depends on two or
+four pixels, whatever the scale. 22 bits hold all weights after rounding: the passes are those of `resample`.
 """
 
 from __future__ import annotations
@@ -18,8 +17,10 @@ import numpy as np
 from zooc.ir.builder import Builder, Value
 from zooc.preprocessing.resample import (
     FILTERS,
+    GROUP,
     PRECISION,
     Axes,
+    Band,
     resample_columns_then_rows,
     round_weights,
     windows,
@@ -48,35 +49,31 @@ def _antialiased(g: Builder, image: Value, axes: Axes, interpolation: str) -> Va
     weight = g.op("Mul", weight, g.op("Div", g.f64(PRECISION), unit))
     bands = wanted.rounded(g, axes, g.cast(weight, np.int32))
     needed = g.op("Slice", image, bands.first, bands.last, g.i64([0, 1]))
-    return resample_columns_then_rows(g, needed, bands)
+    return resample_columns_then_rows(g, needed, bands.of(g, 1), bands.of(g, 0))
 
 
 def _plain(g: Builder, image: Value, axes: Axes, interpolation: str) -> Value:
-    """Tap by tap. The rows of every output's taps are gathered first; the long axes lie innermost."""
-    rows, row_weights = _taps(g, axes, 0, interpolation)
-    columns, column_weights = _taps(g, axes, 1, interpolation)
-    # [taps h, W, 3] -> [W, 3, taps h] -> [w, 3, taps h] -> [w, 3, h]
-    near = g.op("Gather", image, g.op("Concat", *rows, axis=0), axis=0)
-    near = g.op("Transpose", near, perm=[1, 2, 0])
-    picked = [g.cast(g.op("Gather", near, column, axis=0), np.float32) for column in columns]
-    upright = g.i64([-1, 1, 1])
-    across = _weighted(g, picked, [g.op("Reshape", weight, upright) for weight in column_weights])
-    across = g.op("Floor", across)
-    parts = g.ops("Split", across, outputs=len(rows), axis=2, num_outputs=len(rows))
-    pixels = g.cast(_weighted(g, list(parts), row_weights), np.uint8)
-    return g.op("Transpose", pixels, perm=[2, 0, 1])
+    """A group's band is the list of its outputs' taps, however far they lie apart."""
+    rows, columns = (_taps(g, axes, axis, interpolation) for axis in (0, 1))
+    # Of rows the taps alone are taken along where they are fewer than those that they span.
+    wanted = g.op("Reshape", rows.index, g.i64([-1]))
+    first = g.op("ReduceMin", wanted, keepdims=0)
+    stop = g.op("Add", g.op("ReduceMax", wanted, keepdims=0), g.i64(1))
+    sparse = g.op("Greater", g.op("Sub", stop, first), g.op("Size", wanted))
+    taken = g.choose(
+        sparse, lambda b: b.op("Identity", wanted), lambda b: b.op("Range", first, stop, b.i64(1))
+    )
+    index = g.choose(
+        sparse,
+        lambda b: b.op("Range", b.i64(0), b.op("Size", wanted), b.i64(1)),
+        lambda b: b.op("Sub", wanted, first),
+    )
+    rows = replace(rows, index=g.op("Reshape", index, g.op("Shape", rows.index)))
+    return resample_columns_then_rows(g, g.op("Gather", image, taken, axis=0), columns, rows)
 
 
-def _weighted(g: Builder, parts: list[Value], weights: list[Value]) -> Value:
-    """Return the sum of products from 0 to 255, a half added: what is behind the point is still to drop."""
-    total = g.f32(0.5)
-    for part, weight in zip(parts, weights, strict=True):
-        total = g.op("Add", total, g.op("Mul", part, weight))
-    return g.op("Clip", total, g.f32(0.0), g.f32(255.0))
-
-
-def _taps(g: Builder, axes: Axes, axis: int, interpolation: str) -> tuple[list[Value], list[Value]]:
-    """Return for each tap the positions, int64, and float32 weights of the outputs wanted along an axis."""
+def _taps(g: Builder, axes: Axes, axis: int, interpolation: str) -> Band:
+    """Return the positions and weights of the outputs wanted along an axis."""
 
     def one(vector: Value) -> Value:
         return g.op("Slice", vector, g.i64([axis]), g.i64([axis + 1]))
@@ -113,15 +110,25 @@ def _taps(g: Builder, axes: Axes, axis: int, interpolation: str) -> tuple[list[V
     unit = _unit(g, g.op("ReduceMax", g.op("Concat", *sums, axis=0), keepdims=1))
     kept = [g.op("Where", again, g.f64(0.0), total) for again, total in zip(repeats, sums[:-1], strict=True)]
 
-    stop = g.op("Add", start, one(axes.count))
-    origin = one(axes.origin)
+    # The last group is filled up with the last output.
+    count = one(axes.count)
+    groups = g.op("Div", g.op("Add", count, g.i64([GROUP - 1])), g.i64([GROUP]))
+    padded = g.op("Range", g.i64(0), g.op("Squeeze", g.op("Mul", groups, g.i64([GROUP]))), g.i64(1))
+    outputs = g.op("Add", g.op("Min", padded, g.op("Sub", count, g.i64([1]))), start)
 
-    def rounded(weight: Value) -> Value:
-        whole = round_weights(g, g.op("Mul", g.op("Slice", weight, start, stop), unit))
-        return g.cast(g.op("Div", whole, unit), np.float32)
+    def grouped(values: list[Value]) -> Value:
+        """`[target]` of each tap to `[groups, GROUP, taps]` of the outputs wanted."""
+        table = g.op("Concat", *[g.op("Unsqueeze", value, g.i64([1])) for value in values], axis=1)
+        return g.op("Reshape", g.op("Gather", table, outputs, axis=0), g.i64([-1, GROUP, taps]))
 
-    where = [g.op("Add", g.op("Slice", at, start, stop), origin) for at in positions]
-    return where, [rounded(weight) for weight in [*kept, sums[-1]]]
+    index = g.op("Reshape", g.op("Add", grouped(positions), one(axes.origin)), g.i64([0, -1]))
+    whole = round_weights(g, g.op("Mul", grouped([*kept, sums[-1]]), unit))
+    whole = g.op("Mul", whole, g.op("Div", g.f64(PRECISION), unit))
+    # An output weighs its own taps: [groups, 1, GROUP, taps] on the diagonal of GROUP x GROUP.
+    diagonal = g.f64(np.eye(GROUP)[:, :, None])
+    weight = g.op("Mul", g.op("Unsqueeze", whole, g.i64([1])), diagonal)
+    weight = g.cast(g.op("Reshape", weight, g.i64([0, GROUP, -1])), np.int32)
+    return Band(index, weight, count)
 
 
 def _unit(g: Builder, largest: Value) -> Value:
