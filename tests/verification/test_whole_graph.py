@@ -29,6 +29,7 @@ from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
     ECenterCrop,
+    Grayscale,
     Letterbox,
     Pad,
     Resize,
@@ -197,6 +198,8 @@ STEPS: tuple[tuple[Step, ...], ...] = (
     (CenterCrop(16, 16), Pad(2, 2, 2, 2, (0, 0, 0), "reflect")),
     (ResizeCv(SIDE, SIDE),),
     (Letterbox(SIDE, SIDE, "bilinear", (114, 114, 114)),),
+    (Resize((SIDE, SIDE), "bilinear"), Grayscale(3)),
+    (Grayscale(3), Resize((SIDE, SIDE), "bilinear")),
 )
 
 PRELUDES = st.builds(
