@@ -1,8 +1,8 @@
 """`Grayscale`: RGB to grey as Pillow's `convert("L")` has it (libImaging/Convert.c, `L24`).
 
-That is `(19595 R + 38470 G + 7471 B + 2**15) >> 16`. The products are made of bytes, of the pixels
-and of the two base-256 digits of each weight, as in `resample`. A product of int32 matrices would be shorter,
-takes five times as long in ONNX Runtime, and is wrong in OpenVINO (seen in 2026).
+That is `(19595 R + 38470 G + 7471 B + 2**15) >> 16`. Multiplied and added plane by plane: a product of int32
+matrices takes three times as long in ONNX Runtime, and is wrong in OpenVINO (2026.4), by up to 255; one of
+bytes, as in `resample`, is the fastest, and wrong there where its sums pass through bf16.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ _WEIGHTS = (19595, 38470, 7471)
 
 def grayscale(g: Builder, image: Picture, step: Grayscale) -> Picture:
     """Append the conversion of a picture of three channels; sums stay below `2**24`."""
-    weights = np.array(_WEIGHTS[::-1] if image.swapped else _WEIGHTS)
+    weights = _WEIGHTS[::-1] if image.swapped else _WEIGHTS
     pixels = g.op("Reshape", image.data, g.i64([-1, image.channels]))
-    planes = g.op("Transpose", pixels, perm=[1, 0])
-    sums = g.op("MatMulInteger", g.constant([weights >> 8, weights & 255], np.uint8), planes)
-    high, low = g.ops("Split", sums, outputs=2, num_outputs=2, axis=0)
-    total = g.op("Add", g.op("Mul", high, g.i32(256)), g.op("Add", low, g.i32(1 << (_BITS - 1))))
-    grey = g.op("BitShift", g.cast(total, np.uint32), g.constant(_BITS, np.uint32), direction="RIGHT")
+    # Split along the first axis copies; along the last it would pick single bytes.
+    planes = g.ops("Split", g.op("Transpose", pixels, perm=[1, 0]), outputs=3, num_outputs=3, axis=0)
+    total = g.constant(1 << (_BITS - 1), np.uint32)
+    for plane, weight in zip(planes, weights, strict=True):
+        product = g.op("Mul", g.cast(plane, np.uint32), g.constant(weight, np.uint32))
+        total = g.op("Add", product, total)
+    grey = g.op("BitShift", total, g.constant(_BITS, np.uint32), direction="RIGHT")
     shape = g.op("Concat", image.size, g.i64([1]), axis=0)
     data = g.op("Reshape", g.cast(grey, np.uint8), shape)
     if step.channels != 1:
