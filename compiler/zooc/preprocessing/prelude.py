@@ -27,6 +27,8 @@ from zooc.preprocessing.pillow_resize import (
     resize_as_pillow,
 )
 from zooc.preprocessing.resample import Axes
+from zooc_runtime.preprocessing.nv12 import is_nv12
+from zooc_runtime.preprocessing.sources import channels_of
 from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
@@ -55,16 +57,17 @@ def build_prelude(preprocess: Preprocess, height: int, width: int, order: Resamp
         order: whose order of passes a resize follows.
 
     Returns:
-        A model from `image`, uint8 `[height, width, 3]` with both sizes free (of NV12 `[height * 3 / 2,
-        width]`), to `pixels`, uint8 `[batch, channels, height, width]`, of which batch is 1.
+        A model from `image`, uint8 `[height, width, channels]` with both sizes free (of NV12 `[height * 3 /
+        2, width]`), to `pixels`, uint8 `[batch, channels, height, width]`, of which batch is 1.
     """
     g = Builder("prelude/")
-    if preprocess.source == "rgb":
-        source: Declaration = ("image", np.uint8, ("height", "width", 3))
-        image = Picture("image", g.op("Shape", "image", start=0, end=2))
-    else:
-        source = frame_input()
+    if is_nv12(preprocess.source):
+        source: Declaration = frame_input()
         image = Picture(*nv12_to_rgb(g, "image", preprocess.source))
+    else:
+        channels = channels_of(preprocess.source)
+        source = ("image", np.uint8, ("height", "width", channels))
+        image = Picture("image", g.op("Shape", "image", start=0, end=2), channels=channels)
     for step, crop in _with_following_crop(preprocess.steps):
         image = _apply(g, image, step, crop, order)
     planes = g.op("Transpose", image.data, perm=[2, 0, 1])
@@ -79,7 +82,7 @@ def build_prelude(preprocess: Preprocess, height: int, width: int, order: Resamp
     g.op("Slice", planes, g.i64([0]), rows, g.i64([0]), out="pixels")
     pixels: Declaration = ("pixels", np.uint8, ("batch", image.channels, height, width))
     model = g.model([source], [pixels])
-    if preprocess.source != "rgb":
+    if is_nv12(preprocess.source):
         mark_source(model, preprocess.source)
     return model
 

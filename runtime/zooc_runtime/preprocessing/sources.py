@@ -6,10 +6,13 @@ of four channels of whatever meaning.
 
 from __future__ import annotations
 
-__all__ = ["bands_of", "channels_of"]
+__all__ = ["RGB", "bands_of", "channels", "channels_of"]
+
+RGB = 3
+"""Channels of an image in colour."""
 
 _BANDS = "bands-"
-_RGB = 3
+_WORDS = {1: "one", 3: "three"}
 
 
 def bands_of(source: str) -> int | None:
@@ -19,4 +22,9 @@ def bands_of(source: str) -> int | None:
 
 def channels_of(source: str) -> int:
     """Return the number of channels before the first step."""
-    return bands_of(source) or _RGB
+    return bands_of(source) or RGB
+
+
+def channels(count: int) -> str:
+    """Return `one channel`, `4 channels`."""
+    return f"{_WORDS.get(count, str(count))} channel{'' if count == 1 else 's'}"

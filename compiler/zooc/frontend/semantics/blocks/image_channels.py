@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 from zooc.deployment import InputShape
 from zooc.diagnostics.diagnostic import Diagnostic, Label, Span, error
+from zooc_runtime.preprocessing.sources import RGB, channels
 from zooc_runtime.preprocessing.steps import Grayscale, Letterbox, Pad, Step
 
-__all__ = ["RGB", "ChannelFlow", "first_channels"]
+__all__ = ["ChannelFlow", "first_channels"]
 
 Report = Callable[[Diagnostic], None]
 
-RGB = 3
 _AS_MANY = "images then have the model's {} channels"
 
 
@@ -101,7 +101,7 @@ class ChannelFlow:
         if len(values) == self.count:
             return tuple(values)
         labels = () if self.grey is None else (Label(self.grey, f"{channels(self.count)} since here"),)
-        wanted = _COUNTS.get(self.count, str(self.count))
+        wanted = channels(self.count).split()[0]
         plural = "" if self.count == 1 else "s"
         message = f"{what} has {wanted} number{plural}, one per channel, found {len(values)}"
         hint = f"write {wanted} number{plural}" + ("" if self.count == 1 else ", or one for all channels")
@@ -133,14 +133,6 @@ class ChannelFlow:
         if self._in_colour == "vdsp":
             return "vdsp operations give three channels: write the steps out instead"
         return "add `Grayscale()` before it" if wanted == 1 else f"delete `NV12`: {_AS_MANY.format(wanted)}"
-
-
-_COUNTS = {1: "one", 3: "three"}
-
-
-def channels(count: int) -> str:
-    """Return `one channel`, `4 channels`."""
-    return f"{_COUNTS.get(count, str(count))} channel{'' if count == 1 else 's'}"
 
 
 def _other_grey(wanted: int) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from zooc.deployment import InputShape, Normalize, Preprocess
 from zooc.diagnostics.diagnostic import Diagnostic, Label, Span, error, warning
-from zooc.frontend.semantics.blocks.image_channels import RGB, ChannelFlow, first_channels
+from zooc.frontend.semantics.blocks.image_channels import ChannelFlow, first_channels
+from zooc_runtime.preprocessing.sources import RGB
 from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
