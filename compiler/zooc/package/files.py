@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import zooc_runtime
+from zooc.deployment import Preprocess
 from zooc.package.contents import PackageContents
 from zooc.package.templates import render
 from zooc.resources import resource
 from zooc_runtime.package.manifest import MANIFEST, MANIFEST_HASH, manifest_hash_line
+from zooc_runtime.preprocessing.nv12 import is_nv12
 
 __all__ = ["package_files"]
 
@@ -20,9 +22,15 @@ _IMAGE_USAGE = """\
     model("cat.jpg").topk              # path, bytes, PIL image or uint8 [H, W, 3]; also lists
     model.probabilities(["a.jpg"])     # float32 [N, classes]
     model.scores(["a.jpg"])            # the graph's own output
-    model.run_tensor(pixels)           # the network alone: uint8 [N, 3, h, w]"""
+    model.run_tensor(pixels)           # the network alone: uint8 [N, {planes}, h, w]"""
+_BANDS_USAGE = """\
+    model("scene.npy").topk            # path, bytes or uint8 [H, W, {planes}]; also lists
+    model.probabilities(["a.npy"])     # float32 [N, classes]
+    model.scores(["a.npy"])            # the graph's own output
+    model.run_tensor(pixels)           # the network alone: uint8 [N, {planes}, h, w]"""
 _TENSOR_USAGE = """\
-    model.run_tensor(x)                # float32 [N, 3, h, w], already normalized"""
+    model.run_tensor(x)                # float32 [N, {planes}, h, w], already normalized"""
+_USAGES = {"rgb": _IMAGE_USAGE, "frames": _IMAGE_USAGE, "bands": _BANDS_USAGE, "tensor": _TENSOR_USAGE}
 _IMAGE_FORM = (
     "Decoding is Pillow's, EXIF orientation is not applied, and the preprocessing is part of the graph."
 )
@@ -40,6 +48,14 @@ _GRAPHS = {
         "exactness": "OpenVINO's\npixels are within two grey levels. "
         "`zooc export-web` makes a page of it that classifies in the browser.",
     },
+    "bands": {
+        "interface": "`image`, uint8 `[height, width, {planes}]` of any size, to probabilities or logits "
+        "`[1, classes]`",
+        "input": "image",
+        "dtype": "uint8",
+        "dims": "height, width, {planes}",
+        "exactness": "OpenVINO's\npixels are within two grey levels.",
+    },
     "frames": {
         "interface": "`image`, an NV12 frame of any size, uint8 `[height * 3 / 2, width]`, to probabilities "
         "or logits `[1, classes]`",
@@ -49,15 +65,15 @@ _GRAPHS = {
         "exactness": "OpenVINO's\npixels are within two grey levels.",
     },
     "tensor": {
-        "interface": "`input`, normalized float32 `[batch, 3, height, width]`, to probabilities or logits "
-        "`[batch, classes]`",
+        "interface": "`input`, normalized float32 `[batch, {planes}, height, width]`, to probabilities or "
+        "logits `[batch, classes]`",
         "input": "input",
         "dtype": "float32",
-        "dims": "batch, 3, height, width",
+        "dims": "batch, {planes}, height, width",
         "exactness": "It holds no\npreprocessing.",
     },
 }
-"""What the README says of `model.onnx` by itself, by what it takes."""
+"""What the README says of `model.onnx` by itself, by what it takes; `planes` are the network's channels."""
 
 
 def package_files(contents: PackageContents) -> dict[str, bytes]:
@@ -109,18 +125,17 @@ def _distribution(contents: PackageContents) -> dict[str, bytes]:
     package = contents.deployment.package
     source = contents.deployment.model.source
     shown = Path(source.name).name if source.kind == "onnx" else f"{source.kind}.{source.name}"
-    preprocess = contents.deployment.preprocess
-    tensor = preprocess is None
-    takes = "tensor" if preprocess is None else "rgb" if preprocess.source == "rgb" else "frames"
+    takes = _takes(contents.deployment.preprocess)
+    planes = contents.manifest["model"]["input"]["shape"][1]
     readme = render(
         "README.md",
         name=package.name,
         version=package.version,
         zooc=str(contents.manifest["zooc"]),
         source=shown,
-        usage=_TENSOR_USAGE if tensor else _IMAGE_USAGE,
-        form=_TENSOR_FORM if tensor else _IMAGE_FORM,
-        **_GRAPHS[takes],
+        usage=_USAGES[takes].format(planes=planes),
+        form=_TENSOR_FORM if takes == "tensor" else _IMAGE_FORM,
+        **{key: text.format(planes=planes) for key, text in _GRAPHS[takes].items()},
     )
     project = render(
         "pyproject.toml",
@@ -133,6 +148,14 @@ def _distribution(contents: PackageContents) -> dict[str, bytes]:
         "pyproject.toml": project.encode(),
         "report.html": contents.report_html.encode("utf-8", "replace"),
     }
+
+
+def _takes(preprocess: Preprocess | None) -> str:
+    if preprocess is None:
+        return "tensor"
+    if preprocess.source == "rgb":
+        return "rgb"
+    return "frames" if is_nv12(preprocess.source) else "bands"
 
 
 def _hashes(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:

@@ -61,8 +61,8 @@ def normalize_lines(normalize: Normalize) -> list[str]:
     else:
         lines = ["PILToTensor()"]
         # (p / d - m) / s is (p - m d) / (s d)
-        mean = tuple(m * normalize.divisor for m in mean)  # type: ignore[assignment]
-        std = tuple(s * normalize.divisor for s in std)  # type: ignore[assignment]
+        mean = tuple(m * normalize.divisor for m in mean)
+        std = tuple(s * normalize.divisor for s in std)
     if any(mean) or set(std) != {1.0}:
         lines.append(f"Normalize(mean={_numbers(mean)}, std={_numbers(std)})")
     return lines

@@ -155,7 +155,7 @@ def check_flow(
     plain = Normalize(state.convert.divisor, (0.0,) * count, (1.0,) * count, state.convert.span)
     normalize = state.normalize or plain
     source = state.source.kind if state.source else "rgb" if first == RGB else f"bands-{first}"
-    return Preprocess(tuple(state.steps), normalize, source, span)  # type: ignore[arg-type]
+    return Preprocess(tuple(state.steps), normalize, source, span)
 
 
 def _begin(action: Source, first: Action, state: _State, refuse: Report) -> None:
@@ -182,7 +182,7 @@ def _convert(action: Convert, state: _State, refuse: Report) -> None:
 
 
 def _standardize(action: Standardize, state: _State, refuse: Report) -> None:
-    if state.normalize is not None:
+    if state.normalize is not None and state.normalize.span is not None:
         label = Label(state.normalize.span, "first here")
         refuse(
             error(

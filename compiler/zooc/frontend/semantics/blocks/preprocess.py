@@ -175,7 +175,8 @@ def _grayscale(call: ast.Call, bound: Arguments, reader: Reader) -> Action | Non
         channels = reader.integer(bound["channels"], what, 1, 3)
         if channels == 2:
             message = f"{what} of a grey image is 1, or 3 for the same value in all three"
-            reader.report(error("Z0110", message, bound["channels"].span))
+            hint = "write `Grayscale()` or `Grayscale(channels=3)`"
+            reader.report(error("Z0110", message, bound["channels"].span, hint=hint))
             return None
     return None if channels is None else Pixel(Grayscale(channels, call.span))
 
