@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from zooc.diagnostics.diagnostic import Span
 from zooc_runtime.package.heads import Activation
-from zooc_runtime.preprocessing.steps import Step, steps_to_json
+from zooc_runtime.preprocessing.sources import channels_of
+from zooc_runtime.preprocessing.steps import Grayscale, Step, steps_to_json
 
 __all__ = [
     "CalibrationMethod",
@@ -124,8 +125,8 @@ class Normalize:
     """
 
     divisor: float = 255.0
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
     span: Span | None = field(default=None, compare=False)
 
 
@@ -133,13 +134,20 @@ class Normalize:
 class Preprocess:
     """The `preprocess` block: pixel steps in order, then one normalization.
 
-    `source` is what the compiled graph is given: decoded RGB, or YUV 4:2:0 frames (NV12) as cameras deliver.
+    `source` is what the compiled graph is given: decoded RGB, YUV 4:2:0 frames (NV12) as cameras deliver, or
+    images of so many channels as `bands-4` says.
     """
 
     steps: tuple[Step, ...]
     normalize: Normalize
-    source: Literal["rgb", "nv12-bt601", "nv12-bt709"] = "rgb"
+    source: str = "rgb"
     span: Span | None = field(default=None, compare=False)
+
+    @property
+    def channels(self) -> int:
+        """How many channels the steps leave."""
+        greys = [step.channels for step in self.steps if isinstance(step, Grayscale)]
+        return greys[-1] if greys else channels_of(self.source)
 
     def to_json(self) -> dict[str, Any]:
         """Return the form in `manifest.json`.

@@ -17,6 +17,7 @@ from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
     ECenterCrop,
+    Grayscale,
     Letterbox,
     Pad,
     Resize,
@@ -43,6 +44,8 @@ STEPS: dict[str, tuple[Step, ...]] = {
     "torch, bilinear, plain": (ResizeTorch(72, antialias=False), CenterCrop(SIDE, SIDE)),
     "torch, bicubic, plain": (ResizeTorch((SIDE, SIDE), "bicubic", antialias=False),),
     "Letterbox": (Letterbox(SIDE, SIDE, "bilinear", (114, 114, 114)),),
+    "Grayscale": (Grayscale(), Resize((SIDE, SIDE), "bicubic")),
+    "Grayscale, last": (Resize(72, "bilinear"), CenterCrop(SIDE, SIDE), Grayscale(3)),
 }
 SIZES = ((480, 640), (97, 131), (240, 320), (131, 97), (66, 66), (700, 80), (183, 216), (150, 213), (99, 250))
 """Of some the crop of `ECenterCrop` ends on a tie."""

@@ -30,6 +30,7 @@ from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
     ECenterCrop,
+    Grayscale,
     Letterbox,
     Pad,
     Resize,
@@ -202,6 +203,8 @@ STEPS: tuple[tuple[Step, ...], ...] = (
     (ResizeTorch(SIDE + 4), CenterCrop(SIDE, SIDE)),
     (ResizeTorch((SIDE, SIDE), "bicubic", antialias=False),),
     (Letterbox(SIDE, SIDE, "bilinear", (114, 114, 114)),),
+    (Resize((SIDE, SIDE), "bilinear"), Grayscale(3)),
+    (Grayscale(3), Resize((SIDE, SIDE), "bilinear")),
 )
 
 PRELUDES = st.builds(

@@ -14,6 +14,7 @@ from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc_runtime.errors import PackageError
 from zooc_runtime.evaluation.image_folder import list_images, suffixes_found
 from zooc_runtime.preprocessing.decode import decode
+from zooc_runtime.preprocessing.nv12 import is_nv12
 from zooc_runtime.preprocessing.sizes import output_size
 from zooc_runtime.preprocessing.steps import Step
 
@@ -55,11 +56,14 @@ def name_below(folder: Path, path: Path) -> str:
 
 
 def read_usable(
-    path: Path, steps: Sequence[Step], skipped: dict[str, str], name: str
+    path: Path, steps: Sequence[Step], skipped: dict[str, str], name: str, source: str = "rgb"
 ) -> npt.NDArray[np.uint8] | None:
-    """Return an image, uint8 `[H, W, 3]`; `None` if it cannot be used: `skipped[name]` says why."""
+    """Return an image, uint8 `[H, W, channels]`; `None` if it cannot be used: `skipped[name]` says why.
+
+    Frames are made of ordinary images (`as_image_input`): of an NV12 `source` the image is RGB.
+    """
     try:
-        image = decode(path)
+        image = decode(path, "rgb" if is_nv12(source) else source)
         output_size(steps, *image.shape[:2])
     except PackageError as problem:
         skipped[name] = str(problem).removeprefix(f"{path}: ")

@@ -38,6 +38,7 @@ class CalibrationImages:
     Attributes:
         paths: what was drawn, sorted.
         steps: the preprocessing, of which an image can be too small.
+        source: what it takes, as `Preprocess.source` has it.
         shard: which part of the draw `paths` is.
         drawn: how many images the whole draw has.
         content: hash of the names and sizes of the whole draw: the same on every machine that has the images.
@@ -47,6 +48,7 @@ class CalibrationImages:
     image_set: ImageSet
     paths: list[Path]
     steps: Sequence[Step] = ()
+    source: str = "rgb"
     shard: Shard = WHOLE
     drawn: int = 0
     content: str = ""
@@ -54,7 +56,13 @@ class CalibrationImages:
     skipped: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def find(cls, image_set: ImageSet, steps: Sequence[Step] = (), shard: Shard = WHOLE) -> CalibrationImages:
+    def find(
+        cls,
+        image_set: ImageSet,
+        steps: Sequence[Step] = (),
+        source: str = "rgb",
+        shard: Shard = WHOLE,
+    ) -> CalibrationImages:
         """List the folder, draw, and take a shard of what was drawn.
 
         Raises:
@@ -63,7 +71,7 @@ class CalibrationImages:
         found = find_images(image_set, "Z0451")
         wanted = image_set.count or len(found)
         drawn = draw(found, min(wanted, len(found)), image_set.seed)
-        images = cls(image_set, drawn, steps, shard, len(drawn))
+        images = cls(image_set, drawn, steps, source, shard, len(drawn))
         images.content = images._hash(with_times=False)
         images.paths = [drawn[place] for place in shard.take(len(drawn))]
         if len(drawn) == 1:
@@ -109,11 +117,11 @@ class CalibrationImages:
         return digest.hexdigest()
 
     def usable(self, path: Path) -> npt.NDArray[np.uint8] | None:
-        """Return an image, uint8 `[H, W, 3]`; `None`, with the reason in `skipped`, if it cannot be used."""
-        return read_usable(path, self.steps, self.skipped, self.name(path))
+        """Return an image, uint8 `[H, W, channels]`; `None` if it cannot be used: why is in `skipped`."""
+        return read_usable(path, self.steps, self.skipped, self.name(path), self.source)
 
     def decoded(self) -> Iterator[npt.NDArray[np.uint8]]:
-        """Yield each usable image, uint8 `[H, W, 3]`.
+        """Yield each usable image, uint8 `[H, W, channels]`.
 
         Raises:
             ZoocError: Z0453, at the end, if fewer than half could be read.
@@ -152,7 +160,7 @@ class CalibrationImages:
 def pixel_batches(
     prelude: onnx.ModelProto, images: CalibrationImages, size: int
 ) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield the images as uint8 `[size, 3, h, w]`, through the very prelude that will be shipped."""
+    """Yield the images as uint8 `[size, channels, h, w]`, through the very prelude that will be shipped."""
     session = open_session(prelude, threads=1)
     waiting: list[npt.NDArray[np.uint8]] = []
     for image in images.decoded():

@@ -5,13 +5,15 @@ Analysis checks a file by itself; this is what it cannot know before the network
 
 from __future__ import annotations
 
-from zooc.deployment import Deployment, Postprocess
+from zooc.deployment import Deployment, Postprocess, Preprocess
 from zooc.diagnostics.diagnostic import Diagnostic, error, warning
 from zooc.ir.finite import damaged_weights
 from zooc.ir.graph import read_graph
 from zooc.ir.levels import is_quantized
 from zooc.networks.network import HeadFacts, Network
 from zooc_runtime.preprocessing.sizes import output_size
+from zooc_runtime.preprocessing.sources import RGB, channels
+from zooc_runtime.preprocessing.steps import Grayscale
 
 __all__ = ["dequantized_warnings", "head_warnings", "network_contradictions"]
 
@@ -84,15 +86,8 @@ def _preprocessing(deployment: Deployment, network: Network) -> list[Diagnostic]
     preprocess = deployment.preprocess
     if preprocess is None:
         return []
-    if network.channels != 3:
-        return [
-            error(
-                "Z0308",
-                f"images have three channels, but the network takes {network.channels}",
-                preprocess.span,
-                hint="leave out the `preprocess` block to compile the tensor form",
-            )
-        ]
+    if network.channels != preprocess.channels:
+        return [_other_channels(deployment, preprocess, network)]
     height, width = output_size(preprocess.steps, *_SAMPLE)
     if (height, width) == (network.height, network.width):
         return []
@@ -105,6 +100,24 @@ def _preprocessing(deployment: Deployment, network: Network) -> list[Diagnostic]
             hint="let the last crop or resize end in the size of the network's input",
         )
     ]
+
+
+def _other_channels(deployment: Deployment, preprocess: Preprocess, network: Network) -> Diagnostic:
+    """Of a description that says nothing of the input: otherwise analysis has seen it."""
+    grey = next((step for step in preprocess.steps if isinstance(step, Grayscale)), None)
+    count = network.channels
+    size = f"input [batch, {count}, {network.height}, {network.width}]"
+    if count == 1 and grey is None:
+        hint = "add `Grayscale()` before the image is converted to a tensor"
+    elif count == 1:
+        hint = "write `Grayscale()`, which leaves one channel"
+    elif count == RGB and grey is not None:
+        hint = "delete `Grayscale`, or write `Grayscale(channels=3)` for the grey value in all three"
+    else:
+        hint = f"add `{size}` to `model`: images then have {channels(count)}"
+    place = grey.span if grey else preprocess.normalize.span if count == 1 else deployment.model.source.span
+    message = f"the preprocessed image has {channels(preprocess.channels)}, but the network takes "
+    return error("Z0308", message + channels(count), place or preprocess.span, hint=hint)
 
 
 def _classes(deployment: Deployment, network: Network) -> list[Diagnostic]:

@@ -9,32 +9,37 @@ from pathlib import Path
 from typing import Any
 
 import zooc_runtime
+from zooc.deployment import Preprocess
 from zooc.package.contents import PackageContents
 from zooc.package.templates import render
 from zooc.resources import resource
 from zooc_runtime.package.manifest import MANIFEST, MANIFEST_HASH, manifest_hash_line
+from zooc_runtime.preprocessing.nv12 import is_nv12
 
 __all__ = ["package_files"]
 
-_CLASSES_USAGE = """\
-    model("cat.jpg").topk              # path, bytes, PIL image or uint8 [H, W, 3]; also lists
-    model.probabilities(["a.jpg"])     # float32 [N, classes]
-"""
-_LABELS_USAGE = """\
-    model("cat.jpg").predictions       # path, bytes, PIL image or uint8 [H, W, 3]; also lists
-    model.probabilities(["a.jpg"])     # float32 [N, classes]
-"""
-_HEADS_USAGE = """\
-    model("cat.jpg").heads             # by name each head's result; of a path, bytes, a PIL image or an array
-"""
-_EMBEDDING_USAGE = """\
-    model.embed(["a.jpg"])             # float32 [N, dimensions]; paths, bytes, PIL images or uint8 [H, W, 3]
-"""
+_ANSWERS = {
+    "classes": """\
+    model("{file}").topk                # {forms}; also lists
+    model.probabilities(["{file}"])     # float32 [N, classes]
+""",
+    "labels": """\
+    model("{file}").predictions         # {forms}; also lists
+    model.probabilities(["{file}"])     # float32 [N, classes]
+""",
+    "heads": """\
+    model("{file}").heads               # each head's result by its name; {forms}
+""",
+    "embeddings": """\
+    model.embed(["{file}"])             # float32 [N, dimensions]; {forms}
+""",
+}
+"""What to ask of an image, by what the package gives."""
 _IMAGE_USAGE = """\
-    model.scores(["a.jpg"])            # the graph's own output
-    model.run_tensor(pixels)           # the network alone: uint8 [N, 3, h, w]"""
+    model.scores(["{file}"])            # the graph's own output
+    model.run_tensor(pixels)           # the network alone: uint8 [N, {planes}, h, w]"""
 _TENSOR_USAGE = """\
-    model.run_tensor(x)                # float32 [N, 3, h, w], already normalized"""
+    model.run_tensor(x)                # float32 [N, {planes}, h, w], already normalized"""
 _IMAGE_FORM = (
     "Decoding is Pillow's, EXIF orientation is not applied, and the preprocessing is part of the graph."
 )
@@ -52,6 +57,14 @@ _GRAPHS = {
         "exactness": "OpenVINO's\npixels are within two grey levels. "
         "`zooc export-web` makes a page of it that classifies in the browser.",
     },
+    "bands": {
+        "interface": "`image`, uint8 `[height, width, {planes}]` of any size, to probabilities or logits "
+        "`[1, classes]`",
+        "input": "image",
+        "dtype": "uint8",
+        "dims": "height, width, {planes}",
+        "exactness": "OpenVINO's\npixels are within two grey levels.",
+    },
     "frames": {
         "interface": "`image`, an NV12 frame of any size, uint8 `[height * 3 / 2, width]`, to probabilities "
         "or logits `[1, classes]`",
@@ -61,15 +74,15 @@ _GRAPHS = {
         "exactness": "OpenVINO's\npixels are within two grey levels.",
     },
     "tensor": {
-        "interface": "`input`, normalized float32 `[batch, 3, height, width]`, to probabilities or logits "
-        "`[batch, classes]`",
+        "interface": "`input`, normalized float32 `[batch, {planes}, height, width]`, to probabilities or "
+        "logits `[batch, classes]`",
         "input": "input",
         "dtype": "float32",
-        "dims": "batch, 3, height, width",
+        "dims": "batch, {planes}, height, width",
         "exactness": "It holds no\npreprocessing.",
     },
 }
-"""What the README says of `model.onnx` by itself, by what it takes."""
+"""What the README says of `model.onnx` by itself, by what it takes; `planes` are the network's channels."""
 
 
 def package_files(contents: PackageContents) -> dict[str, bytes]:
@@ -121,18 +134,17 @@ def _distribution(contents: PackageContents) -> dict[str, bytes]:
     package = contents.deployment.package
     source = contents.deployment.model.source
     shown = Path(source.name).name if source.kind == "onnx" else f"{source.kind}.{source.name}"
-    preprocess = contents.deployment.preprocess
-    tensor = preprocess is None
-    takes = "tensor" if preprocess is None else "rgb" if preprocess.source == "rgb" else "frames"
+    takes = _takes(contents.deployment.preprocess)
+    planes = contents.manifest["model"]["input"]["shape"][1]
     readme = render(
         "README.md",
         name=package.name,
         version=package.version,
         zooc=str(contents.manifest["zooc"]),
         source=shown,
-        usage=_TENSOR_USAGE if tensor else _answers(contents.manifest) + _IMAGE_USAGE,
-        form=_TENSOR_FORM if tensor else _IMAGE_FORM,
-        **_GRAPHS[takes],
+        usage=_usage(takes, contents.manifest, planes),
+        form=_TENSOR_FORM if takes == "tensor" else _IMAGE_FORM,
+        **{key: text.format(planes=planes) for key, text in _GRAPHS[takes].items()},
     )
     project = render(
         "pyproject.toml",
@@ -147,14 +159,23 @@ def _distribution(contents: PackageContents) -> dict[str, bytes]:
     }
 
 
-def _answers(manifest: Mapping[str, Any]) -> str:
-    """How to ask for what the package says of an image."""
+def _takes(preprocess: Preprocess | None) -> str:
+    if preprocess is None:
+        return "tensor"
+    if preprocess.source == "rgb":
+        return "rgb"
+    return "frames" if is_nv12(preprocess.source) else "bands"
+
+
+def _usage(takes: str, manifest: Mapping[str, Any], planes: int) -> str:
+    if takes == "tensor":
+        return _TENSOR_USAGE.format(planes=planes)
     ends = manifest["postprocess"]
-    if "heads" in ends:
-        return _HEADS_USAGE
-    return {"sigmoid": _LABELS_USAGE, "l2_normalize": _EMBEDDING_USAGE}.get(
-        ends["activation"], _CLASSES_USAGE
-    )
+    kinds = {"sigmoid": "labels", "l2_normalize": "embeddings"}
+    asked = _ANSWERS["heads" if "heads" in ends else kinds.get(ends["activation"], "classes")]
+    bands = takes == "bands"
+    forms = f"path, bytes or uint8 [H, W, {planes}]" if bands else "path, bytes, PIL image or uint8 [H, W, 3]"
+    return (asked + _IMAGE_USAGE).format(file="a.npy" if bands else "a.jpg", forms=forms, planes=planes)
 
 
 def _hashes(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:

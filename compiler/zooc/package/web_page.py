@@ -17,6 +17,7 @@ from zooc.resources import resource
 from zooc_runtime.errors import PackageError
 from zooc_runtime.package.heads import Head, read_heads
 from zooc_runtime.package.manifest import Manifest, find_package
+from zooc_runtime.preprocessing.sources import bands_of
 
 __all__ = ["not_of_a_page", "runtime_files", "web_page"]
 
@@ -101,6 +102,8 @@ def _refuse_other_inputs(manifest: Manifest) -> None:
     preprocess = manifest["preprocess"]
     if preprocess is None:
         what = "tensors, because it was compiled without a `preprocess` block"
+    elif (bands := bands_of(preprocess.get("source", "rgb"))) is not None:
+        what = f"images of {bands} channels, which a browser does not decode"
     elif preprocess.get("source", "rgb") != "rgb":
         what = "NV12 frames, which a browser cannot make from an image"
     else:

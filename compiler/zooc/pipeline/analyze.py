@@ -156,7 +156,9 @@ def _of_description(request: AnalysisRequest, cache: Cache, progress: Progress) 
     quantized = quantizer.quantize(calibrated)
     assert program.prelude is not None and calibrated.images is not None
     if request.images is not None:
-        images = _find(request.images, request.count, deployment.preprocess.steps)
+        images = _find(
+            request.images, request.count, deployment.preprocess.steps, deployment.preprocess.source
+        )
     else:
         images = calibrated.images.sample(request.count)
     return _Subject(
@@ -184,7 +186,7 @@ def _of_source(
         program.body,
         IntegerGraph(program.levels),
         program.prelude,
-        _find(request.images, request.count, deployment.preprocess.steps),
+        _find(request.images, request.count, deployment.preprocess.steps, deployment.preprocess.source),
         float_weights=False,
         heads=program.heads,
         warnings=tuple(context.diagnostics()),
@@ -209,21 +211,22 @@ def _of_package(request: AnalysisRequest) -> _Subject:
             stage: onnx.load_from_string(cut.cut(stage, [stages[stage]["input"]], [stages[stage]["output"]]))
             for stage in ("prelude", "body")
         }
-        steps, heads = steps_from_json(manifest["preprocess"]["steps"]), read_heads(manifest)
+        preprocess, heads = manifest["preprocess"], read_heads(manifest)
+        steps, source = steps_from_json(preprocess["steps"]), preprocess.get("source", "rgb")
     except PackageError as problem:
         hint = "give the folder that `zooc compile` wrote"
         raise ZoocError(error("Z0497", str(problem), hint=hint)) from None
     graph = IntegerGraph(parts["body"])
-    images = _find(request.images, request.count, steps)
+    images = _find(request.images, request.count, steps, source)
     reference = dequantized_reference(graph)
     return _Subject(name, reference, graph, parts["prelude"], images, float_weights=False, heads=heads)
 
 
-def _find(folder: Path, count: int, steps: Sequence[Step]) -> CalibrationImages:
+def _find(folder: Path, count: int, steps: Sequence[Step], source: str) -> CalibrationImages:
     """A draw from the folder; a folder with fewer images is taken whole."""
-    images = CalibrationImages.find(ImageSet(folder.absolute()), steps)
+    images = CalibrationImages.find(ImageSet(folder.absolute()), steps, source)
     if len(images.paths) > count:
-        images = CalibrationImages.find(ImageSet(folder.absolute(), count=count), steps)
+        images = CalibrationImages.find(ImageSet(folder.absolute(), count=count), steps, source)
     return images
 
 

@@ -64,4 +64,4 @@ def _contract_images(require: Requirement, deployment: Deployment, program: Prog
     assert program.prelude is not None and deployment.preprocess is not None
     requirement = suit_heads(require, program.heads)
     classes = Classes(program.heads[0].names, program.heads[0].labels)
-    return ContractImages(requirement, program.prelude, classes, deployment.preprocess.steps)
+    return ContractImages(requirement, program.prelude, classes, deployment.preprocess)

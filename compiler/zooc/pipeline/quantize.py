@@ -125,7 +125,9 @@ class Int8Quantizer:
             ZoocError: see `CalibrationImages.find`.
         """
         assert self._quantize.data is not None
-        return CalibrationImages.find(self._quantize.data, self._preprocess.steps, shard)
+        return CalibrationImages.find(
+            self._quantize.data, self._preprocess.steps, self._preprocess.source, shard
+        )
 
     def measure(self, images: CalibrationImages) -> ActivationHistograms:
         """Run the images, and return the histograms of the observed tensors.
@@ -239,7 +241,7 @@ class Int8Quantizer:
     def _contract_images(self, requirement: Requirement) -> ContractImages:
         requirement = suit_heads(requirement, self._heads)
         classes = Classes(self._heads[0].names, self._heads[0].labels)
-        return ContractImages(requirement, self._prelude, classes, self._preprocess.steps)
+        return ContractImages(requirement, self._prelude, classes, self._preprocess)
 
     def _sensitivity_batches(self, calibrated: Calibrated, images: ContractImages) -> Batches:
         """A few calibration images; of the contract's, where those are not at hand (`--ranges`)."""

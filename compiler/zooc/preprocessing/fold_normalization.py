@@ -55,7 +55,7 @@ class Folded:
     """The network on `pixels`.
 
     Attributes:
-        model: input `pixels`, uint8 `[batch, 3, h, w]`.
+        model: input `pixels`, uint8 `[batch, channels, h, w]`.
         folded: whether normalization disappeared into the first convolution.
         mask_channel: whether that convolution got the constant channel.
         reason: why it was not folded, else `None`.
@@ -68,7 +68,7 @@ class Folded:
 
 
 def fold_normalization(model: onnx.ModelProto, normalize: Normalize) -> Folded:
-    """Make the network's float32 input `[batch, 3, h, w]` a uint8 `pixels` one, normalization included.
+    """Make the network's float32 input a uint8 `pixels` one, normalization included.
 
     A body that does not begin with one convolution of constant weights gets explicit arithmetic in
     torchvision's order (divide, subtract, divide, in float32) and compiles all the same; `Folded.reason`
@@ -160,7 +160,7 @@ def _write_out(graph: Graph, source: Tensor, pixels: Tensor, normalize: Normaliz
     """Compute `source` from `pixels` in torchvision's order."""
     begin = _Beginning(graph)
     value = begin.op("Cast", pixels, to=FLOAT)
-    shape = (1, 3, 1, 1)
+    shape = (1, -1, 1, 1)
     if normalize.divisor != 1:
         value = begin.op("Div", value, begin.constant(normalize.divisor, np.float32))
     if any(normalize.mean):

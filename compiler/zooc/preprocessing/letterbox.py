@@ -35,5 +35,5 @@ def letterbox(g: Builder, image: Picture, step: Letterbox, order: ResampleOrder)
     missing = g.op("Sub", canvas, inner)
     before = g.op("Div", missing, g.i64(2))
     after = g.op("Sub", missing, before)
-    fill = step.fill[::-1] if image.swapped else step.fill
-    return replace(image, data=pad_constant(g, data, before, after, fill), size=canvas)
+    data = pad_constant(g, data, before, after, image.colour(step.fill))
+    return replace(image, data=data, size=canvas)

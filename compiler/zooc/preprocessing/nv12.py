@@ -27,7 +27,7 @@ def mark_source(prelude: onnx.ModelProto, source: str) -> None:
 
 
 def as_image_input(prelude: onnx.ModelProto, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """What the prelude's `image` takes to see an RGB image: itself, or the frame that a camera makes of it.
+    """What the prelude's `image` takes to see an image: itself, or the frame that a camera makes of RGB.
 
     An odd last row or column is doubled: frames have even sides.
     """

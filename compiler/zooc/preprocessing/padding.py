@@ -14,13 +14,11 @@ def pad_centred(g: Builder, data: Value, size: Value, wanted: Value) -> Value:
     """Zeros around an image smaller than a crop, the odd one right and below; sizes are int64 `[2]`."""
     missing = g.op("Sub", wanted, size)
     before = g.op("Div", missing, g.i64(2))
-    return pad_constant(g, data, before, g.op("Sub", missing, before), (0, 0, 0))
+    return pad_constant(g, data, before, g.op("Sub", missing, before), (0,))
 
 
-def pad_steps(
-    g: Builder, data: Value, size: Value, step: Pad, fill: tuple[int, int, int]
-) -> tuple[Value, Value]:
-    """Append a `Pad` step on uint8 `[H, W, 3]`; `fill` is in the data's order of channels.
+def pad_steps(g: Builder, data: Value, size: Value, step: Pad, fill: tuple[int, ...]) -> tuple[Value, Value]:
+    """Append a `Pad` step on uint8 `[H, W, C]`; `fill` is in the data's order of channels.
 
     Returns:
         The padded image and its size, int64 `[2]`.
@@ -36,7 +34,9 @@ def pad_steps(
 
 
 def pad_constant(g: Builder, data: Value, before: Value, after: Value, fill: tuple[int, ...]) -> Value:
-    """Append a border of one colour around uint8 `[H, W, 3]`; both pads are int64 `[vertical, horizontal]`.
+    """Append a border of one colour around uint8 `[H, W, C]`; both pads are int64 `[vertical, horizontal]`.
+
+    A `fill` of one value is that of every channel.
 
     The pads are written for all three axes: ONNX Runtime (seen in 1.31) moves a `Transpose` past a `Pad` that
     names its axes, and then reads its pads as if there were six.
@@ -45,7 +45,7 @@ def pad_constant(g: Builder, data: Value, before: Value, after: Value, fill: tup
     pads = g.op("Concat", before, none, after, none, axis=0)
     if len(set(fill)) == 1:
         return g.op("Pad", data, pads, g.constant(fill[0], np.uint8))
-    channels = g.ops("Split", data, outputs=3, axis=2, num_outputs=3)
+    channels = g.ops("Split", data, outputs=len(fill), axis=2, num_outputs=len(fill))
     padded = [
         g.op("Pad", c, pads, g.constant(value, np.uint8)) for c, value in zip(channels, fill, strict=True)
     ]

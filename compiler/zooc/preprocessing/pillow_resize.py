@@ -25,11 +25,18 @@ _VERTICAL_FIRST_SINCE = 13
 
 @dataclass(frozen=True)
 class Picture:
-    """The image between two steps: uint8 `[H, W, 3]`, `size` int64 `[2]`, and a channel swap still to do."""
+    """The image between two steps: uint8 `[H, W, C]`, `size` int64 `[2]`, and a channel swap still to do."""
 
     data: Value
     size: Value
-    swapped: bool
+    swapped: bool = False
+    channels: int = 3
+
+    def colour(self, fill: tuple[int, int, int]) -> tuple[int, ...]:
+        """Return a step's `fill`, which is RGB, in the data's own channels; of other than three it is one."""
+        if self.channels != len(fill):
+            return fill[:1]
+        return fill[::-1] if self.swapped else fill
 
 
 def resample_order_of_pillow(version: str) -> ResampleOrder:
@@ -51,14 +58,14 @@ def resize_as_pillow(
     needed = g.op("Slice", image.data, both.first, both.last, g.i64([0, 1]))
 
     def horizontal_first(b: Builder) -> Value:
-        return resample_columns_then_rows(b, needed, both.of(b, 1), both.of(b, 0))
+        return resample_columns_then_rows(b, needed, both.of(b, 1), both.of(b, 0), image.channels)
 
     def vertical_first(b: Builder) -> Value:
-        """Return [H, W, 3] -> [h, 3 W] -> [W, 3, h] -> [w, 3 h] -> [h, w, 3]."""
+        """Return [H, W, C] -> [h, C W] -> [W, C, h] -> [w, C h] -> [h, w, C]."""
         down = resample_rows(b, needed, both.of(b, 0))
         by_row = b.op("Reshape", down, b.op("Concat", b.i64([0]), b.op("Shape", needed, start=1), axis=0))
         across = resample_rows(b, b.op("Transpose", by_row, perm=[1, 2, 0]), both.of(b, 1))
-        return b.op("Transpose", b.op("Reshape", across, b.i64([0, 3, -1])), perm=[2, 0, 1])
+        return b.op("Transpose", b.op("Reshape", across, b.i64([0, image.channels, -1])), perm=[2, 0, 1])
 
     if order == "horizontal-first":
         data = horizontal_first(g)

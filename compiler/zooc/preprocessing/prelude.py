@@ -15,6 +15,7 @@ import onnx
 
 from zooc.deployment import Preprocess
 from zooc.ir.builder import Builder, Declaration, Value
+from zooc.preprocessing.grayscale import grayscale
 from zooc.preprocessing.letterbox import letterbox
 from zooc.preprocessing.nv12 import frame_input, mark_source, nv12_to_rgb
 from zooc.preprocessing.opencv_resize import resize_as_opencv
@@ -27,10 +28,13 @@ from zooc.preprocessing.pillow_resize import (
 )
 from zooc.preprocessing.resample import Axes
 from zooc.preprocessing.torch_resize import resize_as_torch
+from zooc_runtime.preprocessing.nv12 import is_nv12
+from zooc_runtime.preprocessing.sources import channels_of
 from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
     ECenterCrop,
+    Grayscale,
     Letterbox,
     Pad,
     Resize,
@@ -57,30 +61,32 @@ def build_prelude(preprocess: Preprocess, height: int, width: int, order: Resamp
         order: whose order of passes a resize follows.
 
     Returns:
-        A model from `image`, uint8 `[height, width, 3]` with both sizes free (of NV12 `[height * 3 / 2,
-        width]`), to `pixels`, uint8 `[batch, 3, height, width]`, of which batch is 1.
+        A model from `image`, uint8 `[height, width, channels]` with both sizes free (of NV12 `[height * 3 /
+        2, width]`), to `pixels`, uint8 `[batch, channels, height, width]`, of which batch is 1.
     """
     g = Builder("prelude/")
-    if preprocess.source == "rgb":
-        source: Declaration = ("image", np.uint8, ("height", "width", 3))
-        image = Picture("image", g.op("Shape", "image", start=0, end=2), swapped=False)
+    if is_nv12(preprocess.source):
+        source: Declaration = frame_input()
+        image = Picture(*nv12_to_rgb(g, "image", preprocess.source))
     else:
-        source = frame_input()
-        image = Picture(*nv12_to_rgb(g, "image", preprocess.source), swapped=False)
+        channels = channels_of(preprocess.source)
+        source = ("image", np.uint8, ("height", "width", channels))
+        image = Picture("image", g.op("Shape", "image", start=0, end=2), channels=channels)
     for step, crop in _with_following_crop(preprocess.steps):
         image = _apply(g, image, step, crop, order)
     planes = g.op("Transpose", image.data, perm=[2, 0, 1])
     # The Gather also keeps the Transpose here: engines move it no further (docs/design/portability.md).
-    planes = g.op("Gather", planes, g.i64([2, 1, 0] if image.swapped else [0, 1, 2]), axis=0)
+    order_of_channels = range(image.channels)[:: -1 if image.swapped else 1]
+    planes = g.op("Gather", planes, g.i64(list(order_of_channels)), axis=0)
     # The final size is known here, but not to shape inference.
-    planes = g.op("Reshape", planes, g.i64([1, 3, height, width]))
+    planes = g.op("Reshape", planes, g.i64([1, image.channels, height, width]))
     # That the batch is 1 must not be known: engines would fuse what they leave alone in a body of free batch.
     # Slicing to the image's height leaves the one there is, and says nothing of how many these are.
     rows = g.op("Shape", "image", start=0, end=1)
     g.op("Slice", planes, g.i64([0]), rows, g.i64([0]), out="pixels")
-    pixels: Declaration = ("pixels", np.uint8, ("batch", 3, height, width))
+    pixels: Declaration = ("pixels", np.uint8, ("batch", image.channels, height, width))
     model = g.model([source], [pixels])
-    if preprocess.source != "rgb":
+    if is_nv12(preprocess.source):
         mark_source(model, preprocess.source)
     return model
 
@@ -97,7 +103,7 @@ def _with_following_crop(steps: tuple[Step, ...]) -> list[tuple[Step, CenterCrop
     return paired
 
 
-def _apply(
+def _apply(  # noqa: PLR0911 - one return a case
     g: Builder, image: Picture, step: Step, crop: CenterCrop | Crop | None, order: ResampleOrder
 ) -> Picture:
     match step:
@@ -112,11 +118,12 @@ def _apply(
             data = g.op("Slice", image.data, start, g.op("Add", start, count), g.i64([0, 1]))
             return _padded_to(g, replace(image, data=data, size=count), step)
         case Pad():
-            fill = step.fill[::-1] if image.swapped else step.fill
-            data, size = pad_steps(g, image.data, image.size, step, fill)
+            data, size = pad_steps(g, image.data, image.size, step, image.colour(step.fill))
             return replace(image, data=data, size=size)
         case SwapChannels():
             return replace(image, swapped=not image.swapped)
+        case Grayscale():
+            return grayscale(g, image, step)
 
 
 def _resize(
@@ -132,8 +139,7 @@ def _resize(
     if isinstance(step, ResizeCv):
         resized = replace(image, data=resize_as_opencv(g, image.data, axes), size=count)
     elif isinstance(step, ResizeTorch):
-        data = resize_as_torch(g, image.data, axes, step.interpolation, antialias=step.antialias)
-        resized = replace(image, data=data, size=count)
+        resized = resize_as_torch(g, image, axes, step.interpolation, antialias=step.antialias)
     else:
         resized = resize_as_pillow(g, image, axes, step.interpolation, order)
     if crop is None or _covers(step, crop):

@@ -218,16 +218,16 @@ def resample_rows(g: Builder, image: Value, band: Band) -> Value:
     return g.op("Slice", g.op("Reshape", pixels, shape), g.i64([0]), band.count, g.i64([0]))
 
 
-def resample_columns_then_rows(g: Builder, needed: Value, columns: Band, rows: Band) -> Value:
+def resample_columns_then_rows(g: Builder, needed: Value, columns: Band, rows: Band, channels: int) -> Value:
     """Append both passes, the horizontal one first.
 
-    [H, W, 3] -> [W, 3, H] -> [w, 3 H] -> [H, 3 w] -> [h, w, 3].
+    [H, W, C] -> [W, C, H] -> [w, C H] -> [H, C w] -> [h, w, C].
     """
     across = resample_rows(g, g.op("Transpose", needed, perm=[1, 2, 0]), columns)
     height = g.op("Shape", needed, start=0, end=1)
     by_column = g.op("Reshape", across, g.op("Concat", g.i64([-1]), height, axis=0))
     down = resample_rows(g, g.op("Transpose", by_column, perm=[1, 0]), rows)
-    return g.op("Reshape", down, g.op("Concat", rows.count, columns.count, g.i64([3]), axis=0))
+    return g.op("Reshape", down, g.op("Concat", rows.count, columns.count, g.i64([channels]), axis=0))
 
 
 def _multiply_in_float64(g: Builder, weight: Value, rows: Value) -> Value:

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from zooc.ir.builder import Builder, Value
+from zooc.preprocessing.pillow_resize import Picture
 from zooc.preprocessing.resample import (
     FILTERS,
     GROUP,
@@ -30,14 +31,15 @@ from zooc_runtime.preprocessing.torch_resize import CUBIC_PLAIN, MOST_BITS, TAPS
 __all__ = ["resize_as_torch"]
 
 
-def resize_as_torch(g: Builder, image: Value, axes: Axes, interpolation: str, *, antialias: bool) -> Value:
-    """Return uint8 `[H, W, 3]` to the `axes.count` outputs wanted of `axes.target`, uint8 `[h, w, 3]`."""
-    if antialias:
-        return _antialiased(g, image, axes, interpolation)
-    return _plain(g, image, axes, interpolation)
+def resize_as_torch(
+    g: Builder, image: Picture, axes: Axes, interpolation: str, *, antialias: bool
+) -> Picture:
+    """Return the outputs that `axes` wants of `image`."""
+    resized = (_antialiased if antialias else _plain)(g, image, axes, interpolation)
+    return replace(image, data=resized, size=axes.count)
 
 
-def _antialiased(g: Builder, image: Value, axes: Axes, interpolation: str) -> Value:
+def _antialiased(g: Builder, image: Picture, axes: Axes, interpolation: str) -> Value:
     wanted = windows(g, axes, interpolation)
     # The largest weight is that of all outputs, also of those that a crop drops.
     whole = wanted
@@ -48,11 +50,11 @@ def _antialiased(g: Builder, image: Value, axes: Axes, interpolation: str) -> Va
     weight = round_weights(g, g.op("Mul", wanted.weight, unit))
     weight = g.op("Mul", weight, g.op("Div", g.f64(PRECISION), unit))
     bands = wanted.rounded(g, axes, g.cast(weight, np.int32))
-    needed = g.op("Slice", image, bands.first, bands.last, g.i64([0, 1]))
-    return resample_columns_then_rows(g, needed, bands.of(g, 1), bands.of(g, 0))
+    needed = g.op("Slice", image.data, bands.first, bands.last, g.i64([0, 1]))
+    return resample_columns_then_rows(g, needed, bands.of(g, 1), bands.of(g, 0), image.channels)
 
 
-def _plain(g: Builder, image: Value, axes: Axes, interpolation: str) -> Value:
+def _plain(g: Builder, image: Picture, axes: Axes, interpolation: str) -> Value:
     """A group's band is the list of its outputs' taps, however far they lie apart."""
     rows, columns = (_taps(g, axes, axis, interpolation) for axis in (0, 1))
     # Of rows the taps alone are taken along where they are fewer than those that they span.
@@ -69,7 +71,8 @@ def _plain(g: Builder, image: Value, axes: Axes, interpolation: str) -> Value:
         lambda b: b.op("Sub", wanted, first),
     )
     rows = replace(rows, index=g.op("Reshape", index, g.op("Shape", rows.index)))
-    return resample_columns_then_rows(g, g.op("Gather", image, taken, axis=0), columns, rows)
+    near = g.op("Gather", image.data, taken, axis=0)
+    return resample_columns_then_rows(g, near, columns, rows, image.channels)
 
 
 def _taps(g: Builder, axes: Axes, axis: int, interpolation: str) -> Band:

@@ -10,10 +10,13 @@ import numpy as np
 from zooc.deployment import Normalize, Preprocess
 from zooc.diagnostics.diagnostic import Span
 from zooc.vastai.steps_text import step_text
+from zooc_runtime.preprocessing.nv12 import is_nv12
+from zooc_runtime.preprocessing.sources import bands_of
 from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
     ECenterCrop,
+    Grayscale,
     Letterbox,
     Pad,
     Resize,
@@ -78,6 +81,10 @@ def vdsp_document(preprocess: Preprocess, *, approximate: bool = False) -> tuple
     changes: list[str] = []
     steps: list[Step] = []
     swapped = False
+    if (bands := bands_of(preprocess.source)) is not None:
+        raise NotExpressible(
+            f"every operation has three channels, but the images have {bands}", preprocess.span
+        )
     for step in preprocess.steps:
         if isinstance(step, SwapChannels):
             swapped = not swapped
@@ -91,7 +98,7 @@ def vdsp_document(preprocess: Preprocess, *, approximate: bool = False) -> tuple
         else:
             raise NotExpressible(f"{step_text(step)} {stand_in.difference}", step.span)
     kind, geometry, image = _geometry(steps)
-    nv12 = preprocess.source != "rgb"
+    nv12 = is_nv12(preprocess.source)
     if nv12 and kind not in _NV12_NAMES:
         raise NotExpressible("no NV12 operation pads or crops like this", preprocess.span)
     if preprocess.source == "nv12-bt709":
@@ -137,6 +144,8 @@ def _approximation(step: Step) -> _Approximation | None:  # noqa: PLR0911 - one 
                 (replace(step, mode="constant"),),
                 "mirrors or repeats pixels, but the operations fill with a colour",
             )
+        case Grayscale():
+            return _Approximation((), "makes grey of colours, but the operations only reverse them")
         case Letterbox(interpolation="nearest"):
             return _Approximation((replace(step, interpolation="bilinear"),), "has no ResizeType")
         case _:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from zooc.deployment import Normalize, Preprocess
+from zooc_runtime.preprocessing.nv12 import is_nv12
 from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
     ECenterCrop,
+    Grayscale,
     Letterbox,
     Pad,
     Resize,
@@ -18,13 +20,11 @@ from zooc_runtime.preprocessing.steps import (
 
 __all__ = ["normalize_lines", "normalize_text", "preprocess_lines", "step_text"]
 
-_ONE = (1.0, 1.0, 1.0)
-_ZERO = (0.0, 0.0, 0.0)
-
 
 def preprocess_lines(preprocess: Preprocess) -> list[str]:
     """Return the statements of a `preprocess` block."""
-    source = [] if preprocess.source == "rgb" else [f"NV12({preprocess.source.removeprefix('nv12-')})"]
+    nv12 = is_nv12(preprocess.source)
+    source = [] if not nv12 else [f"NV12({preprocess.source.removeprefix('nv12-')})"]
     return [*source, *map(step_text, preprocess.steps), *normalize_lines(preprocess.normalize)]
 
 
@@ -54,6 +54,8 @@ def step_text(step: Step) -> str:  # noqa: PLR0911 - one return a case
             return f"Pad([{left}, {top}, {right}, {bottom}]{border})"
         case SwapChannels():
             return "BGR()"
+        case Grayscale(channels):
+            return "Grayscale()" if channels == 1 else f"Grayscale(channels={channels})"
 
 
 def normalize_lines(normalize: Normalize) -> list[str]:
@@ -64,9 +66,9 @@ def normalize_lines(normalize: Normalize) -> list[str]:
     else:
         lines = ["PILToTensor()"]
         # (p / d - m) / s is (p - m d) / (s d)
-        mean = tuple(m * normalize.divisor for m in mean)  # type: ignore[assignment]
-        std = tuple(s * normalize.divisor for s in std)  # type: ignore[assignment]
-    if (mean, std) != (_ZERO, _ONE):
+        mean = tuple(m * normalize.divisor for m in mean)
+        std = tuple(s * normalize.divisor for s in std)
+    if any(mean) or set(std) != {1.0}:
         lines.append(f"Normalize(mean={_numbers(mean)}, std={_numbers(std)})")
     return lines
 

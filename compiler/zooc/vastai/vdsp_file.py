@@ -107,4 +107,4 @@ def _warn_of_assumptions(
 
 def _preprocess(params: VdspParams) -> Preprocess:
     normalize = Normalize(params.divisor, params.mean, params.std)
-    return Preprocess(params.steps, normalize, params.source)  # type: ignore[arg-type]
+    return Preprocess(params.steps, normalize, params.source)

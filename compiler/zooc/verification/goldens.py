@@ -26,6 +26,7 @@ __all__ = [
     "make_goldens",
     "record",
     "synthetic_image",
+    "synthetic_input",
 ]
 
 Array = npt.NDArray[Any]
@@ -59,13 +60,19 @@ def logits_tolerance(dtype: str) -> float:
     return _TOLERANCE[dtype]
 
 
-def synthetic_image(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Return a reproducible colourful picture, smooth with some noise: uint8 `[height, width, 3]`."""
+def synthetic_image(height: int, width: int, seed: int = 0, channels: int = 3) -> npt.NDArray[np.uint8]:
+    """Return a reproducible colourful picture, smooth with some noise: uint8 `[height, width, channels]`."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    waves = [np.sin(6.3 * (a * x + b * y) + c) for a, b, c in rng.uniform(-3, 3, (3, 3))]
-    noisy = 127.5 + 90 * np.stack(waves, axis=-1) + rng.normal(0, 12, (height, width, 3))
+    waves = [np.sin(6.3 * (a * x + b * y) + c) for a, b, c in rng.uniform(-3, 3, (channels, 3))]
+    noisy = 127.5 + 90 * np.stack(waves, axis=-1) + rng.normal(0, 12, (height, width, channels))
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+
+
+def synthetic_input(prelude: onnx.ModelProto, height: int, width: int, seed: int = 0) -> Array:
+    """Return a synthetic image as the prelude takes it: of its channels, or a frame."""
+    *_, last = input_of(prelude).sizes
+    return as_image_input(prelude, synthetic_image(height, width, seed, last or 3))
 
 
 def make_goldens(
@@ -78,8 +85,8 @@ def make_goldens(
     """
     if prelude is None:
         return record(None, body, postlude, (_input(body, index) for index in range(len(GOLDEN_SIZES))))
-    images = (synthetic_image(height, width, index) for index, (height, width) in enumerate(GOLDEN_SIZES))
-    return record(prelude, body, postlude, (as_image_input(prelude, image) for image in images))
+    images = (synthetic_input(prelude, *size, index) for index, size in enumerate(GOLDEN_SIZES))
+    return record(prelude, body, postlude, images)
 
 
 def record(
@@ -122,7 +129,7 @@ def check_against_pillow(prelude: onnx.ModelProto, preprocess: Preprocess) -> in
     """
     session = open_session(prelude, threads=1)
     for index, (height, width) in enumerate(_CHECKED_SIZES):
-        image = as_image_input(prelude, synthetic_image(height, width, index))
+        image = synthetic_input(prelude, height, width, index)
         pixels = session.run(None, {"image": image})[0][0]
         wanted = reference_pixels(image, preprocess.source, preprocess.steps)
         if not np.array_equal(pixels, wanted):

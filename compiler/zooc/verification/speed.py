@@ -14,8 +14,7 @@ import onnx
 from zooc.deployment import Preprocess
 from zooc.ir.interface import input_of
 from zooc.ir.session import open_session
-from zooc.preprocessing.nv12 import as_image_input
-from zooc.verification.goldens import synthetic_image
+from zooc.verification.goldens import synthetic_input
 from zooc_runtime.inference.cpu import available_cores, cpu_name
 from zooc_runtime.preprocessing.pillow_steps import reference_pixels
 
@@ -60,7 +59,7 @@ def measure_speed(
     float_run, run = _runner(float_body, feed), _runner(body, feed)
     comparisons.append(_compare("network, batch 1", "float32", float_run, run))
     if prelude is not None and preprocess is not None:
-        image = as_image_input(prelude, synthetic_image(*_IMAGE))
+        image = synthetic_input(prelude, *_IMAGE)
         comparisons.append(
             _compare(
                 f"preprocessing, {_IMAGE[1]} x {_IMAGE[0]}",

@@ -39,7 +39,7 @@ def check_whole(
         model: the bytes that will be written.
         boundaries: the manifest's `stages`.
         batch: the network's fixed batch, `None` where it is free.
-        inputs: what the graph takes, such as images uint8 `[H, W, 3]`.
+        inputs: what the graph takes, such as images uint8 `[H, W, channels]`.
 
     Raises:
         ZoocError: Z0902, the whole graph fails, crashes, or answers otherwise than its stages.

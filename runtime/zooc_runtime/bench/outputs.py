@@ -54,7 +54,8 @@ def write_outputs(folder: OutputFolder, job: Job, files: Sequence[str], options:
         note(f"{len(files) - len(missing)} of {len(files)} outputs are there already and are kept")
     # Here one stream has the machine to itself.
     model = open_package(job.directory, job.engine, options.threads, job.batch_size, job.vdsp_params)
-    images = in_order(lambda index: read_input(files[index]), missing, available_cores())
+    channels = model.image_channels
+    images = in_order(lambda index: read_input(files[index], channels), missing, available_cores())
     for start in range(0, len(missing), model.batch_size):
         part = missing[start : start + model.batch_size]
         for index, row in zip(part, model.scores(list(islice(images, len(part)))), strict=True):

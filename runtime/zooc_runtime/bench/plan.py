@@ -12,6 +12,7 @@ from ..inference.cpu import available_cores
 from ..inference.settings import Settings
 from ..inference.tuning import choose_settings
 from ..package.manifest import Manifest
+from ..preprocessing.sources import channels_of
 from .job import Job, Mode
 
 __all__ = ["find_files", "plan_jobs"]
@@ -63,7 +64,7 @@ def plan_jobs(manifest: Manifest, options: argparse.Namespace, files: tuple[str,
             threads=settings.threads,
             instances=settings.streams,
             batch_size=settings.batch,
-            shape=options.shape or (3, network[2], network[3]),
+            shape=options.shape or (_channels(manifest), network[2], network[3]),
             iterations=share,
             warmup=options.warmup,
             duration=options.duration,
@@ -73,6 +74,13 @@ def plan_jobs(manifest: Manifest, options: argparse.Namespace, files: tuple[str,
         )
         for i, share in enumerate(shares)
     ]
+
+
+def _channels(manifest: Manifest) -> int:
+    """Of an image, or of a tensor in the tensor form."""
+    preprocess = manifest["preprocess"]
+    shape = manifest["model"]["input"]["shape"]
+    return int(shape[1]) if preprocess is None else channels_of(preprocess.get("source", "rgb"))
 
 
 def _settings(manifest: Manifest, options: argparse.Namespace, hint: str | None) -> Settings:

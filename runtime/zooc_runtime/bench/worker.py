@@ -36,9 +36,10 @@ class _Source:
         self._random: list[AnyArray] = []
         self.tensor: AnyArray | None = None
         random = np.random.default_rng(0)
+        self._channels = model.image_channels
         channels, height, width = job.shape
         if job.mode == "network_only":
-            pixels = random.integers(0, 256, (job.batch_size, *job.shape), dtype=np.uint8)
+            pixels = random.integers(0, 256, (job.batch_size, *model.input_shape), dtype=np.uint8)
             self.tensor = pixels if model.takes_images else _normalized(pixels)
         elif not job.files:
             for _ in range(_RANDOM_IMAGES):
@@ -52,7 +53,7 @@ class _Source:
         numbers = range(request * self._batch, (request + 1) * self._batch)
         if self._random:
             return [self._random[i % len(self._random)] for i in numbers]
-        return [read_input(self._files[i % len(self._files)]) for i in numbers]
+        return [read_input(self._files[i % len(self._files)], self._channels) for i in numbers]
 
 
 def prepare(job: Job) -> tuple[Model, Measurement]:

@@ -19,6 +19,8 @@ _RASTERS = ("bmp", "dib", "pbm", "pgm", "pnm", "ppm", "tif", "tiff")
 IMAGE_SUFFIXES = frozenset(_PHOTOS + _RASTERS)
 """Suffixes taken for images when none is asked for, in lower case and without the dot."""
 
+_ARRAYS = frozenset({"npy"})
+
 T = TypeVar("T")
 
 
@@ -30,7 +32,7 @@ def list_images(folder: str | os.PathLike[str], suffix: str | None = None) -> li
     Args:
         folder: where to look.
         suffix: only this suffix, without regard to case, with or without its dot; `None` takes all of
-            `IMAGE_SUFFIXES`.
+            `IMAGE_SUFFIXES`, and where there is none of them arrays, `.npy`.
 
     Raises:
         PackageError: there is no such folder, or it cannot be read. A folder without images gives an empty
@@ -41,9 +43,12 @@ def list_images(folder: str | os.PathLike[str], suffix: str | None = None) -> li
         raise PackageError(f"{root}: no such folder; check the path")
     if not root.is_dir():
         raise PackageError(f"{root}: not a folder; name the folder that holds the images")
-    wanted = IMAGE_SUFFIXES if suffix is None else {suffix.lstrip(".").lower()}
-    found = [path for path in _files(root) if path.suffix[1:].lower() in wanted and not _is_special(path)]
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+    kinds = (IMAGE_SUFFIXES, _ARRAYS) if suffix is None else ({suffix.lstrip(".").lower()},)
+    for wanted in kinds:
+        found = [path for path in _files(root) if path.suffix[1:].lower() in wanted and not _is_special(path)]
+        if found:
+            return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+    return []
 
 
 def suffixes_found(folder: str | os.PathLike[str]) -> Counter[str]:

@@ -84,17 +84,20 @@ def load_key(path: str | os.PathLike[str], key: str, optional: str | None = None
         raise _damaged(name, error) from None
 
 
-def read_input(path: str | os.PathLike[str]) -> U8Array:
+def read_input(path: str | os.PathLike[str], channels: int = 3) -> U8Array:
     """Return the image of an npz file as `uint8 [H, W, 3]`; the file holds `input_0`, `uint8 [3, H, W]` RGB.
+
+    Of a network of so many other `channels` it is `uint8 [channels, H, W]`.
 
     Raises:
         PackageError: damaged, without that key, or of another dtype or shape.
     """
     pixels, _ = load_key(path, "input_0")
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[0] != 3 or not pixels.size:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[0] != channels or not pixels.size:
+        wanted = f"uint8 [{channels}, H, W]{', RGB,' if channels == 3 else ''}"
         raise PackageError(
-            f"{os.fspath(path)}: input_0 is {pixels.dtype} {list(pixels.shape)}; uint8 [3, H, W], RGB, is "
-            "expected: decoded images, neither normalized nor transposed"
+            f"{os.fspath(path)}: input_0 is {pixels.dtype} {list(pixels.shape)}; {wanted} is expected: "
+            "decoded images, neither normalized nor transposed"
         )
     return np.ascontiguousarray(pixels.transpose(1, 2, 0))
 

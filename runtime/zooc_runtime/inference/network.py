@@ -11,6 +11,7 @@ from ..package.heads import Head
 from ..package.manifest import Manifest
 from ..preprocessing.decode import ImageLike, decode, describe
 from ..preprocessing.nv12 import is_nv12
+from ..preprocessing.sources import channels_of
 from ..support.arrays import AnyArray, F32Array, U8Array, fill_batch
 from .engines import Stage
 from .prelude import Prelude
@@ -43,15 +44,17 @@ class Network:
         self.engine = settings.engine
         self.classes = int(manifest["model"]["classes"])
         shape = manifest["model"]["input"]["shape"]
-        self.input_size = int(shape[2]), int(shape[3])
+        self.input_shape = int(shape[1]), int(shape[2]), int(shape[3])
+        self.input_size = self.input_shape[1:]
         self.fixed_batch = shape[0] if isinstance(shape[0], int) else None
         self.batch_size = settings.batch
         self.topk = heads[0].topk if len(heads) == 1 else 0
         self.takes_images = stages.prelude is not None
         self.takes_frames = stages.prelude is not None and is_nv12(stages.prelude.source)
+        self.image_channels = channels_of(stages.prelude.source if stages.prelude else "rgb")
 
     def pixels(self, image: ImageLike) -> U8Array:
-        """Return the network's own input for one image: `uint8 [3, h, w]`.
+        """Return the network's own input for one image: `uint8 [channels, h, w]`.
 
         Raises:
             PackageError: unreadable or too small; or the package is of the tensor form and takes no images.
@@ -59,11 +62,11 @@ class Network:
         return self.prepare(self.decode(image), image)
 
     def decode(self, image: ImageLike) -> U8Array:
-        """What the prelude takes: `uint8 [H, W, 3]` RGB, or an NV12 frame; the first half of `pixels`."""
+        """What the prelude takes: `uint8 [H, W, channels]`, or an NV12 frame; the first half of `pixels`."""
         return decode(image, self._prelude.source)
 
     def prepare(self, decoded: U8Array, image: ImageLike) -> U8Array:
-        """Return `uint8 [3, h, w]` of what `decode` made of `image`, which is for messages."""
+        """Return `uint8 [channels, h, w]` of what `decode` made of `image`, which is for messages."""
         try:
             return self._prelude.pixels(decoded)
         except PackageError as error:
@@ -82,8 +85,8 @@ class Network:
         """Return the network alone.
 
         Args:
-            tensor: `uint8 [N, 3, h, w]` pixels as `pixels` gives them; in the tensor form `float32 [N, 3, h,
-                w]`, normalized.
+            tensor: `uint8 [N, channels, h, w]` pixels as `pixels` gives them; in the tensor form `float32`
+                of this shape, normalized.
 
         Returns:
             Logits, `float32 [N, classes]`.
@@ -92,17 +95,12 @@ class Network:
             PackageError: another dtype or shape.
         """
         wanted = np.dtype(np.uint8 if self.takes_images else np.float32)
-        height, width = self.input_size
+        shape = f"[N, {', '.join(map(str, self.input_shape))}]"
         if not isinstance(tensor, np.ndarray):
             kind = type(tensor).__name__
-            raise PackageError(
-                f"run_tensor takes {wanted} [N, 3, {height}, {width}], not a {kind}; give a numpy array"
-            )
-        if tensor.dtype != wanted or tensor.ndim != 4 or tensor.shape[1:] != (3, height, width):
-            raise PackageError(
-                f"run_tensor takes {wanted} [N, 3, {height}, {width}], not {tensor.dtype} "
-                f"{list(tensor.shape)}"
-            )
+            raise PackageError(f"run_tensor takes {wanted} {shape}, not a {kind}; give a numpy array")
+        if tensor.dtype != wanted or tensor.ndim != 4 or tensor.shape[1:] != self.input_shape:
+            raise PackageError(f"run_tensor takes {wanted} {shape}, not {tensor.dtype} {list(tensor.shape)}")
         tensor = np.ascontiguousarray(tensor)
         if self.fixed_batch is None:
             return self._body(tensor) if len(tensor) else np.zeros((0, self.classes), np.float32)

@@ -17,7 +17,7 @@ __all__ = ["CompiledPrelude", "Prelude", "VdspPrelude"]
 
 
 class Prelude(Protocol):
-    """`uint8 [H, W, 3]` RGB, or an NV12 frame where `source` says so, to `uint8 [3, h, w]`."""
+    """What `source` says, `uint8 [H, W, channels]` or an NV12 frame, to `uint8 [channels, h, w]`."""
 
     source: str
 

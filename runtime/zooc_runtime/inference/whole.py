@@ -48,7 +48,7 @@ class Whole:
         """Yield what the whole graph answers otherwise than its stages, none if it agrees to the bit.
 
         Args:
-            inputs: what the graph takes: images `uint8 [H, W, 3]`, frames, or tensors `float32 [N, 3, h, w]`.
+            inputs: what the graph takes: images `uint8 [H, W, channels]`, frames, or tensors `float32`.
         """
         for given in inputs:
             wanted = self._staged(given)

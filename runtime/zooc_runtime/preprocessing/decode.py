@@ -2,13 +2,16 @@
 
 That loader is `Image.open(file).convert("RGB")`. The EXIF orientation is *not* applied, because networks are
 trained and evaluated without it; rotate such images beforehand if you want it. Of an animation the first
-frame counts; an alpha channel is dropped, not blended.
+frame counts; an alpha channel is dropped, not blended. What a network of other than three colours takes is in
+`bands`. A `.npy` file is the array that it holds.
 """
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Union
 
@@ -17,7 +20,9 @@ from PIL import Image, UnidentifiedImageError
 
 from ..errors import PackageError
 from ..support.arrays import AnyArray, U8Array
+from .bands import NPY_MAGIC, bands_of_array, bands_of_image, read_npy
 from .nv12 import check_frame, is_nv12
+from .sources import bands_of
 
 __all__ = ["ImageLike", "decode", "describe"]
 
@@ -31,27 +36,30 @@ def decode(image: ImageLike, source: str = "rgb") -> U8Array:
     Args:
         image: a path, the bytes of an image file, a PIL image, or a `uint8 [H, W, 3]` RGB array; for NV12
             a `uint8 [H * 3 / 2, W]` frame and nothing else.
-        source: `rgb`, or one of `nv12.MATRICES`.
+        source: `rgb`, one of `nv12.MATRICES`, or `bands-4`: images of so many channels.
 
     Returns:
-        `uint8 [H, W, 3]`, RGB, C-contiguous; of NV12 the frame as it is.
+        `uint8 [H, W, 3]`, RGB, C-contiguous; of NV12 the frame as it is; of `bands-4` `[H, W, 4]`.
 
     Raises:
         PackageError: not an image, damaged, of a mode that Pillow would clip silently, or an unfit array.
     """
     if is_nv12(source):
         return check_frame(image)
+    bands = bands_of(source)
     if isinstance(image, np.ndarray):
-        return _checked_array(image)
+        return _checked_array(image, bands)
     if isinstance(image, Image.Image):
+        if bands is not None:
+            return bands_of_image(image, "the PIL image", bands)
         return _to_rgb(image, "the PIL image", ours=False)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return _decode_bytes(bytes(image), f"the {len(image)} bytes given")
+        return _decode_bytes(bytes(image), f"the {len(image)} bytes given", bands)
     if isinstance(image, (str, os.PathLike)):
-        return _decode_file(image)
+        return _decode_file(image, bands)
     raise PackageError(
         f"cannot read an image from a {type(image).__name__}; give a path, the bytes of an image file, "
-        "a PIL image or a uint8 array [H, W, 3]"
+        f"a PIL image or a uint8 array [H, W, {bands or 3}]"
     )
 
 
@@ -62,7 +70,7 @@ def describe(image: ImageLike) -> str:
     return f"array {list(image.shape)}" if isinstance(image, np.ndarray) else f"{type(image).__name__} image"
 
 
-def _decode_file(path: str | os.PathLike[str]) -> U8Array:
+def _decode_file(path: str | os.PathLike[str], bands: int | None) -> U8Array:
     name = os.fspath(path)
     try:
         if Path(path).is_dir():
@@ -74,15 +82,20 @@ def _decode_file(path: str | os.PathLike[str]) -> U8Array:
         raise PackageError(f"{name}: permission denied; make the file readable") from None
     except (OSError, ValueError) as error:
         raise PackageError(f"{name}: cannot be read ({error}); check the path and the disk") from None
-    return _decode_bytes(data, name)
+    return _decode_bytes(data, name, bands)
 
 
-def _decode_bytes(data: bytes, name: str) -> U8Array:
+def _decode_bytes(data: bytes, name: str, bands: int | None) -> U8Array:
     if not data:
         raise PackageError(f"{name}: the file is empty; fetch or export the image again")
+    if data.startswith(NPY_MAGIC):
+        return _checked_array(read_npy(data, name), bands, f"{name}: ")
+    convert: Callable[[Image.Image, str], U8Array] = partial(_to_rgb, ours=True)
+    if bands is not None:
+        convert = partial(bands_of_image, count=bands)
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            return _to_rgb(opened, name, ours=True)
+            return convert(opened, name)
     except PackageError:
         raise
     except UnidentifiedImageError:
@@ -122,13 +135,15 @@ def _damaged(name: str, error: Exception) -> PackageError:
     return PackageError(f"{name}: damaged or truncated image ({error}); fetch or export it again")
 
 
-def _checked_array(array: AnyArray) -> U8Array:
+def _checked_array(array: AnyArray, bands: int | None, of_file: str = "") -> U8Array:
+    if bands is not None:
+        return bands_of_array(array, f"{of_file}an array", bands)
     shape = list(array.shape)
     if array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8:
         if array.size == 0:
-            raise PackageError(f"an array {shape} without pixels; leave it out")
+            raise PackageError(f"{of_file}an array {shape} without pixels; leave it out")
         return np.ascontiguousarray(array)
-    problem = f"an array of dtype {array.dtype} and shape {shape} is not an image; "
+    problem = f"{of_file}an array of dtype {array.dtype} and shape {shape} is not an image; "
     if array.dtype != np.uint8:
         remedy = "scale it to 0..255 and convert it with astype('uint8')"
     elif array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1):

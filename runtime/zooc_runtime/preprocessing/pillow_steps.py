@@ -6,7 +6,7 @@ The compiled prelude is held to this, pixel by pixel; `--vdsp_params` runs execu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -19,6 +19,7 @@ from .steps import (
     CenterCrop,
     Crop,
     ECenterCrop,
+    Grayscale,
     Letterbox,
     Pad,
     Resize,
@@ -40,6 +41,8 @@ _FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+_RGB = 3
+
 _MOST_PIXELS = 1 << 29  # 1.5 GiB of RGB; a 20,000 x 20 image resized to 512 stays below it
 
 
@@ -52,7 +55,7 @@ def reference_pixels(image: U8Array, source: str, steps: Sequence[Step]) -> U8Ar
         steps: in order.
 
     Returns:
-        `uint8 [3, h, w]`, in the channel order that the steps leave.
+        `uint8 [channels, h, w]`, in the channel order that the steps leave.
 
     Raises:
         PackageError: the image is too small for a step.
@@ -77,12 +80,15 @@ def _apply(image: U8Array, step: Step) -> U8Array:  # noqa: PLR0911 - one return
         case CenterCrop():
             return _center_crop(image, step)
         case ECenterCrop():
-            cropped = Image.fromarray(image).crop(ecenter_crop_box(height, width, step.size))
-            return np.asarray(cropped.resize((step.size, step.size), Image.Resampling.BICUBIC))
+            box, size = ecenter_crop_box(height, width, step.size), (step.size, step.size)
+            return _by_pillow(image, lambda whole: whole.crop(box).resize(size, Image.Resampling.BICUBIC))
         case Pad():
             return _pad(image, step)
         case SwapChannels():
             return image[:, :, ::-1]
+        case Grayscale():
+            grey = np.asarray(Image.fromarray(np.ascontiguousarray(image)).convert("L"))
+            return np.stack([grey] * step.channels, axis=2)
         case Crop():
             return image[step.top : step.top + step.height, step.left : step.left + step.width]
         case ResizeCv():
@@ -94,10 +100,22 @@ def _apply(image: U8Array, step: Step) -> U8Array:  # noqa: PLR0911 - one return
             return _letterbox(image, step)
 
 
+def _by_pillow(image: U8Array, change: Callable[[Image.Image], Image.Image]) -> U8Array:
+    """Change an RGB image; of another one each channel by itself, as an image of mode `L`."""
+    if image.shape[2] == _RGB:
+        return np.asarray(change(Image.fromarray(np.ascontiguousarray(image))))
+    planes = (Image.fromarray(np.ascontiguousarray(plane)) for plane in image.transpose(2, 0, 1))
+    return np.stack([np.asarray(change(plane)) for plane in planes], axis=2)
+
+
+def _fill(image: U8Array, fill: tuple[int, int, int]) -> tuple[int, int, int] | int:
+    return fill if image.shape[2] == _RGB else fill[0]
+
+
 def _pillow_resize(image: U8Array, height: int, width: int, interpolation: str) -> U8Array:
     if image.shape[:2] == (height, width):
         return image
-    return np.asarray(Image.fromarray(image).resize((width, height), _FILTERS[interpolation]))
+    return _by_pillow(image, lambda whole: whole.resize((width, height), _FILTERS[interpolation]))
 
 
 def _center_crop(image: U8Array, step: CenterCrop) -> U8Array:
@@ -113,7 +131,8 @@ def _center_crop(image: U8Array, step: CenterCrop) -> U8Array:
 def _pad(image: U8Array, step: Pad) -> U8Array:
     sides = (step.left, step.top, step.right, step.bottom)
     if step.mode == "constant":
-        return np.asarray(ImageOps.expand(Image.fromarray(image), sides, step.fill))
+        fill = _fill(image, step.fill)
+        return _by_pillow(image, lambda whole: ImageOps.expand(whole, sides, fill))
     # A negative side crops, as torchvision has it.
     cut = [max(-side, 0) for side in sides]
     image = image[cut[1] : image.shape[0] - cut[3], cut[0] : image.shape[1] - cut[2]]
@@ -128,8 +147,8 @@ def _letterbox(image: U8Array, step: Letterbox) -> U8Array:
         inner = resize_cv_linear(image, height, width)
     else:
         inner = _pillow_resize(image, height, width, step.interpolation)
-    canvas = np.empty((step.height, step.width, 3), np.uint8)
-    canvas[:] = np.array(step.fill, np.uint8)
+    canvas = np.empty((step.height, step.width, image.shape[2]), np.uint8)
+    canvas[:] = np.array(_fill(image, step.fill), np.uint8)
     top, left = (step.height - height) // 2, (step.width - width) // 2
     canvas[top : top + height, left : left + width] = inner
     return canvas

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..errors import PackageError
 
@@ -16,6 +16,7 @@ __all__ = [
     "CenterCrop",
     "Crop",
     "ECenterCrop",
+    "Grayscale",
     "Interpolation",
     "Letterbox",
     "Pad",
@@ -69,7 +70,10 @@ class ECenterCrop:
 
 @dataclass(frozen=True, slots=True)
 class Pad:
-    """torchvision's `Pad` on a PIL image; `fill` is RGB and matters only in mode `constant`."""
+    """torchvision's `Pad` on a PIL image; `fill` is RGB and matters only in mode `constant`.
+
+    Of an image of other than three channels, `fill` is one value thrice.
+    """
 
     left: int
     top: int
@@ -84,6 +88,14 @@ class Pad:
 class SwapChannels:
     """RGB to BGR (and back): reverses the channels."""
 
+    span: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Grayscale:
+    """torchvision's `Grayscale` on a PIL image: Pillow's `L`, in one channel or the same in three."""
+
+    channels: int = 1
     span: Any = field(default=None, compare=False, repr=False)
 
 
@@ -129,12 +141,20 @@ class Letterbox:
     span: Any = field(default=None, compare=False, repr=False)
 
 
-Step = Resize | CenterCrop | ECenterCrop | Pad | SwapChannels | Crop | ResizeCv | ResizeTorch | Letterbox
+Step = (
+    Resize
+    | CenterCrop
+    | ECenterCrop
+    | Pad
+    | SwapChannels
+    | Grayscale
+    | Crop
+    | ResizeCv
+    | ResizeTorch
+    | Letterbox
+)
 
-_KINDS: dict[str, type[Step]] = {
-    kind.__name__: kind
-    for kind in (Resize, CenterCrop, ECenterCrop, Pad, SwapChannels, Crop, ResizeCv, ResizeTorch, Letterbox)
-}
+_KINDS: dict[str, type[Step]] = {kind.__name__: kind for kind in get_args(Step)}
 
 
 def steps_to_json(steps: Iterable[Step]) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ def resize_torch(image: U8Array, height: int, width: int, interpolation: str, *,
     """Return what `torchvision.transforms.v2.functional.resize` gives of the same image as a tensor.
 
     Args:
-        image: `uint8 [H, W, 3]`.
+        image: `uint8 [H, W, channels]`.
         height: rows wanted, at least 1.
         width: columns wanted, at least 1.
         interpolation: `bilinear` or `bicubic`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +10,13 @@ import numpy.typing as npt
 import onnx
 
 from zooc.calibration.image_set import find_images, name_below, read_usable, skip_notes
-from zooc.deployment import ImageSet, Requirement
+from zooc.deployment import ImageSet, Preprocess, Requirement
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
 from zooc_runtime.errors import PackageError
 from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_label_file
 from zooc_runtime.evaluation.image_folder import draw
-from zooc_runtime.preprocessing.steps import Step
 
 __all__ = ["ContractImages"]
 
@@ -42,7 +40,7 @@ class ContractImages:
         requirement: Requirement,
         prelude: onnx.ModelProto,
         classes: Classes,
-        steps: Sequence[Step],
+        preprocess: Preprocess,
     ) -> None:
         """List, draw and label; decode nothing.
 
@@ -50,7 +48,7 @@ class ContractImages:
             requirement: the contract.
             prelude: `image` to `pixels`, the one that will be shipped.
             classes: how many, and their names.
-            steps: the preprocessing, of which an image can be too small.
+            preprocess: of which an image can be too small.
 
         Raises:
             ZoocError: Z0491, labels that are missing or do not fit; Z0493, too few images; Z0495, none.
@@ -63,7 +61,7 @@ class ContractImages:
         self.paths = _draw(found, self.image_set, self.warnings)
         _check_enough(requirement, len(self.paths))
         self.truth, self.labels = _truth(requirement, self.paths, found, classes)
-        self._steps = steps
+        self._preprocess = preprocess
         self._prelude = prelude
         self._session = open_session(prelude, threads=1)
         self._kept: dict[int, npt.NDArray[np.uint8]] = {}
@@ -85,7 +83,7 @@ class ContractImages:
         if index in self._kept:
             return self._kept[index]
         path = self.paths[index]
-        image = read_usable(path, self._steps, self.skipped, name)
+        image = read_usable(path, self._preprocess.steps, self.skipped, name, self._preprocess.source)
         if image is None:
             self._check_half()
             _check_enough(self._requirement, len(self.paths) - len(self.skipped))

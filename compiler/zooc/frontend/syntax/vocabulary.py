@@ -117,6 +117,7 @@ STEPS: dict[str, tuple[Parameter, ...]] = {
     ),
     "ECenterCrop": (Parameter("size", True),),
     "Pad": (Parameter("padding", True), Parameter("fill"), Parameter("mode", alias="padding_mode")),
+    "Grayscale": (Parameter("channels", alias="num_output_channels"),),
     "BGR": (),
     "RGB": (),
     "ToTensor": (),

@@ -34,6 +34,13 @@ def check_override(
             f"{height}; "
             "correct OimageWidth and OimageHeight, or compile for that size"
         )
+    if preprocess.get("source", "rgb").startswith("bands-") or any(
+        step["op"] == "Grayscale" for step in preprocess["steps"]
+    ):
+        raise PackageError(
+            f"{name}: vdsp operations give three channels in colour, and the package was compiled for other "
+            "ones; leave --vdsp_params out"
+        )
     swaps = sum(step["op"] == "SwapChannels" for step in preprocess["steps"])
     if params.bgr != (swaps % 2 == 1):
         order = "BGR" if params.bgr else "RGB"

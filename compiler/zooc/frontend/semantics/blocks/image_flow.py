@@ -1,4 +1,7 @@
-"""Follows an image through the preprocessing: the order of the steps, and the size after each."""
+"""Follows an image through the preprocessing: the order of the steps, and the size after each.
+
+`image_channels` follows its channels.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from dataclasses import dataclass, field
 
 from zooc.deployment import InputShape, Normalize, Preprocess
 from zooc.diagnostics.diagnostic import Diagnostic, Label, Span, error, warning
+from zooc.frontend.semantics.blocks.image_channels import ChannelFlow, first_channels
+from zooc_runtime.preprocessing.sources import RGB
 from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
@@ -61,11 +66,13 @@ class Convert:
 
 @dataclass(frozen=True, slots=True)
 class Standardize:
-    """`Normalize(mean, std)`."""
+    """`Normalize(mean, std)`: a number for all channels, or one for each."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: float | tuple[float, ...]
+    std: float | tuple[float, ...]
     span: Span
+    mean_span: Span
+    std_span: Span
 
 
 Action = Source | Pixel | Channels | Convert | Standardize
@@ -82,12 +89,12 @@ class _Short:
 class _State:
     """What is known of the image so far; `size` is (height, width), or the shorter side, or nothing."""
 
+    channels: ChannelFlow
     source: Source | None = None
     size: tuple[int, int] | _Short | None = None
     size_span: Span | None = None
-    swapped: Span | None = None
     convert: Convert | None = None
-    normalize: Standardize | None = None
+    normalize: Normalize | None = None
     steps: list[Step] = field(default_factory=list)
     sound: bool = True
 
@@ -98,6 +105,8 @@ def check_flow(
     input_span: Span | None,
     span: Span | None,
     report: Report,
+    *,
+    vdsp: bool = False,
 ) -> Preprocess | None:
     """Check the actions in order; `None` after an error.
 
@@ -107,12 +116,17 @@ def check_flow(
         input_span: where the model's input is written.
         span: the block's name.
         report: takes the findings.
+        vdsp: whether the actions are those of vdsp parameters.
     """
-    state = _State()
 
     def refuse(diagnostic: Diagnostic) -> None:
         state.sound &= diagnostic.severity != "error"
         report(diagnostic)
+
+    frames = any(isinstance(action, Source) for action in actions)
+    in_colour = "vdsp" if vdsp else "NV12" if frames else None
+    first = first_channels((a.step for a in actions if isinstance(a, Pixel)), shape, in_colour)
+    state = _State(ChannelFlow(first, in_colour, refuse))
 
     for action in actions:
         match action:
@@ -121,10 +135,12 @@ def check_flow(
             case Pixel(step):
                 _before_conversion(step.span, state, refuse)
                 _apply_size(step, state, refuse)
+                state.channels.apply(step)
                 state.steps.append(step)
             case Channels():
                 _before_conversion(action.span, state, refuse)
-                _swap(action, state, refuse)
+                if state.channels.order(action.order, action.span):
+                    state.steps.append(SwapChannels(action.span))
             case Convert():
                 _convert(action, state, refuse)
             case Standardize():
@@ -132,18 +148,15 @@ def check_flow(
     if state.convert is None:
         hint = "add `ToTensor()`, or `PILToTensor()` for pixels from 0 to 255"
         refuse(error("Z0304", "`preprocess` never converts the image to a tensor", span, hint=hint))
+    state.channels.check_end(shape, input_span, state.convert.span if state.convert else None, span)
     _check_result(state, shape, input_span, span, refuse)
     if not state.sound or state.convert is None:
         return None
-    norm = state.normalize
-    normalize = Normalize(
-        state.convert.divisor,
-        norm.mean if norm else (0.0, 0.0, 0.0),
-        norm.std if norm else (1.0, 1.0, 1.0),
-        norm.span if norm else state.convert.span,
-    )
-    source = state.source.kind if state.source else "rgb"
-    return Preprocess(tuple(state.steps), normalize, source, span)  # type: ignore[arg-type]
+    count = state.channels.count
+    plain = Normalize(state.convert.divisor, (0.0,) * count, (1.0,) * count, state.convert.span)
+    normalize = state.normalize or plain
+    source = state.source.kind if state.source else "rgb" if first == RGB else f"bands-{first}"
+    return Preprocess(tuple(state.steps), normalize, source, span)
 
 
 def _begin(action: Source, first: Action, state: _State, refuse: Report) -> None:
@@ -160,25 +173,6 @@ def _before_conversion(span: Span | None, state: _State, refuse: Report) -> None
         refuse(error("Z0306", message, span, labels=(label,), hint="move it before the conversion"))
 
 
-def _swap(action: Channels, state: _State, refuse: Report) -> None:
-    if action.order == "BGR" and state.swapped is None:
-        state.swapped = action.span
-        state.steps.append(SwapChannels(action.span))
-    elif state.swapped is not None:
-        label = Label(state.swapped, "the channels are BGR since here")
-        message = (
-            "the channels are swapped already"
-            if action.order == "BGR"
-            else "the channels were swapped before"
-        )
-        hint = (
-            "delete one of the two"
-            if action.order == "BGR"
-            else "images start as RGB: delete both, or this one"
-        )
-        refuse(error("Z0309", message, action.span, labels=(label,), hint=hint))
-
-
 def _convert(action: Convert, state: _State, refuse: Report) -> None:
     if state.convert is not None:
         label = Label(state.convert.span, "first here")
@@ -189,7 +183,7 @@ def _convert(action: Convert, state: _State, refuse: Report) -> None:
 
 
 def _standardize(action: Standardize, state: _State, refuse: Report) -> None:
-    if state.normalize is not None:
+    if state.normalize is not None and state.normalize.span is not None:
         label = Label(state.normalize.span, "first here")
         refuse(
             error(
@@ -201,7 +195,10 @@ def _standardize(action: Standardize, state: _State, refuse: Report) -> None:
             )
         )
         return
-    state.normalize = action
+    mean = state.channels.per_channel(action.mean, "the mean", action.mean_span)
+    std = state.channels.per_channel(action.std, "the standard deviation", action.std_span)
+    divisor = state.convert.divisor if state.convert else 1.0
+    state.normalize = Normalize(divisor, mean or (0.0,), std or (1.0,), action.span)
     if state.convert is None:
         hint = "put `ToTensor()` before it"
         refuse(
@@ -209,7 +206,7 @@ def _standardize(action: Standardize, state: _State, refuse: Report) -> None:
                 "Z0307", "`Normalize` works on a tensor, and this is still an image", action.span, hint=hint
             )
         )
-    elif state.convert.divisor == 255 and max(map(abs, action.mean)) > _PIXEL_UNITS:
+    elif state.convert.divisor == 255 and max(map(abs, state.normalize.mean)) > _PIXEL_UNITS:
         label = Label(state.convert.span, "this divides the pixels by 255")
         message = "this mean fits pixels from 0 to 255"
         hint = "use `PILToTensor()`, which does not divide"
@@ -299,13 +296,6 @@ def _check_place(crop: Crop, state: _State, refuse: Report) -> None:
 def _check_result(
     state: _State, shape: InputShape | None, input_span: Span | None, span: Span | None, refuse: Report
 ) -> None:
-    if shape is not None and shape.channels != 3:
-        label = (
-            () if input_span is None else (Label(input_span, f"the model takes {shape.channels} channels"),)
-        )
-        message = "`preprocess` gives three channels for every image"
-        hint = "write 3 channels, or leave out `preprocess` to compile the tensor form"
-        refuse(error("Z0308", message, span, labels=label, hint=hint))
     wanted = f", and the model takes {shape.width} x {shape.height}" if shape else ""
     place = state.size_span or span
     if not isinstance(state.size, tuple):

@@ -22,17 +22,17 @@ from zooc.frontend.semantics.blocks.preprocess_steps import (
     read_crop,
     read_fill,
     read_letterbox,
+    read_numbers,
     read_padding,
     read_resize,
     read_size,
-    read_triple,
 )
 from zooc.frontend.semantics.blocks.vdsp import read_inline_vdsp, read_vdsp
 from zooc.frontend.semantics.declarations import BlockSettings
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.vocabulary import MATRICES, PAD_MODES, STEPS
-from zooc_runtime.preprocessing.steps import CenterCrop, ECenterCrop, Pad, PadMode
+from zooc_runtime.preprocessing.steps import CenterCrop, ECenterCrop, Grayscale, Pad, PadMode
 
 __all__ = ["read_preprocess"]
 
@@ -59,7 +59,8 @@ def read_preprocess(
         actions += step or ()
     if not sound:
         return None
-    return check_flow(actions, shape, input_span, settings.name_span, reader.report)
+    vdsp = any(isinstance(entry, ast.Call) and entry.name.text == "vdsp" for entry in settings.steps)
+    return check_flow(actions, shape, input_span, settings.name_span, reader.report, vdsp=vdsp)
 
 
 def _actions(entry: ast.Entry, alone: bool, shape: InputShape | None, reader: Reader) -> list[Action] | None:
@@ -155,15 +156,29 @@ def _mode(word: str) -> PadMode:
 
 
 def _normalize(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
-    mean = read_triple(bound["mean"], "the mean", reader)
-    std = read_triple(bound["std"], "the standard deviation", reader)
-    if std is not None and (min(std) <= 0 or any(math.isinf(1 / value) for value in std)):
+    mean = read_numbers(bound["mean"], "the mean", reader)
+    std = read_numbers(bound["std"], "the standard deviation", reader)
+    divisors = std if isinstance(std, tuple) else () if std is None else (std,)
+    if any(value <= 0 or math.isinf(1 / value) for value in divisors):
         message = "the standard deviation must be above 0"
         reader.report(error("Z0110", message, bound["std"].span, hint="pixels are divided by it"))
-        return None
+        std = 1.0  # to look on
     if mean is None or std is None:
         return None
-    return Standardize(mean, std, call.span)
+    return Standardize(mean, std, call.span, bound["mean"].span, bound["std"].span)
+
+
+def _grayscale(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
+    channels: int | None = 1
+    if "channels" in bound:
+        what = "the number of channels"
+        channels = reader.integer(bound["channels"], what, 1, 3)
+        if channels == 2:
+            message = f"{what} of a grey image is 1, or 3 for the same value in all three"
+            hint = "write `Grayscale()` or `Grayscale(channels=3)`"
+            reader.report(error("Z0110", message, bound["channels"].span, hint=hint))
+            return None
+    return None if channels is None else Pixel(Grayscale(channels, call.span))
 
 
 def _convert(divisor: float) -> Callable[[ast.Call, Arguments, Reader], Action]:
@@ -182,6 +197,7 @@ _READERS: dict[str, Callable[[ast.Call, Arguments, Reader], Action | None]] = {
     "Crop": read_crop,
     "ECenterCrop": _e_center_crop,
     "Pad": _pad,
+    "Grayscale": _grayscale,
     "Normalize": _normalize,
     "ToTensor": _convert(255.0),
     "PILToTensor": _convert(1.0),

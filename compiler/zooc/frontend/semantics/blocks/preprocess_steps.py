@@ -22,14 +22,13 @@ from zooc_runtime.preprocessing.steps import (
 )
 
 __all__ = [
-    "Triple",
     "read_crop",
     "read_fill",
     "read_letterbox",
+    "read_numbers",
     "read_padding",
     "read_resize",
     "read_size",
-    "read_triple",
 ]
 
 Arguments = dict[str, ast.Expr]
@@ -158,9 +157,6 @@ def _of_torch(word: str) -> TorchInterpolation:
     return word  # type: ignore[return-value]
 
 
-Triple = tuple[float, float, float]
-
-
 def read_size(node: ast.Expr, what: str, reader: Reader) -> int | tuple[int, int] | None:
     """Read a size: `n`, or `[height, width]`."""
     if not _is_list(node, reader):
@@ -213,27 +209,23 @@ def read_fill(node: ast.Expr, reader: Reader) -> tuple[int, int, int] | None:
     return None if colour is None else (colour[0], colour[1], colour[2])
 
 
-def read_triple(node: ast.Expr, what: str, reader: Reader) -> Triple | None:
-    """Return three numbers, or one for all."""
+def read_numbers(node: ast.Expr, what: str, reader: Reader) -> float | tuple[float, ...] | None:
+    """Return a list of numbers, one for each channel, or one number for all."""
     if not _is_list(node, reader):
         value = reader.value(node)
         if value is None:
             return None
         if not isinstance(value.data, int | float):
-            message = f"{what} must be a number or a list of three, found {describe(value)}"
+            message = f"{what} must be a number or a list of one per channel, found {describe(value)}"
             reader.report(error("Z0109", message, value.span))
             return None
-        return (float(value.data),) * 3
+        return float(value.data)
     items = reader.items(node, what, "`[0.485, 0.456, 0.406]`")
     if items is None:
         return None
-    if len(items) != 3:
-        message = f"{what} has three numbers, one per channel, found {len(items)}"
-        reader.report(error("Z0114", message, node.span, hint="write three numbers, or one for all channels"))
-        return None
     numbers = [reader.number(item, what) for item in items]
     known = [number for number in numbers if number is not None]
-    return (known[0], known[1], known[2]) if len(known) == 3 else None
+    return tuple(known) if len(known) == len(numbers) else None
 
 
 def _is_list(node: ast.Expr, reader: Reader) -> bool:

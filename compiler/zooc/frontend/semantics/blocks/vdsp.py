@@ -100,7 +100,7 @@ def _actions(params: VdspParams, span: Span) -> list[Action]:
         actions.append(Channels("BGR", span) if swap else Pixel(replace(step, span=span)))
     actions.append(Convert(params.divisor, span))
     if params.mean != (0.0, 0.0, 0.0) or params.std != (1.0, 1.0, 1.0):
-        actions.append(Standardize(params.mean, params.std, span))
+        actions.append(Standardize(params.mean, params.std, span, span, span))
     return actions
 
 
