@@ -61,17 +61,17 @@ def test_it_needs_no_preprocessing_but_a_contract_does(tmp_path: Path) -> None:
         ('ranges "x"', "Z0106", None),
         ("ranges 3", "Z0109", None),
         ("ranges measured", "Z0106", None),
-        ("ranges source(1)", None, None),
+        ("ranges source(1)", "Z0104", None),
         ("ranges", "Z0114", None),
     ],
 )
 def test_a_mistyped_origin_is_an_error_at_its_place(
-    tmp_path: Path, statement: str, code: str | None, hint: str | None
+    tmp_path: Path, statement: str, code: str, hint: str | None
 ) -> None:
     quantize, diagnostics = read(HEAD + f"quantize int8 {{ {statement} }}", tmp_path)
     assert quantize is None
     assert all(found.severity == "error" and found.span for found in diagnostics)
-    assert code is None or code in {found.code for found in diagnostics}
+    assert code in {found.code for found in diagnostics}
     assert hint is None or hint in [found.hint for found in diagnostics]
 
 

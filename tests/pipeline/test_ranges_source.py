@@ -18,6 +18,7 @@ from onnxruntime.quantization.quantize import quantize_dynamic
 from zooc.compilation import Request
 from zooc.diagnostics.diagnostic import ZoocError
 from zooc.pipeline.analyze import AnalysisRequest, analyze_path
+from zooc.pipeline.calibrate import prepare
 from zooc.pipeline.compile import WrittenPackage, compile_package
 from zooc.pipeline.context import Context
 from zooc.support.cache import Cache
@@ -233,6 +234,17 @@ def test_a_contract_that_does_not_hold_is_refused(quantized: Path, tmp_path: Pat
     onnx.save(model, quantized / "coarse.onnx")
     require = 'int8 { ranges source  require drop <= 0% on images("images", labels=none) }'
     assert refused(describe(quantized, "coarse", require), tmp_path / "out").code == "Z0492"
+
+
+def test_nothing_is_calibrated(quantized: Path) -> None:
+    with pytest.raises(ZoocError) as caught:
+        prepare(
+            Request(describe(quantized, "onnxruntime")), Context(Cache(None), Progress(), "quantize_network")
+        )
+    (found,) = caught.value.diagnostics
+    assert found.code == "Z0475"
+    assert found.span is not None
+    assert found.span.text == "ranges source"
 
 
 def test_analysis_needs_images_and_compares_with_the_twin(quantized: Path) -> None:

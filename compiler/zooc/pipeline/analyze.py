@@ -147,6 +147,9 @@ def _of_description(request: AnalysisRequest, cache: Cache, progress: Progress) 
     deployment = analyze(wanted, context)
     if deployment.quantize.dtype != "int8" or deployment.preprocess is None:
         message = f"{request.path.name} compiles to {deployment.quantize.dtype}"
+        if deployment.quantize.ranges == "source":
+            hint = "add a `preprocess` block: the analysis runs on images"
+            raise ZoocError(_nothing(f"{request.path.name} takes tensors, not images", hint))
         raise ZoocError(_nothing(message, "try --set quantize=int8, with calibration data in the file"))
     facts, program = lower(deployment, context)
     if program.levels is not None:

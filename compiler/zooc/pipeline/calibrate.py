@@ -25,6 +25,15 @@ def prepare(request: Request, context: Context) -> Int8Quantizer:
     """
     deployment = analyze(request, context)
     quantize = deployment.quantize
+    if quantize.ranges == "source":
+        raise ZoocError(
+            error(
+                "Z0475",
+                f"{request.file} keeps the ranges of its source, so nothing is calibrated",
+                quantize.ranges_span,
+                hint="compile it as it is, or name a float network and write `data images(...)`",
+            )
+        )
     if quantize.dtype != "int8" or quantize.data is None or deployment.preprocess is None:
         raise ZoocError(
             error(
