@@ -25,7 +25,7 @@ def add_instead_of_prelu(graph: Graph, node: Node) -> Outcome:
     if shape is None or len(shape) != 4 or shape[1] is None:
         return Refused("it rectifies no feature map of known channels")
     aligned = slope.reshape((1,) * (4 - slope.ndim) + slope.shape)
-    if aligned.shape != (1, shape[1], 1, 1):
+    if list(aligned.shape) != [1, shape[1], 1, 1]:
         return Refused("it has other slopes than one a channel")
     if np.any(aligned > 1):
         return Refused("a slope exceeds 1")
