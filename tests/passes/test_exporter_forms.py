@@ -49,9 +49,9 @@ STORED = {
     "beta": weights(1, CHANNELS, 1, 1),
 }
 STORED["minus_slope"] = -STORED["slope"]
-STORED["mean"] = weights(1, CHANNELS, 1, 1)
+STORED["middle"] = weights(1, CHANNELS, 1, 1)
 STORED["deviation"] = 1 / STORED["gamma"]
-STORED["shifted"] = STORED["beta"] + STORED["gamma"] * STORED["mean"]
+STORED["shifted"] = STORED["beta"] + STORED["gamma"] * STORED["middle"]
 INT8 = Quantize(dtype="int8", calibrate=CalibrationMethod("max"))
 
 FIRST = "x = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (image, w0, b0)"
@@ -398,7 +398,7 @@ FORMS = {
         "",
         {
             "paddle": "a = Mul (x, gamma)\ny = Add (a, beta)",
-            "tf2onnx": "a = Sub (x, mean)\nb = Div (a, deviation)\ny = Add (shifted, b)",
+            "tf2onnx": "a = Sub (x, middle)\nb = Div (a, deviation)\ny = Add (shifted, b)",
             "vectors": "g = Constant <value_ints = [8]> ()\nh = Constant <value_ints = [-1, 1, 1]> ()\n"
             "v = Reshape (gamma, g)\nr = Reshape (v, h)\na = Mul (x, r)\ny = Add (beta, a)",
         },
