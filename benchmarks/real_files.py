@@ -13,7 +13,7 @@ int8 weights per channel; its time is that of MinMax, the ranges of Percentile c
 Timed are networks without what prepares images: zooc's body and postlude, from uint8 pixels, normalization
 included; `quantize_static`'s graph, from the float32 tensor, normalized before. Both hold the same image and
 run in turn, batch 1, in one process. A ratio below 1 means that zooc's graph is faster. It exits with 1 where
-that is not so, or where zooc leaves an operator in float.
+that is not so, or where zooc's body computes something in float.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ PER_CHANNEL_SINCE = 13
 
 RUNS = 8
 """Of each graph in a round of timing."""
+
+COMPUTES_NOTHING = {"Flatten", "Reshape"}
 
 Floats = NDArray[np.float32]
 
@@ -217,7 +219,7 @@ def _compare(subject: Subject, folder: Path, options: argparse.Namespace) -> boo
         decibels = sqnr_db(wanted, _scores(_logits(theirs, subject), inputs))
         operators = _told(inspect_optimized(theirs).float_operators)
         print(f"  quantize_static, {method}: {decibels:.1f} dB, in float: {operators}")
-    good = not seen.float_operators
+    good = COMPUTES_NOTHING.issuperset(seen.float_operators)
     for threads in sorted({1, available_cores()}):
         times = _in_turn((ours, theirs), (pixels[0], inputs[0]), threads, options.rounds)
         ratio = times[0] / times[1]
@@ -306,7 +308,7 @@ def _scores(model: bytes, inputs: Sequence[NDArray[Any]]) -> Floats:
 def _in_turn(
     models: Sequence[bytes], inputs: Sequence[NDArray[Any]], threads: int, rounds: int
 ) -> list[float]:
-    """Milliseconds of each: the median over the rounds of the best of a few runs; the first round warms up."""
+    """Milliseconds of each: the median over rounds of the best of a few runs; the first round warms up."""
     sessions = [_open(model, threads) for model in models]
     names = [session.get_inputs()[0].name for session in sessions]
     times: list[list[float]] = [[] for _ in models]
