@@ -99,7 +99,7 @@ def measure(folder: Path, name: str, size: int, rounds: int) -> str:
     assert compiled.program.prelude is not None and compiled.images is not None and compiled.quantized
     pixels = list(pixel_batches(compiled.program.prelude, compiled.images, 1))
     float_body, body = compiled.program.body, compiled.body
-    agreement, _ = compare_bodies(float_body, body, pixels, lambda _: None)
+    agreement, _ = compare_bodies(float_body, body, pixels, compiled.program.heads, lambda _: None)
     optimized = inspect_optimized(body.SerializeToString(), compiled.quantized.layers)
     macs = macs_of_nodes(float_body)
     integer = 1 - sum(macs.get(layer.name, 0) for layer in optimized.float_layers) / sum(macs.values())

@@ -51,14 +51,13 @@ def main() -> int:
             print(f"\n{name}, Pillow {PIL.__version__}\n    size        Pillow ms  prelude ms  ratio")
         for width, height in SIZES:
             image = synthetic_image(height, width)
-            plain = preprocess.to_json()
-            wanted = reference_pixels(image, plain)
+            wanted = reference_pixels(image, preprocess.source, preprocess.steps)
             if not np.array_equal(session.run(None, {"image": image})[0][0], wanted):
                 print(f"{name} at {width} x {height} differs from Pillow", file=sys.stderr)
                 return 1
             theirs, ours = in_turn(
                 options.rounds,
-                lambda i=image, p=plain: reference_pixels(i, p),
+                lambda i=image, p=preprocess: reference_pixels(i, p.source, p.steps),
                 lambda i=image, s=session: s.run(None, {"image": i}),
             )
             rows.append({"pipeline": name, "width": width, "height": height, "pillow_ms": theirs, "ms": ours})

@@ -8,7 +8,7 @@ from onnx import helper, numpy_helper
 
 from zooc.calibration.file import model_sha256
 from zooc.ir.session import open_session
-from zooc.ir.weights import large_weights, without_large_weights
+from zooc.ir.weights import large_weights, record_shapes, without_large_weights
 
 
 @pytest.fixture
@@ -40,6 +40,16 @@ def model() -> onnx.ModelProto:
     graph = helper.make_graph(nodes, "body", [info("input")], [info("logits")], tensors, doc_string="words")
     opsets = [helper.make_opsetid("", 20)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="someone")
+
+
+def test_shapes_are_recorded_beside_weights_that_stay(model: onnx.ModelProto) -> None:
+    del model.graph.output[0].type.tensor_type.shape.dim[:]
+    expected = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    stored = [tensor.SerializeToString() for tensor in model.graph.initializer]
+    record_shapes(model)
+    assert [tensor.SerializeToString() for tensor in model.graph.initializer] == stored
+    assert model.graph.value_info == expected.graph.value_info
+    assert model.graph.output == expected.graph.output
 
 
 def test_all_but_the_content_of_large_weights_is_copied(model: onnx.ModelProto) -> None:

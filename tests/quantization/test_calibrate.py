@@ -12,6 +12,7 @@ from onnx import helper
 from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.ranges import choose_ranges
 from zooc.calibration.run import calibrate
+from zooc.calibration.workers import workers_for
 from zooc.deployment import CalibrationMethod, Quantize
 from zooc.diagnostics.diagnostic import ZoocError
 from zooc.quantization.placement import tensors_to_observe
@@ -104,7 +105,7 @@ def test_all_zero_activations_have_the_range_zero_and_still_quantize(net, run) -
         assert np.isfinite(logits).all()
 
 
-def test_activations_so_large_that_few_fit_are_observed_by_fewer_threads(body, net, monkeypatch) -> None:
+def test_activations_so_large_that_few_fit_are_observed_by_one_thread(body, net, monkeypatch) -> None:
     monkeypatch.setattr("zooc.calibration.workers._ACTIVATION_BYTES", 1)
     names: set[str] = set()
 
@@ -114,7 +115,15 @@ def test_activations_so_large_that_few_fit_are_observed_by_fewer_threads(body, n
             yield image[None]
 
     calibrate(body, batches(), ["act_out"], threads=8)
-    assert len(names) <= 2
+    assert len(names) == 1
+
+
+def test_as_many_threads_work_as_there_are_cores_and_as_their_activations_fit(monkeypatch) -> None:
+    monkeypatch.setattr("zooc.calibration.workers.available_cores", lambda: 3)
+    wanted = {0: 3, 100 << 20: 3, 500 << 20: 2, 600 << 20: 1, 5 << 30: 1}
+    assert {size: workers_for(size) for size in wanted} == wanted
+    monkeypatch.setattr("zooc.calibration.workers.available_cores", lambda: 64)
+    assert workers_for(1) == 4
 
 
 def test_a_failure_in_the_midst_of_a_batch_leaves_whole_batches_only(body, net, monkeypatch) -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
+from zooc.calibration.activations import ActivationReader
 from zooc.deployment import CalibrationMethod, Quantize
-from zooc.quantization.corrections.bias import correct_biases
+from zooc.quantization.corrections.bias import bias_inputs, correct_biases
 from zooc.verification.agreement import sqnr_db
 
 COARSE = Quantize(dtype="int8", calibrate=CalibrationMethod("max"), weights="per_tensor")
@@ -61,6 +64,39 @@ def test_the_same_images_give_the_same_bytes(net: Callable[..., Any], quantized:
         correct_biases(body, model, split(images))
         made.append(model.SerializeToString(deterministic=True))
     assert made[0] == made[1]
+
+
+@pytest.mark.parametrize(("fitting", "together"), [(1, 1), (1 << 30, 2)])
+def test_images_whose_activations_do_not_fit_together_follow_each_other(
+    net: Callable[..., Any],
+    quantized: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    fitting: int,
+    together: int,
+) -> None:
+    monkeypatch.setattr("zooc.calibration.workers._ACTIVATION_BYTES", fitting)
+    monkeypatch.setattr("zooc.calibration.workers.available_cores", lambda: 2)
+    body, images = network(net), net().images(9)
+    model = quantized(body, images, COARSE).model
+    reader = ActivationReader(body, bias_inputs(body))
+    held, most, lock = 0, 0, threading.Lock()
+    meeting = threading.Barrier(together)
+
+    @contextlib.contextmanager
+    def read(batch: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        nonlocal held, most
+        with reader(batch) as values:
+            with lock:
+                held, most, first = held + 1, max(most, held + 1), batch is whole[0]
+            if not first:  # it shows how large they are, alone
+                meeting.wait(timeout=60)
+            yield values
+            with lock:
+                held -= 1
+
+    whole = split(images)
+    correct_biases(body, model, whole, read=read)
+    assert most == together
 
 
 def test_a_shift_that_may_be_chance_is_left_alone(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -58,6 +59,18 @@ def test_memory_serves_again_once_it_is_free_and_not_before(body, net) -> None:
         with observe(images[2:]) as values:
             places.add(values["act_out"].ctypes.data)
     assert len(places) <= 2
+
+
+def test_memory_that_was_dropped_is_with_nobody_and_values_stay_right(body, net) -> None:
+    observe, images = ActivationReader(body, TENSORS), net().images(2)
+    with observe(images[:1]) as values:
+        first = weakref.ref(values["act_out"])
+    del values
+    assert first() is not None
+    observe.drop_memory()
+    assert first() is None
+    with observe(images[1:]) as values:
+        np.testing.assert_array_equal(values["act_out"], plain_values(body, images[1:])["act_out"])
 
 
 def test_several_threads_do_not_disturb_each_other(body, net) -> None:

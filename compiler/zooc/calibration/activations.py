@@ -34,7 +34,7 @@ class ActivationReader:
         self._source, self._answer = input_of(body).name, output_of(body).name
         self._tensors = tuple(tensors)
         self._computed = [name for name in dict.fromkeys(tensors) if name not in (self._source, self._answer)]
-        self._session = open_session(body, threads=1, outputs=self._computed, mem_pattern=False)
+        self._session = open_session(body, threads=1, outputs=self._computed, keep_memory=False)
         self._free: defaultdict[Any, list[Values]] = defaultdict(list)
 
     @contextmanager
@@ -59,6 +59,10 @@ class ActivationReader:
         every = {**values, self._source: batch}
         yield {name: every[name] for name in self._tensors}
         free.append(values)
+
+    def drop_memory(self) -> None:
+        """Keep no memory of values for the next call."""
+        self._free.clear()
 
     def _run(self, batch: Batch) -> Values:
         """In new memory: the results' shapes are known afterwards only."""

@@ -22,13 +22,13 @@ import numpy.typing as npt
 from zooc.calibration.histogram import ActivationHistograms
 from zooc_runtime.inference.cpu import available_cores
 
-__all__ = ["MOST_WORKERS", "BatchTask", "CalibrationState", "collect_histograms"]
+__all__ = ["BatchTask", "CalibrationState", "collect_histograms", "workers_for"]
 
-MOST_WORKERS = 4
+_MOST_WORKERS = 4
 """More would finish sooner on large machines, but each holds one image's activations."""
 
 _ACTIVATION_BYTES = 1 << 30
-"""What the activations in flight may take together, before the number of workers is lowered."""
+"""What the activations in flight may take together, if that is enough for one worker."""
 
 _POLL = 0.2
 """Seconds between looks for Ctrl-C, for platforms where a waiting thread does not notice it."""
@@ -51,6 +51,12 @@ class BatchTask:
 
     indices: Sequence[int]
     load: Callable[[], tuple[Batch | None, int]]
+
+
+def workers_for(each: int) -> int:
+    """Return how many threads may work at a time, where each holds so many bytes of activations."""
+    fitting = _ACTIVATION_BYTES // max(each, 1)
+    return max(1, min(fitting, available_cores(), _MOST_WORKERS))
 
 
 class CalibrationState:
@@ -83,7 +89,7 @@ def collect_histograms(
         run: see `Run`.
         into: changed in place when the pass ends, also when it ends by an exception (Ctrl-C included): then
             it holds the whole batches that were done.
-        workers: how many threads; `None` means one a core, at most `MOST_WORKERS` and fewer if activations
+        workers: how many threads; `None` means one a core, at most `_MOST_WORKERS`, and fewer if activations
             are large.
         on_images: called on the calling thread with the number of images just done.
         checkpoint: called on the calling thread with a copy of everything done so far, about every `every`
@@ -95,7 +101,7 @@ def collect_histograms(
         ZoocError: Z0411, an activation is NaN or infinite.
         Exception: what `run`, a `load` or `items` raised.
     """
-    crew = _Crew(iter(items), run, into.histograms, workers or min(available_cores(), MOST_WORKERS))
+    crew = _Crew(iter(items), run, into.histograms, workers or workers_for(0))
     saved = time.monotonic()
     try:
         crew.start()
@@ -152,8 +158,8 @@ class _Crew:
         self.ended_early = True
 
     def start(self) -> None:
-        """Two workers; the others follow when the first batch has shown how much memory one takes."""
-        self._start_up_to(2)
+        """One worker; the others follow when its first batch has shown how much memory one takes."""
+        self._start_up_to(1)
 
     def finished_batches(self) -> Iterator[int]:
         """Yield the number of images of each batch as it is done, until all workers have ended."""

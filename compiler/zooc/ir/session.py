@@ -21,7 +21,7 @@ def open_session(
     threads: int = 0,
     outputs: Sequence[str] = (),
     weights: Mapping[str, onnxruntime.OrtValue] | None = None,
-    mem_pattern: bool = True,
+    keep_memory: bool = True,
 ) -> onnxruntime.InferenceSession:
     """Return a CPU session that prints nothing.
 
@@ -30,13 +30,13 @@ def open_session(
         threads: within an operator; 0 leaves their number to ONNX Runtime.
         outputs: more tensors that it shall give, behind its own outputs.
         weights: `weight_values` of those that `model` was left without (`without_large_weights`).
-        mem_pattern: whether a run takes its memory in one piece, as the run before needed it.
+        keep_memory: whether the session keeps a run's memory for the next one, in one piece where it can.
     """
     light = without_large_weights(model)
     light.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.enable_mem_pattern = mem_pattern
+    options.enable_mem_pattern = options.enable_cpu_mem_arena = keep_memory
     options.log_severity_level = 4
     # What nothing reads is not there any more when ONNX Runtime looks for it.
     wanted = {tensor.name for tensor in light.graph.initializer} & (

@@ -22,6 +22,7 @@ __all__ = [
     "is_large",
     "large_weights",
     "placeholder",
+    "record_shapes",
     "without_large_weights",
 ]
 
@@ -66,6 +67,15 @@ def inferred_graph(model: onnx.ModelProto) -> onnx.GraphProto:
     Its large weights have no content.
     """
     return onnx.shape_inference.infer_shapes(without_large_weights(model), data_prop=True).graph
+
+
+def record_shapes(model: onnx.ModelProto) -> None:
+    """Put the shapes and types that inference finds into the model's `value_info` and outputs, in place."""
+    inferred = inferred_graph(model)
+    del model.graph.value_info[:]
+    del model.graph.output[:]
+    model.graph.value_info.extend(inferred.value_info)
+    model.graph.output.extend(inferred.output)
 
 
 class StoredTensors(MutableMapping[str, npt.NDArray[Any]]):

@@ -115,6 +115,8 @@ class Int8Quantizer:
             images = self.images()
             self._context.warn(images.warnings)
             histograms = self.measure(images)
+            if "_reader" in vars(self):  # not where the histograms are from the cache
+                self._reader.drop_memory()
             self._context.warn(images.skip_warnings())
             return Calibrated(self._choose(histograms), images, histograms)
 

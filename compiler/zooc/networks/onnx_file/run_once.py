@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 
 from zooc.ir.interface import input_of, output_of
-from zooc.ir.session import quiet_engine
+from zooc.ir.session import open_session, quiet_engine
 from zooc.networks.onnx_file.interface import Interface
 
 __all__ = ["LEVELS_TOLERANCE", "ExecutionError", "Reference", "close", "example_input", "run"]
@@ -92,13 +91,9 @@ def run(model: onnx.ModelProto, images: Array) -> Array:
 
 
 def _run(model: onnx.ModelProto, feeds: list[dict[str, npt.NDArray[Any]]], outputs: list[str]) -> list[Array]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
     try:
         with quiet_engine():
-            session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            session = open_session(model)
             return _joined([session.run(outputs, feed) for feed in feeds])
     except Exception as problem:  # ONNX Runtime's own exceptions share no base class but this one
         if _NO_KERNEL in str(problem):

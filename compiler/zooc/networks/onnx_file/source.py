@@ -14,6 +14,7 @@ from zooc.ir.graph import read_graph
 from zooc.ir.interface import set_batch
 from zooc.ir.levels import is_quantized
 from zooc.ir.rename import normalize
+from zooc.ir.weights import record_shapes
 from zooc.networks.network import INPUT, OUTPUT, Network
 from zooc.networks.onnx_file.adapt import adapt
 from zooc.networks.onnx_file.batch import free_batch, same_results
@@ -63,8 +64,9 @@ class OnnxFileSource:
         if batch is not None:
             set_batch(converted, batch)
         converted, heads = take_off_activations(converted, classes)
+        record_shapes(converted)
         return Network(
-            model=onnx.shape_inference.infer_shapes(converted, data_prop=True),
+            model=converted,
             origin=f'onnx("{path.name}")',
             weights="in the file",
             weights_sha256=hash_onnx(path, model.source.span),

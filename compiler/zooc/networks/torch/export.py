@@ -17,6 +17,7 @@ from zooc.deployment import InputShape
 from zooc.diagnostics.diagnostic import Span, ZoocError, error
 from zooc.ir.interface import set_batch
 from zooc.ir.rename import normalize
+from zooc.ir.weights import record_shapes
 from zooc.networks.network import INPUT, OUTPUT, HeadFacts, Network
 from zooc.networks.onnx_file.operators import IR_VERSION, MIN_OPSET
 from zooc.networks.onnx_file.run_once import Array, ExecutionError, close, example_input, run
@@ -69,8 +70,9 @@ def export_module(
     _check(model, images, scores, name, span)
     if shape.batch is not None:
         set_batch(model, shape.batch)
+    record_shapes(model)
     return Network(
-        model=onnx.shape_inference.infer_shapes(model, data_prop=True),
+        model=model,
         origin=name,
         weights=weights,
         weights_sha256=weights_sha256,

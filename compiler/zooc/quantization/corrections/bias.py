@@ -12,12 +12,11 @@ import numpy.typing as npt
 import onnx
 
 from zooc.calibration.activations import ActivationReader
-from zooc.calibration.workers import MOST_WORKERS, Run
+from zooc.calibration.workers import Run, workers_for
 from zooc.ir.graph import Constant, read_graph
 from zooc.ir.weights import StoredTensors
 from zooc.quantization.corrections.layer_inputs import mean_inputs
 from zooc.quantization.corrections.quantized_layers import QuantizedLayer, quantized_layers
-from zooc_runtime.inference.cpu import available_cores
 
 __all__ = ["bias_inputs", "correct_biases"]
 
@@ -67,17 +66,25 @@ def correct_biases(
     stored = StoredTensors(quantized)
     read = read or ActivationReader(body, bias_inputs(body))
 
-    def measure(batch: npt.NDArray[Any]) -> list[_Inputs]:
+    def measure(batch: npt.NDArray[Any]) -> tuple[list[_Inputs], int]:
         with read(batch) as values:
-            return [_Inputs.of(layer, values[layer.source], stored) for layer in layers]
+            size = sum(value.nbytes for value in values.values())
+            return [_Inputs.of(layer, values[layer.source], stored) for layer in layers], size
 
     seen: list[list[_Inputs]] = [[] for _ in layers]
-    with ThreadPoolExecutor(min(available_cores(), MOST_WORKERS)) as pool:
-        for batch, found in zip(batches, pool.map(measure, batches), strict=True):
-            for inputs, more in zip(found, seen, strict=True):
-                more.append(inputs)
-            if on_batch is not None:
-                on_batch(len(batch))
+
+    def keep(found: list[_Inputs], batch: npt.NDArray[Any]) -> None:
+        for inputs, more in zip(found, seen, strict=True):
+            more.append(inputs)
+        if on_batch is not None:
+            on_batch(len(batch))
+
+    first, *others = batches
+    found, size = measure(first)
+    keep(found, first)
+    with ThreadPoolExecutor(workers_for(size)) as pool:
+        for batch, (found, _) in zip(others, pool.map(measure, others), strict=True):
+            keep(found, batch)
     for layer, each in zip(layers, seen, strict=True):
         assert layer.stored_bias is not None
         stored[layer.stored_bias[0]] = _corrected(layer, each, stored)
