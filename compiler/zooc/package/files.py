@@ -108,7 +108,7 @@ def _import_package(contents: PackageContents) -> dict[str, bytes]:
 def _distribution(contents: PackageContents) -> dict[str, bytes]:
     package = contents.deployment.package
     source = contents.deployment.model.source
-    shown = Path(source.name).name if source.kind == "onnx" else f"{source.kind}.{source.name}"
+    shown = Path(source.name).name if source.is_file else source.shown
     preprocess = contents.deployment.preprocess
     tensor = preprocess is None
     takes = "tensor" if preprocess is None else "rgb" if preprocess.source == "rgb" else "frames"

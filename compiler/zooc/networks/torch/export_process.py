@@ -71,7 +71,7 @@ def _converse(process: subprocess.Popen[bytes], question: Any, on_progress: Prog
 
 
 def _died(model: Model, status: int, messages: Path) -> ZoocError:
-    name = f"{model.source.kind}.{model.source.name}"
+    name = model.source.shown
     if status < 0:
         how = f"was killed by signal {-status}"
         hint = "the machine most likely ran out of memory; close other programs, or choose a smaller model"
