@@ -10,6 +10,7 @@ import onnx
 from zooc.deployment import Model
 from zooc.networks.network import Network
 from zooc.networks.onnx_file.convert import convert
+from zooc.networks.onnx_file.guess import Guess, guess
 from zooc.networks.onnx_file.interface import find_interface
 from zooc.networks.onnx_file.operators import drop_initializer_inputs
 from zooc.networks.onnx_file.reader import hash_onnx, read_onnx
@@ -41,3 +42,16 @@ class OnnxFileSource:
         interface = find_interface(original, path.name, model)
         on_progress(f"checking {path.name}")
         return convert(original, interface, model, path.name, hash_onnx(path, model.source.span))
+
+    def load_guessed(self, model: Model, on_progress: Progress) -> tuple[Guess, Network]:
+        """Load the network of a description that says no more than its source, and guess the rest.
+
+        Raises:
+            ZoocError: as for `guess`, and what reading raises.
+        """
+        path = Path(model.source.name)
+        on_progress(f"reading {path.name}")
+        original = read_onnx(path, model.source.span)
+        drop_initializer_inputs(original)
+        on_progress(f"checking {path.name}")
+        return guess(original, model, path.name, hash_onnx(path, model.source.span))

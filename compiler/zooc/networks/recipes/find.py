@@ -5,7 +5,7 @@ from __future__ import annotations
 from zooc.deployment import ModelSource
 from zooc.networks.recipes.official import official_recipe
 from zooc.networks.recipes.recipe import Recipe, no_recipe
-from zooc.networks.torch.source import require_packages
+from zooc.networks.torch.packages import require_packages
 
 __all__ = ["find_recipe"]
 

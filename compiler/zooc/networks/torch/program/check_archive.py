@@ -48,9 +48,11 @@ def refuse_objects(path: Path) -> None:
 
 @contextlib.contextmanager
 def tensors_only() -> Iterator[None]:
-    """Give Within: `torch.load` takes tensors alone, whoever calls it."""
+    """Make `torch.load` take tensors alone within, whoever calls it."""
     load = torch.load
-    torch.load = functools.wraps(load)(lambda *given, **named: load(*given, **{**named, "weights_only": True}))
+    torch.load = functools.wraps(load)(
+        lambda *given, **named: load(*given, **{**named, "weights_only": True})
+    )
     try:
         yield
     finally:
