@@ -1,7 +1,7 @@
-"""What a file of torch's is, by the names inside of its zip archive: without torch, and running nothing of it.
+"""What a file of torch's is, by the names inside of its zip archive: without torch, and running nothing.
 
-`torch.export.save` and `torch.jit.save` write programs, `torch.save` a pickle of tensors, AOTInductor compiled
-code; all four are zip archives, most with one folder in which everything lies.
+`torch.export.save` and `torch.jit.save` write programs, `torch.save` a pickle of tensors, AOTInductor
+compiled code; all four are zip archives, most with one folder in which everything lies.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ __all__ = ["FileKind", "file_kind", "is_program"]
 
 FileKind = Literal["exported", "torchscript", "aotinductor", "checkpoint", "onnx", "other"]
 
+_BY_ENDING: dict[str, FileKind] = {".onnx": "onnx", ".safetensors": "checkpoint"}
+
 _OLD_EXPORT = "serialized_exported_program.json"
 """In the archives of torch before 2.8."""
 
@@ -21,17 +23,20 @@ _OLD_EXPORT = "serialized_exported_program.json"
 def file_kind(path: Path) -> FileKind:
     """Return what the file is: a `torch.export` program, a TorchScript, compiled code, weights, ...
 
-    `onnx` goes by the name's ending. A file that cannot be opened, is truncated or no archive, is `other`.
+    ONNX and safetensors go by the name's ending. A file that cannot be opened, is truncated or no archive, is `other`.
     """
-    if path.suffix.lower() == ".onnx":
-        return "onnx"
-    if path.suffix.lower() == ".safetensors":
-        return "checkpoint"
+    ending = path.suffix.lower()
+    if ending in _BY_ENDING:
+        return _BY_ENDING[ending]
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
         return "other"
+    return _kind_of_archive(names)
+
+
+def _kind_of_archive(names: set[str]) -> FileKind:
     inside = names | {name.partition("/")[2] for name in names}
     if any(name.startswith("data/aotinductor/") for name in inside):
         return "aotinductor"

@@ -1,4 +1,4 @@
-"""A model of others' making to the compiler's form, with the proof by running that it still gives the same."""
+"""Brings a model of others' making to the compiler's form, and proves by running that it gives the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be told of a file's network without its author: for `zooc new`, which writes it down to be checked."""
+"""What can be told of a file's network without its author, for `zooc new`, which writes it down."""
 
 from __future__ import annotations
 
