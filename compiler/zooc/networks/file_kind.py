@@ -23,7 +23,8 @@ _OLD_EXPORT = "serialized_exported_program.json"
 def file_kind(path: Path) -> FileKind:
     """Return what the file is: a `torch.export` program, a TorchScript, compiled code, weights, ...
 
-    ONNX and safetensors go by the name's ending. A file that cannot be opened, is truncated or no archive, is `other`.
+    ONNX and safetensors go by the name's ending. What cannot be opened, is
+    truncated or no archive, is `other`.
     """
     ending = path.suffix.lower()
     if ending in _BY_ENDING:
