@@ -18,7 +18,7 @@ from zooc.support.worker import worker_command
 __all__ = ["Task", "export_apart", "guess_apart"]
 
 Task = Literal["export", "count", "guess"]
-"""What the process does beside writing the network: nothing, count its operations, or tell what it guessed."""
+"""What the process does beside writing the network: nothing, count operations, or tell what it guessed."""
 
 
 def export_apart(model: Model, on_progress: Progress, *, count: bool = False) -> tuple[Network, int | None]:

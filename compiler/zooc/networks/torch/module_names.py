@@ -47,7 +47,7 @@ def name_by_modules(graph: onnx.GraphProto) -> None:
 
 
 def name_by_scopes(graph: onnx.GraphProto) -> None:
-    """Rename the nodes of torch's older exporter, in place: `/layer1/0/conv1/Conv` to `layer1.0.conv1/Conv`."""
+    """Rename the older exporter's nodes, in place: `/layer1/0/conv1/Conv` to `layer1.0.conv1/Conv`."""
     for node in graph.node:
         scopes, slash, operator = node.name.lstrip("/").rpartition("/")
         if not slash:

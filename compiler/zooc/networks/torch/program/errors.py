@@ -12,6 +12,16 @@ __all__ = ["no_program", "unreadable"]
 
 _SAVE = 'write one with torch.export.save(torch.export.export(model.eval(), (image,)), "net.pt2")'
 
+_STARTS: tuple[tuple[bytes | tuple[bytes, ...], str], ...] = (
+    (b"pk\x03\x04", "it is a truncated archive, or one of another kind"),
+    (b"\x80", "it is a checkpoint of an old torch: weights alone, which need an architecture as the source"),
+    (
+        (b"<!doctype", b"<html", b"<?xml"),
+        "it is a web page, probably from a download link that needs a login or a click",
+    ),
+    (b"version https://git-lfs", "it is a Git LFS pointer; `git lfs pull` fetches the file itself"),
+)
+
 
 def unreadable(path: Path, span: Span | None, note: str) -> ZoocError:
     """Return `Z0229`."""
@@ -43,19 +53,13 @@ def no_program(path: Path, kind: FileKind, span: Span | None) -> ZoocError:
 
 
 def _look(path: Path) -> str:
+    """What the file's first bytes show it to be."""
     try:
         with path.open("rb") as file:
-            start = file.read(64)
+            start = file.read(64).lstrip().lower()
     except OSError as problem:
         return problem.strerror or str(problem)
     if not start:
         return "it is empty"
-    if start.startswith(b"PK\x03\x04"):
-        return "it is a truncated archive, or one of another kind"
-    if start.startswith(b"\x80"):
-        return "it is a checkpoint of an old torch: weights alone, which need an architecture as the source"
-    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "it is a web page, probably from a download link that needs a login or a click"
-    if start.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer; `git lfs pull` fetches the file itself"
-    return "it is neither a torch.export program nor a TorchScript"
+    found = (note for first, note in _STARTS if start.startswith(first))
+    return next(found, "it is neither a torch.export program nor a TorchScript")

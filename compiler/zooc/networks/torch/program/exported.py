@@ -30,7 +30,7 @@ class ExportedProgram:
         """Open the file.
 
         Raises:
-            ZoocError: `Z0229`: it is damaged, or of another version of torch; `Z0234`: it holds Python objects.
+            ZoocError: `Z0229`: damaged, or of another version of torch; `Z0234`: it holds Python objects.
         """
         self._name, self._span = path.name, span
         try:

@@ -108,7 +108,7 @@ def _check(
         raise ZoocError(
             error(
                 "Z0233",
-                f"{file} was saved in training mode: running it changes it, or it gives other results each time",
+                f"{file} was saved in training mode: it changes as it runs, or gives other results each time",
                 model.source.span,
                 hint="call model.eval() before torch.export.export or torch.jit.trace, and save it again",
             )

@@ -26,7 +26,7 @@ from zooc.networks.torch.program.outputs import arrays, names
 __all__ = ["ScriptedProgram"]
 
 
-class _InARow(torch.nn.Module):
+class _InARow(torch.nn.Module):  # type: ignore[misc]
     """Gives the tensors of a script's dict or nested tuple as one flat tuple."""
 
     def __init__(self, script: Any) -> None:
@@ -68,11 +68,8 @@ class ScriptedProgram:
         channels = int(weights[0].shape[1]) if weights else 3
         for side in USUAL_SIZES:
             shape = InputShape(None, channels, side, side)
-            try:
-                self.run(self._example(model, shape, 1))
-            except Exception:  # a script refuses sizes by whatever its layers raise
-                continue
-            return shape
+            if self._takes(self._example(model, shape, 1)):
+                return shape
         raise no_size(model, self._name)
 
     def to_onnx(self, model: Model, shape: InputShape | None) -> onnx.ModelProto:
@@ -120,6 +117,13 @@ class ScriptedProgram:
         """Return the script's results for an image as it takes it."""
         with quiet(), torch.no_grad():
             return arrays(self._script(torch.from_numpy(image)))
+
+    def _takes(self, image: npt.NDArray[Any]) -> bool:
+        try:
+            self.run(image)
+        except Exception:  # a script refuses sizes by whatever its layers raise
+            return False
+        return True
 
     def state(self) -> list[torch.Tensor]:
         """Return what a run must leave as it is."""

@@ -1,4 +1,4 @@
-"""The source `torch("net.pt2")`: a network that torch saved whole, exported to ONNX in a process of its own."""
+"""The source `torch("net.pt2")`: a network that torch saved whole, exported to ONNX in its own process."""
 
 from __future__ import annotations
 
