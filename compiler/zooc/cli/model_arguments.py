@@ -11,7 +11,7 @@ import typer
 from zooc.deployment import FileWeights, ModelSource, PretrainedWeights, RandomWeights, Weights
 from zooc.diagnostics.diagnostic import SourceFile, Span, ZoocError, error
 
-__all__ = ["EXISTS", "SourceArgument", "read_source", "read_weights"]
+__all__ = ["EXISTS", "SourceArgument", "read_source", "read_weights", "span_of"]
 
 EXISTS = "Z0226"
 """The code for a file that `new` or `export` would replace."""
@@ -35,7 +35,7 @@ def read_source(text: str) -> ModelSource:
         ZoocError: `Z0225`.
     """
     kind, dot, name = text.partition(".")
-    span = _span("SOURCE", text)
+    span = span_of("SOURCE", text)
     if kind in _KINDS and dot and name and not text.endswith(".onnx"):
         return ModelSource(cast(Literal["timm", "torchvision", "official"], kind), name, span)
     raise ZoocError(
@@ -57,7 +57,7 @@ def read_weights(text: str) -> Weights:
     """
     from zooc.support.torch_hub import hub_folder
 
-    span = _span("--weights", text)
+    span = span_of("--weights", text)
     if text == "pretrained":
         return PretrainedWeights(span)
     if text == "random":
@@ -80,5 +80,6 @@ def read_weights(text: str) -> Weights:
     )
 
 
-def _span(name: str, text: str) -> Span:
+def span_of(name: str, text: str) -> Span:
+    """Return the place of an argument, for diagnostics."""
     return Span(SourceFile(name, text), 0, len(text))

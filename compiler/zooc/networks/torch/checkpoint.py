@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zooc.diagnostics.diagnostic import Span, ZoocError, error
-from zooc.networks.file_kind import file_kind, is_program
+from zooc.networks.file_kind import file_kind
 
 __all__ = ["classes_of", "read_checkpoint", "refuse_program"]
 
@@ -19,6 +19,8 @@ _WRAPPERS = (
     *("model", "network", "net", "module"),
 )
 """Keys under which trainers keep the weights, averaged ones first."""
+
+_WHOLE = {"exported": "a torch.export program", "torchscript": "a TorchScript", "onnx": "an ONNX file"}
 
 _PREFIXES = ("module.", "_orig_mod.")
 
@@ -57,11 +59,9 @@ def refuse_program(path: Path, span: Span | None) -> None:
         ZoocError: `Z0231`.
     """
     kind = file_kind(path)
-    if not (is_program(kind) or kind == "onnx"):
+    if kind not in _WHOLE:
         return
-    what = {"exported": "a torch.export program", "torchscript": "a TorchScript", "onnx": "an ONNX file"}[
-        kind
-    ]
+    what = f"it is {_WHOLE[kind]}, which has its own weights"
     name = json.dumps(path.name, ensure_ascii=False)
     source = f"{'onnx' if kind == 'onnx' else 'torch'}({name})"
     raise ZoocError(
@@ -69,7 +69,10 @@ def refuse_program(path: Path, span: Span | None) -> None:
             "Z0231",
             f"{path.name} is a whole network, not weights for one",
             span,
-            notes=(f"it is {what}, which has its own weights",),
+            notes=(
+                f"it is {_WHOLE[kind]}, which has its own weights",
+                "`zooc new FILE` writes a description of it",
+            ),
             hint=f"write `source {source}` in place of the architecture and the weights",
         )
     )
