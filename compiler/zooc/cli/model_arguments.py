@@ -28,14 +28,15 @@ SourceArgument = Annotated[
 _KINDS = ("timm", "torchvision", "official")
 
 
-def read_source(text: str) -> ModelSource:
-    """Return the source that `text` names.
+def read_source(text: str, *, besides: str = "") -> ModelSource:
+    """Return the source of a library that `text` names; `besides` says what else a command takes.
 
     Raises:
         ZoocError: `Z0225`.
     """
     kind, dot, name = text.partition(".")
     span = span_of("SOURCE", text)
+    forms = f"{', '.join(f'{k}.NAME' for k in _KINDS[:-1])} or {_KINDS[-1]}.NAME"
     if kind in _KINDS and dot and name and not text.endswith(".onnx"):
         return ModelSource(cast(Literal["timm", "torchvision", "official"], kind), name, span)
     raise ZoocError(
@@ -43,7 +44,7 @@ def read_source(text: str) -> ModelSource:
             "Z0225",
             f"{text!r} is not a model",
             span,
-            notes=(f"a source is {', '.join(f'{k}.NAME' for k in _KINDS[:-1])} or {_KINDS[-1]}.NAME",),
+            notes=(f"a source is {forms}{besides}",),
             hint="for example official.resnest50, timm.resnest50d, torchvision.wide_resnet50_2",
         )
     )

@@ -20,6 +20,8 @@ _ENDINGS: dict[str, FileKind] = {
     ".onnx": "onnx",
     **dict.fromkeys((".pt2", ".pt", ".pth", ".torchscript", ".ts"), "torch"),
 }
+_BESIDES = "; or a file that ends in .onnx, .pt2 or .pt"
+
 _CALL = re.compile(
     r"""(?P<kind>\w+)\s*\(\s*(?P<quote>["']?)(?P<path>.*?)(?P=quote)\s*(?P<end>\)?)""", re.DOTALL
 )
@@ -34,7 +36,7 @@ def read_new_source(text: str) -> ModelSource:
     call = _CALL.fullmatch(text)
     if call is None:
         kind = _ENDINGS.get(Path(text).suffix.lower())
-        return read_source(text) if kind is None else _file(kind, text, text)
+        return read_source(text, besides=_BESIDES) if kind is None else _file(kind, text, text)
     kind = _KINDS.get(call["kind"])
     if kind is None:
         hint = did_you_mean(call["kind"], _KINDS) or "write onnx(...) or torch(...)"

@@ -168,7 +168,7 @@ def _describe_file(
     text = describe_file(
         guess,
         network,
-        path=_quoted(Path(source.name), folder),
+        path=_quoted(_from_here(Path(source.name)), folder),
         data=None if data is None else _quoted(data, folder),
     )
     return format_source(text, f"{Path(source.name).stem}.zoo")
@@ -199,6 +199,12 @@ def _weights(text: str, folder: Path) -> str:
     path = Path(text)
     # A bare name that is no file here means one of torch.hub's downloads, wherever the description lies.
     return json.dumps(text) if path.name == text and not path.exists() else _quoted(path, folder)
+
+
+def _from_here(file: Path) -> Path:
+    """A file below the working folder relative to that, so that a folder can be moved with what it holds."""
+    here = Path.cwd()
+    return file.relative_to(here) if file.is_relative_to(here) else file
 
 
 def _quoted(path: Path, folder: Path) -> str:

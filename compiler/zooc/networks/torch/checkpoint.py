@@ -69,10 +69,7 @@ def refuse_program(path: Path, span: Span | None) -> None:
             "Z0231",
             f"{path.name} is a whole network, not weights for one",
             span,
-            notes=(
-                f"it is {_WHOLE[kind]}, which has its own weights",
-                "`zooc new FILE` writes a description of it",
-            ),
+            notes=(what, "`zooc new FILE` writes a description of it"),
             hint=f"write `source {source}` in place of the architecture and the weights",
         )
     )
