@@ -43,14 +43,24 @@ Correction = Literal["bias", "equalization", "rounding"]
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Where the network comes from: `timm.NAME`, `torchvision.NAME`, `official.NAME`, or an ONNX file.
+    """Where the network comes from: `timm.NAME`, `torchvision.NAME`, `official.NAME`, or a file.
 
-    `name` is the model's name, or for `kind == "onnx"` the absolute path of the file.
+    `name` is the model's name, or for `kind` `onnx` and `torch` the absolute path of the file.
     """
 
-    kind: Literal["timm", "torchvision", "official", "onnx"]
+    kind: Literal["timm", "torchvision", "official", "onnx", "torch"]
     name: str
     span: Span | None = field(default=None, compare=False)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether a file is the whole network, weights included."""
+        return self.kind in ("onnx", "torch")
+
+    @property
+    def shown(self) -> str:
+        """How messages name it: `timm.resnet50`, `onnx("net.onnx")`; never a folder."""
+        return f'{self.kind}("{Path(self.name).name}")' if self.is_file else f"{self.kind}.{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,7 @@ class InputShape:
 
 @dataclass(frozen=True, slots=True)
 class OutputName:
-    """An output of an ONNX file."""
+    """An output of a file's network."""
 
     text: str
     span: Span | None = field(default=None, compare=False)
@@ -100,9 +110,9 @@ class OutputName:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The `model` block. `weights` is `None` exactly when the source is an ONNX file.
+    """The `model` block. `weights` is `None` exactly when the source is a file, which has its own.
 
-    For an ONNX source `input` may be `None`: the file's own shape holds. `layout` says where the file's image
+    For a file `input` may be `None`: the file's own shape holds. `layout` says where the file's image
     has its channels, `None`: found by itself; `outputs` which of its outputs give scores, a head each, empty:
     found by itself.
     """

@@ -11,7 +11,7 @@ import typer
 from zooc.deployment import FileWeights, ModelSource, PretrainedWeights, RandomWeights, Weights
 from zooc.diagnostics.diagnostic import SourceFile, Span, ZoocError, error
 
-__all__ = ["EXISTS", "SourceArgument", "read_source", "read_weights"]
+__all__ = ["EXISTS", "SourceArgument", "read_source", "read_weights", "span_of"]
 
 EXISTS = "Z0226"
 """The code for a file that `new` or `export` would replace."""
@@ -28,14 +28,15 @@ SourceArgument = Annotated[
 _KINDS = ("timm", "torchvision", "official")
 
 
-def read_source(text: str) -> ModelSource:
-    """Return the source that `text` names.
+def read_source(text: str, *, besides: str = "") -> ModelSource:
+    """Return the source of a library that `text` names; `besides` says what else a command takes.
 
     Raises:
         ZoocError: `Z0225`.
     """
     kind, dot, name = text.partition(".")
-    span = _span("SOURCE", text)
+    span = span_of("SOURCE", text)
+    forms = f"{', '.join(f'{k}.NAME' for k in _KINDS[:-1])} or {_KINDS[-1]}.NAME"
     if kind in _KINDS and dot and name and not text.endswith(".onnx"):
         return ModelSource(cast(Literal["timm", "torchvision", "official"], kind), name, span)
     raise ZoocError(
@@ -43,7 +44,7 @@ def read_source(text: str) -> ModelSource:
             "Z0225",
             f"{text!r} is not a model",
             span,
-            notes=(f"a source is {', '.join(f'{k}.NAME' for k in _KINDS[:-1])} or {_KINDS[-1]}.NAME",),
+            notes=(f"a source is {forms}{besides}",),
             hint="for example official.resnest50, timm.resnest50d, torchvision.wide_resnet50_2",
         )
     )
@@ -57,7 +58,7 @@ def read_weights(text: str) -> Weights:
     """
     from zooc.support.torch_hub import hub_folder
 
-    span = _span("--weights", text)
+    span = span_of("--weights", text)
     if text == "pretrained":
         return PretrainedWeights(span)
     if text == "random":
@@ -80,5 +81,6 @@ def read_weights(text: str) -> Weights:
     )
 
 
-def _span(name: str, text: str) -> Span:
+def span_of(name: str, text: str) -> Span:
+    """Return the place of an argument, for diagnostics."""
     return Span(SourceFile(name, text), 0, len(text))

@@ -133,7 +133,7 @@ def _import_package(contents: PackageContents) -> dict[str, bytes]:
 def _distribution(contents: PackageContents) -> dict[str, bytes]:
     package = contents.deployment.package
     source = contents.deployment.model.source
-    shown = Path(source.name).name if source.kind == "onnx" else f"{source.kind}.{source.name}"
+    shown = Path(source.name).name if source.is_file else source.shown
     takes = _takes(contents.deployment.preprocess)
     planes = contents.manifest["model"]["input"]["shape"][1]
     readme = render(

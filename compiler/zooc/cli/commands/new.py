@@ -11,20 +11,31 @@ from typing import Annotated
 import typer
 
 from zooc.cli.error_boundary import guard, print_json
-from zooc.cli.model_arguments import EXISTS, SourceArgument, read_source
+from zooc.cli.model_arguments import EXISTS, span_of
+from zooc.cli.new_source import read_new_source
 from zooc.cli.options import Format, FormatOption, QuietOption
-from zooc.deployment import ModelSource
+from zooc.deployment import Model, ModelSource
+from zooc.diagnostics.diagnostic import ZoocError, error
 
 __all__ = ["EPILOG", "new"]
 
 EPILOG = (
-    "Examples: zooc new official.resnest101 · zooc new timm.resnet50.a1_in1k --data calibration -o net.zoo"
+    "Examples: zooc new official.resnest101 · zooc new timm.resnet50.a1_in1k --data calibration -o net.zoo · "
+    "zooc new torchvision.resnet18 --weights mine.pth · zooc new net.onnx · zooc new 'torch(\"net.pt2\")'"
 )
 """Examples, for the help."""
 
 
 def new(
-    source: SourceArgument,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="timm.NAME, torchvision.NAME (a tag of weights may follow) or official.NAME; or a file "
+            "that is a whole network: ONNX (.onnx), torch.export (.pt2) or TorchScript (.pt).",
+            show_default=False,
+        ),
+    ],
     output: Annotated[
         str | None,
         typer.Option(
@@ -66,16 +77,24 @@ def new(
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a commented .zoo file for SOURCE, with the size and the preprocessing that its publisher uses."""
+    """Write a commented .zoo file for SOURCE, with the size and the preprocessing that its publisher uses.
+
+    Of a file, what it does not tell is marked TODO.
+    """
 
     def work() -> int:
         from zooc.support.files import refuse_existing, write_file
 
-        model = read_source(source)
-        path = None if output == "-" else Path(output or f"{model.name}.zoo")
+        model = read_new_source(source)
+        name = Path(model.name).stem if model.is_file else model.name
+        path = None if output == "-" else Path(output or f"{name}.zoo")
         if path is not None:
             refuse_existing(path, force=force, code=EXISTS)
-        text = _describe(model, weights, classes, data, path)
+        if model.is_file:
+            _refuse_weights(model, weights)
+            text = _describe_file(model, classes, data, path, quiet=quiet or output_format is Format.json)
+        else:
+            text = _describe(model, weights, classes, data, path)
         if path is None:
             if output_format is Format.json:
                 print_json({"ok": True, "file": None, "text": text})
@@ -110,13 +129,62 @@ def _describe(
     return format_source(text, f"{model.name}.zoo")
 
 
+def _refuse_weights(source: ModelSource, weights: str | None) -> None:
+    if weights is not None:
+        raise ZoocError(
+            error(
+                "Z0816",
+                f"{source.shown} has its own weights",
+                span_of("--weights", weights),
+                hint="leave out --weights",
+            )
+        )
+
+
+def _describe_file(
+    source: ModelSource, classes: int | None, data: Path | None, path: Path | None, *, quiet: bool
+) -> str:
+    from zooc.frontend.syntax.formatter import format_source
+    from zooc.networks.load import guess_network
+    from zooc.networks.recipes.describe_file import describe_file, has_images
+    from zooc.support.cache import Cache, default_root
+    from zooc.support.progress import make_progress
+
+    folder = Path.cwd() if path is None else path.absolute().parent
+    span = None if classes is None else span_of("--classes", str(classes))
+    model = Model(source, None, None, classes, span)
+    progress = make_progress(quiet=quiet)
+    with progress.stage("load_model"):
+        guess, network = guess_network(model, Cache(default_root()), on_progress=progress.note)
+    if data is not None and not has_images(network):
+        raise ZoocError(
+            error(
+                "Z0816",
+                f"images have 1 or 3 channels, but the network takes {network.channels}",
+                span_of("--data", str(data)),
+                hint="leave out --data: without images, the package takes tensors and is fp32 or fp16",
+            )
+        )
+    text = describe_file(
+        guess,
+        network,
+        path=_quoted(_from_here(Path(source.name)), folder),
+        data=None if data is None else _quoted(data, folder),
+    )
+    return format_source(text, f"{Path(source.name).stem}.zoo")
+
+
 def _classes_in(weights: str | None) -> int | None:
-    """The number of classes that a weights file was trained for; `None` where it cannot be read here."""
+    """The number of classes that a weights file was trained for; `None` where it cannot be read here.
+
+    Raises:
+        ZoocError: `Z0231`: it is a whole network.
+    """
     if weights in (None, "pretrained", "random") or not (file := Path(weights).expanduser()).is_file():
         return None
-    from zooc.diagnostics.diagnostic import ZoocError
-    from zooc.networks.torch.checkpoint import classes_of, read_checkpoint
+    from zooc.networks.torch.checkpoint import classes_of, read_checkpoint, refuse_program
 
+    refuse_program(file, span_of("--weights", weights))
     try:
         return classes_of(read_checkpoint(file, None))
     except (ZoocError, ImportError):
@@ -131,6 +199,12 @@ def _weights(text: str, folder: Path) -> str:
     path = Path(text)
     # A bare name that is no file here means one of torch.hub's downloads, wherever the description lies.
     return json.dumps(text) if path.name == text and not path.exists() else _quoted(path, folder)
+
+
+def _from_here(file: Path) -> Path:
+    """A file below the working folder relative to that, so that a folder can be moved with what it holds."""
+    here = Path.cwd()
+    return file.relative_to(here) if file.is_relative_to(here) else file
 
 
 def _quoted(path: Path, folder: Path) -> str:

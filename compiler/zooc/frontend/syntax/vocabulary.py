@@ -15,6 +15,7 @@ __all__ = [
     "DTYPES",
     "ENGINES",
     "EXAMPLES",
+    "FILE_SOURCES",
     "FUNCTIONS",
     "GRANULARITIES",
     "HEAD",
@@ -130,6 +131,7 @@ STEPS: dict[str, tuple[Parameter, ...]] = {
 FUNCTIONS: dict[str, tuple[Parameter, ...]] = {
     **STEPS,
     "onnx": (Parameter("path", True),),
+    "torch": (Parameter("path", True),),
     "random": (Parameter("seed"),),
     "images": (Parameter("folder", True), Parameter("suffix"), Parameter("count"), Parameter("seed")),
     "percentile": (Parameter("percentile", True),),
@@ -141,6 +143,7 @@ FUNCTIONS: dict[str, tuple[Parameter, ...]] = {
 """Every function of the language."""
 
 SOURCES = ("timm", "torchvision", "official")
+FILE_SOURCES = {"onnx": "the ONNX file", "torch": "the torch program"}
 DTYPES = ("int8", "fp16", "fp32")
 CALIBRATION_METHODS = ("percentile", "kl_divergence", "mse", "max", "auto")
 RANGES = ("source",)

@@ -17,12 +17,21 @@ from zooc.diagnostics.suggest import did_you_mean
 from zooc.ir.interface import Port, inputs_of, outputs_of
 from zooc.ir.rename import names_read
 
-__all__ = ["ImageInput", "Interface", "find_interface"]
+__all__ = [
+    "FLOATS",
+    "ImageInput",
+    "Interface",
+    "Layout",
+    "describe_port",
+    "find_image",
+    "find_interface",
+    "find_layout",
+]
 
 Layout = Literal["nchw", "nhwc"]
 
-_FLOATS = ("float32", "float16", "bfloat16", "float64")
-_INPUTS = (*_FLOATS, "uint8")
+FLOATS = ("float32", "float16", "bfloat16", "float64")
+_INPUTS = (*FLOATS, "uint8")
 _FEWEST_CHANNELS = (1, 3)
 
 
@@ -81,18 +90,23 @@ def find_interface(model: onnx.ModelProto, file: str, description: Model) -> Int
             an image, `Z0214` for outputs that are no scores or leave a choice, `Z0215` for sizes that are
             open or differ from the description's.
     """
-    image, unread = _image(model, file, description)
-    layout = _layout(image, file, description)
+    image, unread = find_image(model, file, description)
+    layout = find_layout(image, file, description)
     size = _size(image, layout, file, description)
     return Interface(image, layout, size, _scores(model, file, description), unread)
 
 
-def _image(model: onnx.ModelProto, file: str, description: Model) -> tuple[Port, tuple[Port, ...]]:
+def find_image(model: onnx.ModelProto, file: str, description: Model) -> tuple[Port, tuple[Port, ...]]:
+    """Return the input that takes the image, and those that nothing reads.
+
+    Raises:
+        ZoocError: `Z0212`, `Z0213`.
+    """
     span, inputs = description.source.span, inputs_of(model)
     read = names_read(model.graph)
     used = [port for port in inputs if port.name in read]
     if len(used) != 1:
-        names = ", ".join(f"{port.name} ({_describe(port)})" for port in inputs) or "none"
+        names = ", ".join(f"{port.name} ({describe_port(port)})" for port in inputs) or "none"
         raise ZoocError(
             error(
                 "Z0212",
@@ -107,7 +121,7 @@ def _image(model: onnx.ModelProto, file: str, description: Model) -> tuple[Port,
         raise ZoocError(
             error(
                 "Z0213",
-                f"the input {image.name} of {file} is {_describe(image)}, not float32 "
+                f"the input {image.name} of {file} is {describe_port(image)}, not float32 "
                 "[batch, channels, height, width]",
                 span,
                 notes=(f"an image is of {', '.join(_INPUTS)}, channels first or last",),
@@ -117,8 +131,12 @@ def _image(model: onnx.ModelProto, file: str, description: Model) -> tuple[Port,
     return image, tuple(port for port in inputs if port.name not in read)
 
 
-def _layout(image: Port, file: str, description: Model) -> Layout:  # noqa: PLR0911 - one return a case
-    """Channels are where the description says, else where there are one or three, else where fewest are."""
+def find_layout(image: Port, file: str, description: Model) -> Layout:  # noqa: PLR0911 - one return a case
+    """Channels are where the description says, else where there are one or three, else where fewest are.
+
+    Raises:
+        ZoocError: `Z0213`: they could be first or last.
+    """
     if description.layout is not None:
         return description.layout
     if not image.shape:
@@ -140,7 +158,7 @@ def _layout(image: Port, file: str, description: Model) -> Layout:  # noqa: PLR0
     raise ZoocError(
         error(
             "Z0213",
-            f"the layout of the input {image.name} of {file}, {_describe(image)}, cannot be told",
+            f"the layout of the input {image.name} of {file}, {describe_port(image)}, cannot be told",
             description.source.span,
             hint="write `layout nchw` or `layout nhwc` in the model block",
         )
@@ -159,7 +177,7 @@ def _size(image: Port, layout: Layout, file: str, description: Model) -> ImageIn
             raise ZoocError(
                 error(
                     "Z0215",
-                    f"{file} has a free {name} of its input: {_describe(image)}",
+                    f"{file} has a free {name} of its input: {describe_port(image)}",
                     span,
                     hint="write the size in the model block, for example: input [batch, 3, 224, 224]",
                 )
@@ -170,7 +188,7 @@ def _size(image: Port, layout: Layout, file: str, description: Model) -> ImageIn
                     "Z0215",
                     f"`input` gives {name} {wanted[axis]}, but {file} takes {dims[axis]}",
                     span,
-                    notes=(f"the file's input {image.name} is {_describe(image)}",),
+                    notes=(f"the file's input {image.name} is {describe_port(image)}",),
                     hint=f"write {dims[axis]} here, or export the model for {wanted[axis]}",
                 )
             )
@@ -182,7 +200,7 @@ def _scores(model: onnx.ModelProto, file: str, description: Model) -> tuple[Port
     """The outputs that the description names, else the only one of floats: an ArgMax gives integers."""
     outputs = outputs_of(model)
     names = [port.name for port in outputs]
-    listed = ", ".join(f"{port.name} ({_describe(port)})" for port in outputs) or "none"
+    listed = ", ".join(f"{port.name} ({describe_port(port)})" for port in outputs) or "none"
     notes = (f"outputs: {listed}",)
     for wanted in description.outputs:
         if wanted.text not in names:
@@ -193,7 +211,7 @@ def _scores(model: onnx.ModelProto, file: str, description: Model) -> tuple[Port
         by_name = dict(zip(names, outputs, strict=True))
         outputs = tuple(by_name[wanted.text] for wanted in description.outputs)
     elif len(outputs) > 1:
-        outputs = tuple(port for port in outputs if port.dtype in (*_FLOATS, "undefined"))
+        outputs = tuple(port for port in outputs if port.dtype in (*FLOATS, "undefined"))
     if len(outputs) != max(len(description.outputs), 1):
         example = outputs[0].name if outputs else "NAME"
         raise ZoocError(
@@ -207,11 +225,11 @@ def _scores(model: onnx.ModelProto, file: str, description: Model) -> tuple[Port
             )
         )
     for scores in outputs:
-        if scores.dtype not in (*_FLOATS, "undefined"):
+        if scores.dtype not in (*FLOATS, "undefined"):
             raise ZoocError(
                 error(
                     "Z0214",
-                    f"the output {scores.name} of {file} is {_describe(scores)}, not float32 "
+                    f"the output {scores.name} of {file} is {describe_port(scores)}, not float32 "
                     "[batch, classes]",
                     description.source.span,
                     hint="export the model up to its class scores, without an ArgMax or a cast after them",
@@ -220,7 +238,8 @@ def _scores(model: onnx.ModelProto, file: str, description: Model) -> tuple[Port
     return outputs
 
 
-def _describe(port: Port) -> str:
+def describe_port(port: Port) -> str:
+    """Return a port's type and shape in words: `float32 [?, 3, 224, 224]`."""
     if port.shape is None:
         return f"{port.dtype} of unknown rank"
     return f"{port.dtype} [{', '.join(str(size or '?') for size in port.shape)}]"

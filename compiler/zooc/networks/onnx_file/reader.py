@@ -9,6 +9,7 @@ from typing import Final
 import onnx
 
 from zooc.diagnostics.diagnostic import Span, ZoocError, error
+from zooc.networks.file_kind import file_kind, is_program
 from zooc.support.cache import file_sha256, key
 
 __all__ = ["external_files", "hash_onnx", "read_onnx"]
@@ -127,6 +128,8 @@ def _not_onnx(path: Path, content: bytes, span: Span | None) -> ZoocError:
         note = "it is a web page, probably from a download link that needs a login or a click"
     elif content.startswith(b"version https://git-lfs"):
         note = "it is a Git LFS pointer; `git lfs pull` fetches the file itself"
+    elif is_program(file_kind(path)):
+        note = f'it is a network that torch saved; write `source torch("{path.name}")`'
     elif content.startswith(b"PK\x03\x04") or content.startswith(b"\x80"):
         note = "it looks like a PyTorch checkpoint; give it as `weights`, with a source such as timm.NAME"
     else:

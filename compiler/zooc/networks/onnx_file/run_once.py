@@ -13,7 +13,15 @@ from zooc.ir.interface import input_of, output_of
 from zooc.ir.session import open_session, quiet_engine
 from zooc.networks.onnx_file.interface import Interface
 
-__all__ = ["LEVELS_TOLERANCE", "ExecutionError", "Reference", "close", "example_input", "run"]
+__all__ = [
+    "LEVELS_TOLERANCE",
+    "ExecutionError",
+    "Reference",
+    "close",
+    "example_input",
+    "run",
+    "run_model",
+]
 
 Array = npt.NDArray[np.float32]
 
@@ -88,6 +96,15 @@ def run(model: onnx.ModelProto, images: Array) -> Array:
     """
     (only,) = _run(model, [{input_of(model).name: images}], [output_of(model).name])
     return only
+
+
+def run_model(model: onnx.ModelProto, image: npt.NDArray[Any], outputs: list[str]) -> list[Array]:
+    """Return the named outputs of a model as it was read, for an image as it takes it, as float32.
+
+    Raises:
+        ExecutionError: as for `run`.
+    """
+    return _run(model, [{input_of(model).name: image}], outputs)
 
 
 def _run(model: onnx.ModelProto, feeds: list[dict[str, npt.NDArray[Any]]], outputs: list[str]) -> list[Array]:

@@ -8,21 +8,12 @@ from typing import Any
 import onnx
 
 from zooc.deployment import Model
-from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
-from zooc.ir.count import count_parameters
-from zooc.ir.graph import read_graph
-from zooc.ir.interface import set_batch
-from zooc.ir.levels import is_quantized
-from zooc.ir.rename import normalize
-from zooc.ir.weights import record_shapes
-from zooc.networks.network import INPUT, OUTPUT, Network
-from zooc.networks.onnx_file.adapt import adapt
-from zooc.networks.onnx_file.batch import free_batch, same_results
+from zooc.networks.network import Network
+from zooc.networks.onnx_file.convert import convert
+from zooc.networks.onnx_file.guess import Guess, guess
 from zooc.networks.onnx_file.interface import find_interface
-from zooc.networks.onnx_file.operators import drop_initializer_inputs, use_default_operators
+from zooc.networks.onnx_file.operators import drop_initializer_inputs
 from zooc.networks.onnx_file.reader import hash_onnx, read_onnx
-from zooc.networks.onnx_file.run_once import LEVELS_TOLERANCE, Array, ExecutionError, Reference, close, run
-from zooc.networks.onnx_file.scores import count_heads, flatten_scores, take_off_activations
 from zooc.networks.source import Progress
 
 __all__ = ["OnnxFileSource"]
@@ -49,100 +40,18 @@ class OnnxFileSource:
         original = read_onnx(path, model.source.span)
         drop_initializer_inputs(original)
         interface = find_interface(original, path.name, model)
-        reference, size = Reference(original, interface), interface.size
         on_progress(f"checking {path.name}")
-        converted = onnx.ModelProto()
-        converted.CopyFrom(original)
-        converted = adapt(use_default_operators(converted, path.name, model.source.span), interface)
-        normalize(converted, INPUT, OUTPUT)
-        if is_quantized(read_graph(converted)):
-            reference.tolerance = LEVELS_TOLERANCE
-        scores = _check(reference, converted, model, path.name)
-        classes = count_heads(scores, interface, model, path.name)
-        converted = flatten_scores(converted, scores, sum(classes))
-        converted, batch, warnings = _settle_batch(reference, converted, model, path.name)
-        if batch is not None:
-            set_batch(converted, batch)
-        converted, heads = take_off_activations(converted, classes)
-        record_shapes(converted)
-        return Network(
-            model=converted,
-            origin=f'onnx("{path.name}")',
-            weights="in the file",
-            weights_sha256=hash_onnx(path, model.source.span),
-            classes=sum(classes),
-            parameters=count_parameters(converted),
-            height=size.height,
-            width=size.width,
-            channels=size.channels,
-            batch=batch,
-            heads=heads,
-            warnings=warnings,
-        )
+        return convert(original, interface, model, path.name, hash_onnx(path, model.source.span))
 
+    def load_guessed(self, model: Model, on_progress: Progress) -> tuple[Guess, Network]:
+        """Load the network of a description that says no more than its source, and guess the rest.
 
-def _check(reference: Reference, converted: onnx.ModelProto, model: Model, file: str) -> list[Array]:
-    """The file's own scores on an example, by head; the converted form must give the same."""
-    images = reference.example(reference.size.batch or 1)
-    try:
-        heads = reference.heads(images)
-        expected = reference.join(heads)
-    except ExecutionError as problem:
-        raise ZoocError(
-            error(
-                "Z0219",
-                f"{file} does not run in ONNX Runtime on an image of "
-                f"{reference.size.height} x {reference.size.width}",
-                model.source.span,
-                notes=(str(problem),),
-                hint="check the input size, or export the model again",
-            )
-        ) from problem
-    try:
-        difference = close(expected, run(converted, images), reference.tolerance)
-    except ExecutionError as problem:
-        reason = str(problem)
-    else:
-        if difference is None:
-            return heads
-        reason = f"the largest difference is {difference:.3g}"
-    raise ZoocError(
-        error(
-            "Z0218",
-            f"{file} gives other results after conversion to plain operators",
-            model.source.span,
-            notes=(reason,),
-            hint="export the model again with opset_version=20, in evaluation mode",
-        )
-    )
-
-
-def _settle_batch(
-    reference: Reference, converted: onnx.ModelProto, model: Model, file: str
-) -> tuple[onnx.ModelProto, int | None, tuple[Diagnostic, ...]]:
-    """Free the batch where that works; else keeps the file's, with a warning."""
-    asked = model.input.batch if model.input else None
-    fixed = reference.size.batch or 1
-    candidates = [converted] if reference.size.batch is None else []
-    candidates.append(free_batch(converted, fixed))
-    for candidate in candidates:
-        if same_results(reference, candidate, fixed):
-            return candidate, asked, ()
-    if asked is not None:
-        if asked == fixed:
-            return converted, fixed, ()
-        raise ZoocError(
-            error(
-                "Z0220",
-                f"`input` gives batch size {asked}, but {file} works for batch size {fixed} only",
-                (model.input.span if model.input else None) or model.source.span,
-                hint=f"write {fixed} here, or export the model with a dynamic batch size",
-            )
-        )
-    told = warning(
-        "Z0220",
-        f"{file} works for batch size {fixed} only; the compiled model takes {fixed} image(s) at a time",
-        model.source.span,
-        hint="export the model with a dynamic batch size",
-    )
-    return converted, fixed, (told,)
+        Raises:
+            ZoocError: as for `guess`, and what reading raises.
+        """
+        path = Path(model.source.name)
+        on_progress(f"reading {path.name}")
+        original = read_onnx(path, model.source.span)
+        drop_initializer_inputs(original)
+        on_progress(f"checking {path.name}")
+        return guess(original, model, path.name, hash_onnx(path, model.source.span))

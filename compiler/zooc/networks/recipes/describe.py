@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from zooc.networks.recipes.recipe import Recipe
 from zooc_runtime.preprocessing.steps import CenterCrop, ECenterCrop, Resize, Step
 
-__all__ = ["describe_recipe"]
+__all__ = ["describe_recipe", "package_name", "quantize_lines"]
 
 
 def describe_recipe(recipe: Recipe, *, weights: str | None = None, data: str | None = None) -> str:
@@ -36,8 +36,8 @@ def describe_recipe(recipe: Recipe, *, weights: str | None = None, data: str | N
     normalize = recipe.preprocess.normalize
     lines.append("  ToTensor()")
     lines += [f"  Normalize(mean={list(normalize.mean)}, std={list(normalize.std)})", "}", ""]
-    lines += [*_quantize(data), "", *_postprocess(recipe), ""]
-    lines.append(f'package {{ name {_package(recipe.source.name)}  version "1.0.0" }}')
+    lines += [*quantize_lines(data), "", *_postprocess(recipe), ""]
+    lines.append(f'package {{ name {package_name(recipe.source.name)}  version "1.0.0" }}')
     return "\n".join(lines) + "\n"
 
 
@@ -73,7 +73,8 @@ def _step(step: Step, recipe: Recipe) -> str:
             raise TypeError(f"no recipe has {step}")
 
 
-def _quantize(data: str | None) -> list[str]:
+def quantize_lines(data: str | None) -> list[str]:
+    """Return the `quantize` block: int8 with a folder of images, as written in the language, else fp32."""
     if data is None:
         return [
             "# For int8, name a folder of images like those to come, and replace `quantize fp32` by:",
@@ -103,6 +104,7 @@ def _postprocess(recipe: Recipe) -> list[str]:
     ]
 
 
-def _package(model: str) -> str:
-    name = re.sub(r"\W+", "_", model, flags=re.ASCII).strip("_").lower()
+def package_name(model: str) -> str:
+    """Return a Python identifier made of a model's name."""
+    name = re.sub(r"\W+", "_", model, flags=re.ASCII).strip("_").lower() or "network"
     return f"model_{name}" if not name.isidentifier() or keyword.iskeyword(name) else name

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from zooc.deployment import ModelSource
 from zooc.networks.recipes.official import official_recipe
-from zooc.networks.recipes.recipe import Recipe, no_recipe
-from zooc.networks.torch.source import require_packages
+from zooc.networks.recipes.recipe import Recipe
+from zooc.networks.torch.packages import require_packages
 
 __all__ = ["find_recipe"]
 
@@ -21,8 +21,6 @@ def find_recipe(source: ModelSource) -> Recipe:
     """
     if source.kind == "official":
         return official_recipe(source)
-    if source.kind == "onnx":
-        raise no_recipe(source, "an ONNX file does not describe the preprocessing", "write the file by hand")
     require_packages(source)
     # Only now: both take seconds to import.
     if source.kind == "timm":

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import pickle
 import warnings
 from pathlib import Path
 from typing import Any
 
 from zooc.diagnostics.diagnostic import Span, ZoocError, error
+from zooc.networks.file_kind import file_kind
 
-__all__ = ["classes_of", "read_checkpoint"]
+__all__ = ["classes_of", "read_checkpoint", "refuse_program"]
 
 _WRAPPERS = (
     *("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model_state"),
     *("model", "network", "net", "module"),
 )
 """Keys under which trainers keep the weights, averaged ones first."""
+
+_WHOLE = {"exported": "a torch.export program", "torchscript": "a TorchScript", "onnx": "an ONNX file"}
 
 _PREFIXES = ("module.", "_orig_mod.")
 
@@ -27,8 +31,9 @@ def read_checkpoint(path: Path, span: Span | None) -> dict[str, Any]:
     Reads `.safetensors`, and what `torch.save` writes; never runs code that a file holds.
 
     Raises:
-        ZoocError: `Z0204`: unreadable, truncated, holding code, or no state dict.
+        ZoocError: `Z0204`: unreadable, truncated, holding code, or no state dict; `Z0231`: a whole network.
     """
+    refuse_program(path, span)
     content = _read_safetensors(path, span) if path.suffix == ".safetensors" else _read_torch(path, span)
     return _unwrap(content, path, span)
 
@@ -45,6 +50,29 @@ def classes_of(state: dict[str, Any]) -> int | None:
             if bias is None or tuple(bias.shape) == shape[:1]:
                 return int(shape[0])
     return None
+
+
+def refuse_program(path: Path, span: Span | None) -> None:
+    """Refuse a file that is a whole network, given as the weights of one.
+
+    Raises:
+        ZoocError: `Z0231`.
+    """
+    kind = file_kind(path)
+    if kind not in _WHOLE:
+        return
+    what = f"it is {_WHOLE[kind]}, which has its own weights"
+    name = json.dumps(path.name, ensure_ascii=False)
+    source = f"{'onnx' if kind == 'onnx' else 'torch'}({name})"
+    raise ZoocError(
+        error(
+            "Z0231",
+            f"{path.name} is a whole network, not weights for one",
+            span,
+            notes=(what, "`zooc new FILE` writes a description of it"),
+            hint=f"write `source {source}` in place of the architecture and the weights",
+        )
+    )
 
 
 def _read_safetensors(path: Path, span: Span | None) -> Any:

@@ -24,7 +24,7 @@ from zooc.networks.onnx_file.run_once import Array, ExecutionError, close, examp
 from zooc.networks.source import Progress
 from zooc.networks.torch.module_names import name_by_modules
 
-__all__ = ["export_module"]
+__all__ = ["export_module", "first_line", "not_exported", "quiet"]
 
 _LARGEST = 2**31 - 2**24
 """Bytes of weights; the rest is for the graph around them."""
@@ -104,7 +104,7 @@ def _scores(module: Any, images: Array, name: str, classes: int, span: Span | No
     """The module's own scores in torch."""
     size = " x ".join(str(n) for n in images.shape[1:])
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             scores = module(torch.from_numpy(images))
     except Exception as problem:  # a model refuses sizes by whatever its layers raise
         raise ZoocError(
@@ -112,7 +112,7 @@ def _scores(module: Any, images: Array, name: str, classes: int, span: Span | No
                 "Z0207",
                 f"{name} does not take an input of {size}",
                 span,
-                notes=(_first_line(problem),),
+                notes=(first_line(problem),),
                 hint="write the size that the model was made for",
             )
         ) from problem
@@ -132,7 +132,7 @@ def _scores(module: Any, images: Array, name: str, classes: int, span: Span | No
 def _export(module: Any, images: Array, name: str, span: Span | None) -> onnx.ModelProto:
     batch = torch.export.Dim("batch")
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             program = torch.onnx.export(
                 module,
                 (torch.from_numpy(images),),
@@ -145,16 +145,21 @@ def _export(module: Any, images: Array, name: str, span: Span | None) -> onnx.Mo
             )
             model: onnx.ModelProto = program.model_proto
     except Exception as problem:  # the exporter raises errors of every layer it stands on
-        raise ZoocError(
-            error(
-                "Z0208",
-                f"torch {torch.__version__} cannot export {name} to ONNX",
-                span,
-                notes=(_first_line(problem),),
-                hint="try another version of torch, or choose another model",
-            )
-        ) from problem
+        raise not_exported(name, problem, span) from problem
     return model
+
+
+def not_exported(name: str, problem: Exception, span: Span | None) -> ZoocError:
+    """Return `Z0208`, with the first line of the exporter's reason."""
+    return ZoocError(
+        error(
+            "Z0208",
+            f"torch {torch.__version__} cannot export {name} to ONNX",
+            span,
+            notes=(first_line(problem),),
+            hint="try another version of torch, or choose another model",
+        )
+    )
 
 
 def _check(model: onnx.ModelProto, images: Array, scores: Array, name: str, span: Span | None) -> None:
@@ -176,8 +181,8 @@ def _check(model: onnx.ModelProto, images: Array, scores: Array, name: str, span
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter prints, logs and warns about its own affairs."""
+def quiet() -> Iterator[None]:
+    """Silence what runs within: the exporter prints, logs and warns about its own affairs."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -189,6 +194,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def _first_line(problem: Exception) -> str:
+def first_line(problem: Exception) -> str:
+    """Return a library's reason in one line."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
     return lines[0] if lines else type(problem).__name__

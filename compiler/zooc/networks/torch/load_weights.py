@@ -66,7 +66,7 @@ def load_weights(
         ZoocError: weights unreadable (`Z0204`), not fitting (`Z0205`), or what `new` and `published` raise.
     """
     weights = model.weights
-    name = f"{model.source.kind}.{model.source.name}"
+    name = model.source.shown
     if isinstance(weights, FileWeights):
         path = weights.path
         state = translate(read_checkpoint(path, weights.span))

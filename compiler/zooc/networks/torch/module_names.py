@@ -14,7 +14,7 @@ import onnx
 
 from zooc.ir.rename import rename_tensors
 
-__all__ = ["name_by_modules"]
+__all__ = ["name_by_modules", "name_by_scopes"]
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -44,6 +44,20 @@ def name_by_modules(graph: onnx.GraphProto) -> None:
             if source in constants and source not in names:
                 names[source] = f"{node.name}:const{index}"
     rename_tensors(graph, names)
+
+
+def name_by_scopes(graph: onnx.GraphProto) -> None:
+    """Rename the older exporter's nodes, in place: `/layer1/0/conv1/Conv` to `layer1.0.conv1/Conv`."""
+    for node in graph.node:
+        scopes, slash, operator = node.name.lstrip("/").rpartition("/")
+        if not slash:
+            node.name = operator
+            continue
+        path = ""
+        for scope in scopes.split("/"):
+            # A tracer repeats the path of an indexed module: layer1, layer1.0, conv1.
+            path = scope if not path or scope.startswith(f"{path}.") else f"{path}.{scope}"
+        node.name = f"{path}/{operator}"
 
 
 def _module(node: onnx.NodeProto, weights: set[str]) -> str:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from zooc.deployment import FileWeights, InputShape, Model, ModelSource, RandomWeights
+from zooc.deployment import FileWeights, InputShape, Model, RandomWeights
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.networks.network import Network
 from zooc.networks.source import Progress
 from zooc.networks.torch.export_process import export_apart
+from zooc.networks.torch.packages import LIBRARIES, require_packages, versions
 from zooc.support.cache import file_sha256
 
-__all__ = ["TORCH_SOURCES", "TorchSource", "export_here", "require_packages"]
+__all__ = ["TORCH_SOURCES", "TorchSource", "export_here"]
 
 _EXPORTER = 2
 """Raised whenever the same model would give another graph, so that the cache forgets."""
-
-_LIBRARIES = {"timm": "timm", "torchvision": "torchvision", "official": "timm"}
 
 
 class TorchSource:
@@ -26,7 +23,7 @@ class TorchSource:
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
-        self._packages = ("torch", _LIBRARIES[kind], "onnx", "onnxscript", "numpy")
+        self._packages = ("torch", LIBRARIES[kind], "onnx", "onnxscript", "numpy")
 
     def identify(self, model: Model) -> Any:
         """Return the weights' hash, input, classes, and the versions of all that takes part in the export."""
@@ -50,7 +47,7 @@ class TorchSource:
             identity = ["pretrained"]
         shape = _shape(model)
         dims = [shape.batch, shape.channels, shape.height, shape.width]
-        return [_EXPORTER, identity, dims, model.classes, [_version(p) for p in self._packages]]
+        return [_EXPORTER, identity, dims, model.classes, versions(self._packages)]
 
     def load(self, model: Model, on_progress: Progress) -> Network:
         """See `zooc.networks.load_network`."""
@@ -64,27 +61,8 @@ class TorchSource:
         return network, operations or 0
 
 
-TORCH_SOURCES: dict[str, TorchSource] = {kind: TorchSource(kind) for kind in _LIBRARIES}
+TORCH_SOURCES: dict[str, TorchSource] = {kind: TorchSource(kind) for kind in LIBRARIES}
 """By kind."""
-
-
-def require_packages(source: ModelSource) -> None:
-    """Refuse a source whose libraries this Python lacks.
-
-    Raises:
-        ZoocError: `Z0203`.
-    """
-    needed = ("torch", _LIBRARIES[source.kind], "onnxscript", "safetensors")
-    absent = [p for p in needed if importlib.util.find_spec(p) is None]
-    if absent:
-        raise ZoocError(
-            error(
-                "Z0203",
-                f"{source.kind}.{source.name} needs {' and '.join(absent)}, which this Python lacks",
-                source.span,
-                hint='pip install "zooc[models]"',
-            )
-        )
 
 
 def export_here(model: Model, count: bool, on_progress: Progress) -> tuple[Network, int | None]:
@@ -94,7 +72,7 @@ def export_here(model: Model, count: bool, on_progress: Progress) -> tuple[Netwo
         ZoocError: the model or its weights cannot be had, or not exported.
     """
     kind = model.source.kind
-    on_progress(f"importing torch and {_LIBRARIES[kind]}")
+    on_progress(f"importing torch and {LIBRARIES[kind]}")
     if kind == "timm":
         from zooc.networks.torch.models.timm import create
     elif kind == "torchvision":
@@ -103,7 +81,7 @@ def export_here(model: Model, count: bool, on_progress: Progress) -> tuple[Netwo
         from zooc.networks.torch.models.official import create
     from zooc.networks.torch.export import export_module
 
-    name = f"{kind}.{model.source.name}"
+    name = model.source.shown
     on_progress(f"creating {name}")
     created = create(model)
     shape = _shape(model)
@@ -127,10 +105,3 @@ def export_here(model: Model, count: bool, on_progress: Progress) -> tuple[Netwo
 
 def _shape(model: Model) -> InputShape:
     return model.input if model.input else InputShape(None, 3, 224, 224)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"

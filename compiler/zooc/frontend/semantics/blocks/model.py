@@ -18,7 +18,7 @@ from zooc.frontend.semantics.declarations import BlockSettings, Setting
 from zooc.frontend.semantics.image_set import MAX_SEED
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
-from zooc.frontend.syntax.vocabulary import EXAMPLES, FUNCTIONS, LAYOUTS, SOURCES
+from zooc.frontend.syntax.vocabulary import EXAMPLES, FILE_SOURCES, FUNCTIONS, LAYOUTS, SOURCES
 from zooc.support.torch_hub import hub_folder
 
 __all__ = ["MAX_CLASSES", "MAX_SIDE", "read_model"]
@@ -46,7 +46,7 @@ def read_model(settings: BlockSettings, reader: Reader) -> Model | None:
     if "input" in fields:
         shape = _input(fields["input"], reader)
         sound = shape is not None
-    elif source is not None and source.kind != "onnx":
+    elif source is not None and not source.is_file:
         _required("input", settings, reader)
         sound = False
     classes_span = None
@@ -73,15 +73,15 @@ def read_model(settings: BlockSettings, reader: Reader) -> Model | None:
 def _file_interface(
     source: ModelSource | None, settings: BlockSettings, reader: Reader
 ) -> tuple[str | None, str | None, bool]:
-    """`layout`, `output`, and whether both are sound: only an ONNX file has them."""
+    """`layout`, `output`, and whether both are sound: only a file has them."""
     values: dict[str, str | None] = {"layout": None, "output": None}
     sound = True
     for name in list(values):
         field = settings.fields.get(name)
         if field is None or not field.values:
             continue
-        if source is not None and source.kind != "onnx":
-            message = f"`{name}` is allowed only with an ONNX file"
+        if source is not None and not source.is_file:
+            message = f"`{name}` is allowed only with a file as the source"
             reader.report(error("Z0124", message, field.span, hint=f"delete this `{name}`"))
             sound = False
             continue
@@ -107,15 +107,15 @@ def _required(name: str, settings: BlockSettings, reader: Reader) -> Setting | N
 
 def _source(field: Setting, reader: Reader) -> ModelSource | None:
     node = field.values[0]
-    forms = either([*(f"{kind}.NAME" for kind in SOURCES), 'onnx("file.onnx")'])
+    forms = either([*(f"{kind}.NAME" for kind in SOURCES), 'onnx("file.onnx")', 'torch("file.pt2")'])
     notes = (f"a source is {forms}",)
     match node:
-        case ast.Call(name) if name.text == "onnx":
-            bound = reader.bind(node, FUNCTIONS["onnx"])
-            path = reader.path(bound["path"], "the ONNX file") if bound else None
-            return ModelSource("onnx", str(path), field.span) if path else None
+        case ast.Call(name) if name.text in FILE_SOURCES:
+            bound = reader.bind(node, FUNCTIONS[name.text])
+            path = reader.path(bound["path"], FILE_SOURCES[name.text]) if bound else None
+            return ModelSource(name.text, str(path), field.span) if path else None  # type: ignore[arg-type]
         case ast.Call(name):
-            hint = did_you_mean(name.text, ["onnx"]) or _as_path(name.text)
+            hint = _as_path(name.text) or did_you_mean(name.text, FILE_SOURCES)
             reader.report(
                 error("Z0104", f"unknown source `{name.text}(...)`", name.span, notes=notes, hint=hint)
             )
@@ -131,7 +131,7 @@ def _source(field: Setting, reader: Reader) -> ModelSource | None:
             message = f"`{node.text}` does not say where the model comes from"
             reader.report(error("Z0106", message, node.span, notes=notes, hint=hint))
         case ast.String(text):
-            hint = f"write `onnx({node.span.text})`" if text.endswith(".onnx") else None
+            hint = _as_file(text, node.span.text)
             reader.report(error("Z0109", "a string is not a source", node.span, notes=notes, hint=hint))
         case _:
             reader.report(error("Z0109", "this is not a source", node.span, notes=notes))
@@ -140,6 +140,13 @@ def _source(field: Setting, reader: Reader) -> ModelSource | None:
 
 def _as_path(name: str) -> str | None:
     return f"write `{name}.NAME`" if name in SOURCES else None
+
+
+def _as_file(path: str, written: str) -> str | None:
+    """A hint for a file name alone, by its ending."""
+    if path.endswith(".onnx"):
+        return f"write `onnx({written})`"
+    return f"write `torch({written})`" if path.endswith((".pt2", ".pt")) else None
 
 
 def _weights(field: Setting, reader: Reader) -> Weights | None:  # noqa: PLR0911 - one return a case
@@ -180,11 +187,11 @@ def _from_command_line(node: ast.Expr) -> bool:
 def _weights_fit(source: ModelSource, source_field: Setting, settings: BlockSettings, reader: Reader) -> bool:
     field = settings.fields.get("weights")
     label = (Label(source_field.span, "the source"),)
-    if source.kind == "onnx" and field is not None:
-        message = "an ONNX file contains its own weights"
+    if source.is_file and field is not None:
+        message = f"{'an ONNX file' if source.kind == 'onnx' else 'a torch program'} contains its own weights"
         reader.report(error("Z0124", message, field.span, labels=label, hint="delete this `weights`"))
         return False
-    if source.kind != "onnx" and field is None:
+    if not source.is_file and field is None:
         hint = 'add `weights "file.pth"`, `weights pretrained` or `weights random(seed=0)`'
         message = "`model` lacks `weights`"
         reader.report(error("Z0108", message, settings.name_span, labels=label, hint=hint))

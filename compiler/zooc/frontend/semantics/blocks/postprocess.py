@@ -60,7 +60,7 @@ def read_heads(
         message, hint = "`output` and `heads` exclude each other", "delete `output`: each head names its own"
         reader.report(error("Z0510", message, model.outputs[0].span, hint=hint))
         sound = False
-    elif model is not None and model.source.kind in ("timm", "torchvision", "official"):
+    elif model is not None and not model.source.is_file:
         message = f"a network of {model.source.kind} has a single output"
         hint = "write a `postprocess` block; heads are for files that have several outputs"
         reader.report(error("Z0510", message, settings.name_span, hint=hint))

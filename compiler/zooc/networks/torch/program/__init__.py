@@ -1,0 +1,1 @@
+"""Networks that torch saved whole: `torch.export` programs (.pt2) and TorchScript (.pt)."""
