@@ -1,4 +1,4 @@
-"""Brings a model to plain operators of ONNX's default domain, of opset 20 to 23."""
+"""Brings a model to plain operators of ONNX's default domain, of opset 20 to 22."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from zooc.networks.onnx_file.quantized.form import as_pairs, is_integer_operator
 __all__ = ["IR_VERSION", "MAX_OPSET", "MIN_OPSET", "drop_initializer_inputs", "use_default_operators"]
 
 MIN_OPSET = 20
-MAX_OPSET = 23
-"""The newest of the oldest ONNX Runtime that is supported; no engine has every operator of the next ones."""
+MAX_OPSET = 22
+"""The newest that the oldest supported ONNX Runtime has whole: 1.23 lacks QuantizeLinear of opset 23."""
 IR_VERSION = 10
 
 _DEFAULT = ("", "ai.onnx")
