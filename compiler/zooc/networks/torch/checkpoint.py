@@ -20,6 +20,9 @@ _WRAPPERS = (
 )
 """Keys under which trainers keep the weights, averaged ones first."""
 
+_HEADS = frozenset({"classifier", "fc", "head", "heads", "last_linear", "linear", "logits", "output"})
+"""What the modules are called that end a classifier."""
+
 _WHOLE = {"exported": "a torch.export program", "torchscript": "a TorchScript", "onnx": "an ONNX file"}
 
 _PREFIXES = ("module.", "_orig_mod.")
@@ -41,15 +44,33 @@ def read_checkpoint(path: Path, span: Span | None) -> dict[str, Any]:
 def classes_of(state: dict[str, Any]) -> int | None:
     """Return the number of classes of a classifier's state dict: the outputs of its last matrix.
 
-    `None` if it has none; a guess, since nothing in the file says which layer is the last.
+    That is one of a module named as classifiers' last ones are, since safetensors sorts its names; else the
+    file's last. `None` if it has none; a guess, since nothing in the file says which layer is the last.
     """
-    for name in reversed(list(state)):
-        shape = tuple(state[name].shape)
-        if name.endswith("weight") and len(shape) >= 2 and all(size == 1 for size in shape[2:]):
-            bias = state.get(name.removesuffix("weight") + "bias")
-            if bias is None or tuple(bias.shape) == shape[:1]:
-                return int(shape[0])
-    return None
+    matrices = [name for name in state if _is_matrix(name, state)]
+    heads = {name: depth for name in matrices if (depth := _head_depth(name)) is not None}
+    if heads:
+        outermost = min(heads.values())
+        matrices = sorted((n for n, depth in heads.items() if depth == outermost), key=_numerically)
+    return int(state[matrices[-1]].shape[0]) if matrices else None
+
+
+def _is_matrix(name: str, state: dict[str, Any]) -> bool:
+    shape = tuple(state[name].shape)
+    if not name.endswith("weight") or len(shape) < 2 or any(size != 1 for size in shape[2:]):
+        return False
+    bias = state.get(name.removesuffix("weight") + "bias")
+    return bias is None or tuple(bias.shape) == shape[:1]
+
+
+def _head_depth(name: str) -> int | None:
+    """How deep a module named as a classifier's last one lies."""
+    return next((depth for depth, part in enumerate(name.split(".")[:-1]) if part in _HEADS), None)
+
+
+def _numerically(name: str) -> list[tuple[int, str]]:
+    """A sort key that puts `classifier.10` behind `classifier.6`."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
 
 
 def refuse_program(path: Path, span: Span | None) -> None:
