@@ -188,9 +188,11 @@ def test_a_vdsp_file_cannot_stand_in_for_grey(folder: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("channels", "word"), [(1, "add `Grayscale\\(\\)`"), (4, "add `input \\[batch, 4, 32, 32\\]`")]
+    ("channels", "remedy"), [(1, "add `Grayscale()`"), (4, "add `input [batch, 4, 32, 32]`")]
 )
-def test_channels_that_only_the_network_tells(folder: Path, tmp_path: Path, channels: int, word: str) -> None:
+def test_channels_that_only_the_network_tells(
+    folder: Path, tmp_path: Path, channels: int, remedy: str
+) -> None:
     file = folder / "told.zoo"
     file.write_text(
         f'model {{ source onnx("net{channels}.onnx") }}\npreprocess {{ Resize([32, 32]) ToTensor() }}\n'
@@ -200,7 +202,7 @@ def test_channels_that_only_the_network_tells(folder: Path, tmp_path: Path, chan
     (found,) = refusal.value.diagnostics
     assert found.code == "Z0308"
     assert found.span is not None and found.hint is not None
-    assert found.hint.startswith(word.replace("\\", ""))
+    assert found.hint.startswith(remedy)
 
 
 @pytest.mark.parametrize("channels", [4, 6])
@@ -300,3 +302,34 @@ def test_a_page_shows_no_images_of_four_channels(folder: Path, tmp_path: Path) -
     (found,) = refusal.value.diagnostics
     assert found.code == "Z0813"
     assert "images of 4 channels, which a browser does not decode" in found.message
+
+
+def test_vamps_files_of_four_channels(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A datalist of npz files, `uint8 [4, H, W]` each; those of colours are refused."""
+    package, _ = compiled(folder, tmp_path, 4, "Resize([32, 32]) ToTensor()")
+    array = np.load(folder / "bands4" / "0.npy")
+    np.savez(tmp_path / "four.npz", input_0=array.transpose(2, 0, 1))
+    np.savez(tmp_path / "three.npz", input_0=array.transpose(2, 0, 1)[:3])
+    lists = {}
+    for name in ("four", "three"):
+        lists[name] = tmp_path / f"{name}.txt"
+        lists[name].write_text(f"{name}.npz\n")
+    output = tmp_path / "answers"
+    assert bench(package, ["--datalist", str(lists["four"]), "--path_output", str(output)]) == 0
+    (answer,) = output.glob("*.npz")
+    with np.load(answer) as archive:
+        np.testing.assert_allclose(archive["output_0"], open_package(package).scores(array), rtol=1e-5)
+    assert bench(package, ["--datalist", str(lists["three"])]) == 1
+    assert "uint8 [4, H, W] is expected" in capsys.readouterr().err
+
+
+def test_a_package_of_colours_takes_arrays_from_files(folder: Path, tmp_path: Path) -> None:
+    model = open_package(compiled(folder, tmp_path, 3, "Resize([32, 32]) ToTensor()")[0])
+    image = np.asarray(Image.open(next(folder.glob("images/a/*.png"))))
+    np.save(tmp_path / "image.npy", image)
+    np.testing.assert_array_equal(model.pixels(tmp_path / "image.npy"), model.pixels(image))
+    np.save(tmp_path / "four.npy", np.zeros((40, 40, 4), np.uint8))
+    with pytest.raises(PackageError, match=r"four.npy: an array .*drop the alpha channel"):
+        model.pixels(tmp_path / "four.npy")
