@@ -20,6 +20,7 @@ from torchvision.transforms import functional as tv
 from zooc.deployment import Normalize, Preprocess
 from zooc.preprocessing.nv12 import as_image_input
 from zooc.preprocessing.prelude import build_prelude, resample_order_of_pillow
+from zooc.vastai.export_vdsp import NotExpressible, vdsp_document
 from zooc_runtime.errors import PackageError
 from zooc_runtime.preprocessing.nv12 import nv12_to_rgb
 from zooc_runtime.preprocessing.pillow_steps import reference_pixels
@@ -219,3 +220,35 @@ def test_the_formula_is_not_the_floating_point_one() -> None:
     image = np.random.default_rng(2).integers(0, 256, (64, 64, 3), np.uint8)
     of_tensors = tv.rgb_to_grayscale(torch.from_numpy(image.transpose(2, 0, 1).copy())).numpy()
     assert (prelude_pixels((Grayscale(),), image) != of_tensors).any()
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "message"),
+    [
+        (Preprocess((Resize((32, 32)), Grayscale()), Normalize()), "makes grey of colours"),
+        (Preprocess((Resize((32, 32)),), Normalize(), "bands-4"), "the images have 4"),
+    ],
+)
+def test_no_vdsp_operation_has_other_channels(preprocess: Preprocess, message: str) -> None:
+    for approximate in (False, True):
+        with pytest.raises(NotExpressible, match=message):
+            vdsp_document(preprocess, approximate=approximate)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 7])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+def test_each_of_many_channels_is_resized_by_itself(channels: int, interpolation: Any) -> None:
+    image = np.random.default_rng(3).integers(0, 256, (67, 41, channels), np.uint8)
+    steps = (
+        Resize(50, interpolation),
+        Pad(3, 2, 1, 0, (9, 9, 9)),
+        CenterCrop(60, 40),
+        Letterbox(33, 20, "bilinear", (7, 7, 7)),
+    )
+    source = f"bands-{channels}"
+    pixels = prelude_pixels(steps, image, source)
+    assert pixels.shape == (channels, 33, 20)
+    np.testing.assert_array_equal(pixels, reference_pixels(image, source, steps))
+    for channel in range(channels):
+        thrice = np.repeat(image[:, :, channel : channel + 1], 3, axis=2)
+        np.testing.assert_array_equal(pixels[channel], reference_pixels(thrice, "rgb", steps)[0])

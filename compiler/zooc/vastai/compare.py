@@ -80,6 +80,8 @@ def _order(preprocess: Preprocess) -> str:
 
 
 def _same_normalization(one: Normalize, other: Normalize) -> bool:
+    if len(one.mean) != len(other.mean):
+        return False
     for name in ("mean", "std"):
         for a, b in zip(getattr(one, name), getattr(other, name), strict=True):
             if not math.isclose(a * one.divisor, b * other.divisor, rel_tol=_ROUNDING, abs_tol=1e-4):
