@@ -146,7 +146,7 @@ def _describe_file(
 ) -> str:
     from zooc.frontend.syntax.formatter import format_source
     from zooc.networks.load import guess_network
-    from zooc.networks.recipes.describe_file import describe_file, has_images
+    from zooc.networks.recipes.describe_file import describe_file
     from zooc.support.cache import Cache, default_root
     from zooc.support.progress import make_progress
 
@@ -156,15 +156,6 @@ def _describe_file(
     progress = make_progress(quiet=quiet)
     with progress.stage("load_model"):
         guess, network = guess_network(model, Cache(default_root()), on_progress=progress.note)
-    if data is not None and not has_images(network):
-        raise ZoocError(
-            error(
-                "Z0816",
-                f"images have 1 or 3 channels, but the network takes {network.channels}",
-                span_of("--data", str(data)),
-                hint="leave out --data: without images, the package takes tensors and is fp32 or fp16",
-            )
-        )
     text = describe_file(
         guess,
         network,

@@ -12,15 +12,11 @@ from zooc.networks.recipes.describe import package_name, quantize_lines
 from zooc.networks.recipes.pixel_range import PixelRange, pixel_range
 from zooc.networks.recipes.recipe import IMAGENET_MEAN, IMAGENET_STD
 
-__all__ = ["describe_file", "has_images"]
+__all__ = ["describe_file"]
 
+_RGB = 3
 _ENLARGED = 256 / 224
 """How much larger than the crop an image is made, as torchvision's evaluation does."""
-
-
-def has_images(network: Network) -> bool:
-    """Whether the language can turn an image into what the network takes."""
-    return network.channels in (1, 3)
 
 
 def describe_file(guess: Guess, network: Network, *, path: str, data: str | None = None) -> str:
@@ -41,7 +37,7 @@ def describe_file(guess: Guess, network: Network, *, path: str, data: str | None
         *_model(guess, network, path),
         "",
         *_preprocess(guess, network),
-        *quantize_lines(data if has_images(network) else None),
+        *quantize_lines(data),
         "",
         *_postprocess(network),
         "",
@@ -72,15 +68,12 @@ def _model(guess: Guess, network: Network, path: str) -> Iterator[str]:
 
 
 def _preprocess(guess: Guess, network: Network) -> Iterator[str]:
-    if not has_images(network):
-        yield f"# No preprocess block: images have 1 or 3 channels, not {network.channels}. The package takes"
-        yield "# tensors that are ready for the network."
-        yield ""
-        return
-    height, width = network.height, network.width
+    height, width, rgb = network.height, network.width, network.channels == _RGB
     yield "preprocess {"
     yield "  # TODO: the file does not say how its images are made; take the steps of your evaluation code."
-    yield "  # Often seen besides: Resize([height, width]), Letterbox([height, width]), BGR()."
+    if network.channels not in (1, 3):
+        yield f"  # Images have {network.channels} channels: `.npy` arrays uint8 [height, width, channels], or TIFF."
+    yield f"  # Often seen besides: Resize([height, width]), Letterbox([height, width]){', BGR()' * rgb}."
     if height == width:
         yield f"  Resize({round(height * _ENLARGED)})"
         yield f"  CenterCrop({height})"
@@ -103,12 +96,12 @@ def _values(takes: PixelRange, channels: int) -> Iterator[str]:
         yield "  ToTensor()"
         return
     yield "  ToTensor()"
-    if channels == 1:
-        yield "  # TODO: mean and deviation of training; these bring 0 to 1 to -1 to 1."
-        yield "  Normalize(mean=0.5, std=0.5)"
-    else:
+    if channels == _RGB:
         yield "  # TODO: mean and deviation of training; these are ImageNet's."
         yield f"  Normalize(mean={list(IMAGENET_MEAN)}, std={list(IMAGENET_STD)})"
+    else:
+        yield "  # TODO: mean and deviation of training; these bring 0 to 1 to -1 to 1."
+        yield "  Normalize(mean=0.5, std=0.5)"
 
 
 def _postprocess(network: Network) -> Iterator[str]:
