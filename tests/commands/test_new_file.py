@@ -188,7 +188,7 @@ def test_a_network_of_one_channel_is_given_gray_images() -> None:
 def test_a_network_of_other_channels_is_given_images_of_as_many() -> None:
     write_net(shape=("batch", 4, 20, 20))
     text = described()
-    assert "Images have 4 channels" in text and "BGR()" not in text
+    assert "uint8 [height, width, 4]" in text and "BGR()" not in text
     assert "Normalize(mean=0.5, std=0.5)" in words(text)
     compiled()
 

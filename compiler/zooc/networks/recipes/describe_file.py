@@ -72,7 +72,7 @@ def _preprocess(guess: Guess, network: Network) -> Iterator[str]:
     yield "preprocess {"
     yield "  # TODO: the file does not say how its images are made; take the steps of your evaluation code."
     if network.channels not in (1, 3):
-        yield f"  # Images have {network.channels} channels: `.npy` arrays uint8 [height, width, channels], or TIFF."
+        yield f"  # Images are TIFF files or `.npy` arrays uint8 [height, width, {network.channels}]."
     yield f"  # Often seen besides: Resize([height, width]), Letterbox([height, width]){', BGR()' * rgb}."
     if height == width:
         yield f"  Resize({round(height * _ENLARGED)})"
