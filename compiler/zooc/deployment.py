@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from zooc.diagnostics.diagnostic import Span
-from zooc_runtime.package.heads import Activation
 from zooc_runtime.preprocessing.sources import channels_of
 from zooc_runtime.preprocessing.steps import Grayscale, Step, steps_to_json
+
+if TYPE_CHECKING:
+    from zooc_runtime.package.heads import Activation
 
 __all__ = [
     "CalibrationMethod",

@@ -81,7 +81,7 @@ def test_weights_that_are_no_numbers_are_named(
             {"classes": 5},
             {"model": OPEN},
             "Z0504",
-            ("4 labels for a network of 5 classes", "use the labels"),
+            ("4 labels for 5 classes of the network", "use the labels"),
         ),
         (
             {"classes": 3},
@@ -93,7 +93,10 @@ def test_weights_that_are_no_numbers_are_named(
             {"channels": 1},
             {"model": OPEN},
             "Z0308",
-            ("images have three channels, but the network takes 1", "leave out the `preprocess` block"),
+            (
+                "the preprocessed image has three channels, but the network takes one channel",
+                "leave out the `preprocess` block",
+            ),
         ),
     ],
 )

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto
 
-from zooc.ir.rename import STAGE_PREFIXES
+from zooc.ir.names import STAGE_PREFIXES
 from zooc.ir.session import quiet_engine
 from zooc.ir.weights import inferred_graph
 

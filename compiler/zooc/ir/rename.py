@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import onnx
 
+from zooc.ir.names import RESERVED_TENSORS, STAGE_PREFIXES
+
 __all__ = [
-    "RESERVED_TENSORS",
-    "STAGE_PREFIXES",
     "name_nodes",
     "names_read",
     "normalize",
@@ -16,12 +16,6 @@ __all__ = [
     "strip_metadata",
     "subgraphs",
 ]
-
-STAGE_PREFIXES = ("prelude/", "postlude/")
-"""With which the names of nodes and weights around the body begin."""
-
-RESERVED_TENSORS = frozenset({"embeddings", "image", "input", "logits", "pixels", "probabilities"})
-"""What the compiled graph calls its ends and the borders of its stages."""
 
 
 def subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

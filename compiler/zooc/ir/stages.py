@@ -10,7 +10,8 @@ from onnx import TensorProto, helper
 
 from zooc.ir.builder import IR_VERSION, OPSET, Builder
 from zooc.ir.interface import opset_of
-from zooc.ir.rename import STAGE_PREFIXES, rename_tensors
+from zooc.ir.names import STAGE_PREFIXES
+from zooc.ir.rename import rename_tensors
 from zooc_runtime.package.heads import Head
 
 __all__ = ["assemble", "build_postlude"]

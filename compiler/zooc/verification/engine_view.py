@@ -14,7 +14,7 @@ import onnx
 import onnxruntime as ort
 
 from zooc.ir.graph import FLOAT, Constant, Graph, Node, element_type, maker, read_graph
-from zooc.ir.rename import STAGE_PREFIXES
+from zooc.ir.names import STAGE_PREFIXES
 from zooc.quantization.layers import LayerRecord
 
 __all__ = ["FloatLayer", "Optimized", "float_convolutions", "inspect_optimized"]

@@ -10,7 +10,7 @@ from zooc.diagnostics.suggest import all_of, did_you_mean
 from zooc.frontend.semantics.constants import Definition
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.vocabulary import BLOCKS, EXAMPLES, FUNCTIONS, HEAD, RESERVED
-from zooc.ir.rename import RESERVED_TENSORS
+from zooc.ir.names import RESERVED_TENSORS
 
 __all__ = ["BlockSettings", "Outline", "Setting", "outline"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from zooc.deployment import Labels, Model, OutputName, Postprocess
 from zooc.diagnostics.diagnostic import Label, Span, error
@@ -10,7 +11,9 @@ from zooc.frontend.semantics.blocks.labels import read_labels
 from zooc.frontend.semantics.blocks.model import MAX_CLASSES
 from zooc.frontend.semantics.declarations import BlockSettings, Setting
 from zooc.frontend.semantics.values import Reader
-from zooc_runtime.package.heads import Activation
+
+if TYPE_CHECKING:
+    from zooc_runtime.package.heads import Activation
 
 __all__ = ["read_heads", "read_postprocess"]
 
