@@ -93,10 +93,7 @@ def test_weights_that_are_no_numbers_are_named(
             {"channels": 1},
             {"model": OPEN},
             "Z0308",
-            (
-                "the preprocessed image has three channels, but the network takes one channel",
-                "leave out the `preprocess` block",
-            ),
+            ("three channels, but the network takes one channel", "add `Grayscale()`"),
         ),
     ],
 )

@@ -377,12 +377,12 @@ import signal, time
 from pathlib import Path
 import zooc.calibration.image_set, zooc.calibration.run
 decode, calls = zooc.calibration.image_set.decode, []
-def gated(path):
+def gated(path, source):
     calls.append(path)
     until = time.monotonic() + 120
     while len(calls) > 4 and not Path("go").exists() and time.monotonic() < until:
         time.sleep(0.01)
-    return decode(path)
+    return decode(path, source)
 zooc.calibration.image_set.decode = gated
 zooc.calibration.run._SAVE_EVERY = 0.0
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background leaves it ignored
@@ -410,7 +410,7 @@ def test_a_killed_calibration_continues_and_gives_the_same_bits(workplace, monke
     assert not (workplace.folder / "all.calib").exists()
     decoded: list[Path] = []
     decode = calibration.decode
-    monkeypatch.setattr(calibration, "decode", lambda path: decoded.append(path) or decode(path))
+    monkeypatch.setattr(calibration, "decode", lambda *given: decoded.append(given[0]) or decode(*given))
     said = workplace.zooc("calibrate", FILE, "-o", "all.calib")
     found = re.search(r"continues an interrupted calibration: (\d) of 9 images done", said)
     assert found is not None, said
