@@ -17,7 +17,7 @@ from zooc_runtime.inference.model import Model
 
 @pytest.fixture(scope="module")
 def model(package: Path) -> Model:
-    return open_package(package, threads=1)
+    return open_package(package, "onnxruntime", threads=1)
 
 
 def _images(count: int) -> list[np.ndarray]:
