@@ -57,19 +57,16 @@ def _antialiased(g: Builder, image: Picture, axes: Axes, interpolation: str) -> 
 def _plain(g: Builder, image: Picture, axes: Axes, interpolation: str) -> Value:
     """A group's band is the list of its outputs' taps, however far they lie apart."""
     rows, columns = (_taps(g, axes, axis, interpolation) for axis in (0, 1))
-    # Of rows the taps alone are taken along where they are fewer than those that they span.
+    # Of rows the taps alone are taken along where they are fewer than those that they span. No If chooses:
+    # OpenVINO (2026.4) gathers wrong rows behind one.
     wanted = g.op("Reshape", rows.index, g.i64([-1]))
+    taps = g.op("Size", wanted)
     first = g.op("ReduceMin", wanted, keepdims=0)
-    stop = g.op("Add", g.op("ReduceMax", wanted, keepdims=0), g.i64(1))
-    sparse = g.op("Greater", g.op("Sub", stop, first), g.op("Size", wanted))
-    taken = g.choose(
-        sparse, lambda b: b.op("Identity", wanted), lambda b: b.op("Range", first, stop, b.i64(1))
-    )
-    index = g.choose(
-        sparse,
-        lambda b: b.op("Range", b.i64(0), b.op("Size", wanted), b.i64(1)),
-        lambda b: b.op("Sub", wanted, first),
-    )
+    span = g.op("Sub", g.op("Add", g.op("ReduceMax", wanted, keepdims=0), g.i64(1)), first)
+    sparse = g.op("Greater", span, taps)
+    place = g.op("Range", g.i64(0), g.op("Min", span, taps), g.i64(1))
+    taken = g.op("Where", sparse, g.op("Gather", wanted, place), g.op("Add", place, first))
+    index = g.op("Where", sparse, g.op("Range", g.i64(0), taps, g.i64(1)), g.op("Sub", wanted, first))
     rows = replace(rows, index=g.op("Reshape", index, g.op("Shape", rows.index)))
     near = g.op("Gather", image.data, taken, axis=0)
     return resample_columns_then_rows(g, near, columns, rows, image.channels)
@@ -124,7 +121,12 @@ def _taps(g: Builder, axes: Axes, axis: int, interpolation: str) -> Band:
         table = g.op("Concat", *[g.op("Unsqueeze", value, g.i64([1])) for value in values], axis=1)
         return g.op("Reshape", g.op("Gather", table, outputs, axis=0), g.i64([-1, GROUP, taps]))
 
-    index = g.op("Reshape", g.op("Add", grouped(positions), one(axes.origin)), g.i64([0, -1]))
+    # How wide a band is must not be known: an engine would choose the product at once, and OpenVINO (2026.4)
+    # would then send its sums through bf16. At least one row of an image times the width is no less than it.
+    rows, most = g.op("Shape", "image", start=0, end=1), g.i64([GROUP * taps])
+    width = g.op("Min", most, g.op("Mul", most, rows))
+    index = g.op("Add", grouped(positions), one(axes.origin))
+    index = g.op("Reshape", index, g.op("Concat", g.i64([-1]), width, axis=0))
     whole = round_weights(g, g.op("Mul", grouped([*kept, sums[-1]]), unit))
     whole = g.op("Mul", whole, g.op("Div", g.f64(PRECISION), unit))
     # An output weighs its own taps: [groups, 1, GROUP, taps] on the diagonal of GROUP x GROUP.
