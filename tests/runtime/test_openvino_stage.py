@@ -31,7 +31,8 @@ class FakeOpenVino(SimpleNamespace):
     """OpenVINO's interface as far as it is used; `log` tells what was compiled and imported."""
 
     def __init__(self) -> None:
-        super().__init__(__version__="2.0", log=[])
+        f32 = SimpleNamespace(to_dtype=lambda: self.set_up.append("numpy"))
+        super().__init__(__version__="2.0", log=[], set_up=[], Type=SimpleNamespace(f32=f32))
 
     def Core(self) -> Any:
         def compiled(verb: str, content: bytes, properties: dict[str, Any]) -> SimpleNamespace:
@@ -68,6 +69,11 @@ def test_streams_and_threads_are_set_and_float_layers_stay_float(fake: FakeOpenV
         "INFERENCE_NUM_THREADS": 6,
         "INFERENCE_PRECISION_HINT": "f32",
     }
+
+
+def test_the_binding_is_set_up_before_threads_use_it(fake: FakeOpenVino) -> None:
+    OpenVinoStage(b"model", 2, 1, single=False)
+    assert fake.set_up == ["numpy"]
 
 
 def test_a_network_is_compiled_once_whatever_the_streams(fake: FakeOpenVino) -> None:

@@ -106,6 +106,9 @@ class OpenVinoStage:
 
     def __init__(self, model: bytes, streams: int, threads: int, single: bool) -> None:
         openvino = import_engine("openvino", "pip install openvino")
+        # The first such call sets up what the binding knows of numpy. Two threads that do it at once wait for
+        # each other for good (OpenVINO 2026.4: a static variable of pybind11 against the interpreter lock).
+        openvino.Type.f32.to_dtype()
         properties = {
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": streams * threads,
