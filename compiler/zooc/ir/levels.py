@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
-from zooc.ir.graph import Graph, Node, maker, values_of
+from zooc.ir.graph import Node, maker, values_of
 
 __all__ = ["Levels", "is_quantized", "levels_of", "rounded_tensor"]
 
@@ -83,9 +84,9 @@ def levels_of(node: Node) -> Levels | None:
     return Levels(scale, zero_point, axis + rank if axis < 0 else axis)
 
 
-def is_quantized(graph: Graph) -> bool:
-    """Tell whether any tensor of a graph is stored or handed on in integers that stand for floats."""
-    return any(node.op in ("QuantizeLinear", "DequantizeLinear") for node in graph.nodes)
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Tell whether any tensor of a model is stored or handed on in integers that stand for floats."""
+    return any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node)
 
 
 def rounded_tensor(node: Node) -> tuple[Node, Levels] | None:

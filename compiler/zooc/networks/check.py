@@ -44,7 +44,7 @@ def _weights(deployment: Deployment, network: Network) -> list[Diagnostic]:
 
 
 def _ranges(deployment: Deployment, network: Network) -> list[Diagnostic]:
-    quantize, quantized = deployment.quantize, is_quantized(read_graph(network.model))
+    quantize, quantized = deployment.quantize, is_quantized(network.model)
     if quantize.ranges == "source" and not quantized:
         return [
             error(
@@ -69,7 +69,7 @@ def _ranges(deployment: Deployment, network: Network) -> list[Diagnostic]:
 def dequantized_warnings(deployment: Deployment, network: Network) -> list[Diagnostic]:
     """Return a warning where a quantized network is to be computed in float."""
     dtype = deployment.quantize.dtype
-    if dtype == "int8" or not is_quantized(read_graph(network.model)):
+    if dtype == "int8" or not is_quantized(network.model):
         return []
     return [
         warning(

@@ -11,7 +11,6 @@ from zooc.compilation import Program, Request
 from zooc.deployment import Deployment
 from zooc.diagnostics.diagnostic import ZoocError, warning
 from zooc.frontend.semantics.analyze import load_deployment
-from zooc.ir.graph import read_graph
 from zooc.ir.levels import is_quantized
 from zooc.ir.rewriter import Refusals
 from zooc.ir.stages import build_postlude
@@ -77,7 +76,7 @@ def lower(deployment: Deployment, context: Context) -> tuple[Facts, Program]:
         model = network.model
         del network  # its weights would be held twice to the end
         levels = simplify(model) if deployment.quantize.ranges == "source" else None
-        body = simplify(dequantize(model) if is_quantized(read_graph(model)) else model, refusals)
+        body = simplify(dequantize(model) if is_quantized(model) else model, refusals)
         del model
         context.warn(
             warning(

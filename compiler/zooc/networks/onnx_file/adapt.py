@@ -46,7 +46,7 @@ def adapt(model: onnx.ModelProto, interface: Interface) -> onnx.ModelProto:
     graph.outputs = [given[port.name] for port in interface.scores]
     _use_float32(graph)
     (image,) = (tensor for tensor in graph.inputs if tensor.name == interface.image.name)
-    if interface.image.dtype == "uint8" and is_quantized(graph):
+    if interface.image.dtype == "uint8" and is_quantized(model):
         image = _cast_to_levels(graph, image)
     image.dtype = np.dtype(np.float32)
     size = interface.size

@@ -7,7 +7,6 @@ import onnx
 from zooc.deployment import Model
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.count import count_parameters
-from zooc.ir.graph import read_graph
 from zooc.ir.interface import set_batch
 from zooc.ir.levels import is_quantized
 from zooc.ir.rename import normalize
@@ -44,7 +43,7 @@ def convert(
     converted.CopyFrom(original)
     converted = adapt(use_default_operators(converted, file, description.source.span), interface)
     normalize(converted, INPUT, OUTPUT)
-    if is_quantized(read_graph(converted)):
+    if is_quantized(converted):
         reference.tolerance = LEVELS_TOLERANCE
     scores = _check(reference, converted, description, file)
     classes = count_heads(scores, interface, description, file)

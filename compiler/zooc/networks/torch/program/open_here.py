@@ -20,6 +20,7 @@ from zooc.networks.onnx_file.guess import Guess, guess
 from zooc.networks.onnx_file.interface import Interface, find_image, find_interface, find_layout
 from zooc.networks.onnx_file.run_once import ExecutionError, Reference, close
 from zooc.networks.source import Progress
+from zooc.networks.torch.export import first_line
 from zooc.networks.torch.program.exported import ExportedProgram
 from zooc.networks.torch.program.scripted import ScriptedProgram
 from zooc.support.cache import file_sha256
@@ -103,7 +104,7 @@ def _check(
         again = _scores(program.run(feed), chosen)
         changed = any(not torch.equal(a, b) for a, b in zip(state, program.state(), strict=True))
     except Exception as problem:  # a program refuses an input by whatever its operators raise
-        raise _differs(file, model, f"torch itself does not run it: {problem}".splitlines()[0]) from problem
+        raise _differs(file, model, f"torch itself does not run it: {first_line(problem)}") from problem
     if changed or any(close(a, b) is not None for a, b in zip(first, again, strict=True)):
         raise ZoocError(
             error(
