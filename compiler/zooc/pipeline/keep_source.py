@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from zooc.accuracy.contract.check import check_contract
 from zooc.accuracy.contract.images import ContractImages
-from zooc.accuracy.contract.requirement import suit_heads
 from zooc.accuracy.contract.revert_layers import ContractResult
 from zooc.compilation import Program, Request
-from zooc.deployment import Deployment, Requirement
+from zooc.deployment import Deployment
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.networks.network import Facts
 from zooc.pipeline.context import Context
 from zooc.quantization.layers import Quantized
 from zooc.quantization.source_ranges import keep_ranges
 from zooc.support.memory import release
-from zooc_runtime.evaluation.ground_truth import Classes
 
 __all__ = ["keep_source"]
 
@@ -42,7 +40,9 @@ def keep_source(
     require = deployment.quantize.require
     images = None
     if require is not None and context.stop_before is None:
-        images = _contract_images(require, deployment, program)
+        # The images are looked for before the work; only an image form has a contract.
+        assert program.prelude is not None and deployment.preprocess is not None
+        images = ContractImages.for_heads(require, program.prelude, program.heads, deployment.preprocess)
     with context.stage("quantize_network"):
         release()
         quantized = keep_ranges(program.levels)
@@ -57,11 +57,3 @@ def keep_source(
         context.warn(images.skip_warnings())
         context.facts["contract"] = contract.to_json()
     return quantized, contract
-
-
-def _contract_images(require: Requirement, deployment: Deployment, program: Program) -> ContractImages:
-    """The contract's images and labels, looked for before the work."""
-    assert program.prelude is not None and deployment.preprocess is not None
-    requirement = suit_heads(require, program.heads)
-    classes = Classes(program.heads[0].names, program.heads[0].labels)
-    return ContractImages(requirement, program.prelude, classes, deployment.preprocess)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from zooc.accuracy.contract.images import ContractImages
 from zooc.accuracy.contract.ranges import complete_ranges
-from zooc.accuracy.contract.requirement import effective_requirement, suit_heads
+from zooc.accuracy.contract.requirement import effective_requirement
 from zooc.accuracy.contract.revert_layers import enforce
 from zooc.calibration.activations import ActivationReader
 from zooc.calibration.file import Identity
@@ -24,7 +24,7 @@ from zooc.calibration.ranges import Ranges, choose_ranges
 from zooc.calibration.run import calibration_identity, run_calibration
 from zooc.calibration.shards import WHOLE, Shard
 from zooc.compilation import Calibrated, Int8, Legalized, Program, Request
-from zooc.deployment import Deployment, Requirement
+from zooc.deployment import Deployment
 from zooc.diagnostics.diagnostic import ZoocError
 from zooc.ir.rewriter import Refusals
 from zooc.networks.network import Facts
@@ -38,7 +38,6 @@ from zooc.quantization.layers import Quantized
 from zooc.quantization.placement import tensors_to_observe
 from zooc.quantization.qdq import quantize_body
 from zooc.support.memory import release
-from zooc_runtime.evaluation.ground_truth import Classes
 
 __all__ = ["Int8Quantizer", "quantize_program"]
 
@@ -174,7 +173,7 @@ class Int8Quantizer:
             ZoocError: Z0491, Z0493, Z0495.
         """
         if self._quantize.require is not None:
-            self._contract_images(self._quantize.require)
+            ContractImages.for_heads(self._quantize.require, self._prelude, self._heads, self._preprocess)
 
     def hold_contract(self, calibrated: Calibrated, quantized: Quantized) -> tuple[Quantized, Int8]:
         """Return the body that holds the contract, layers back in float where it needs them.
@@ -189,7 +188,7 @@ class Int8Quantizer:
             requirement = effective_requirement(self._quantize, len(images_of.paths) if images_of else 0)
             if requirement is None:
                 return quantized, Int8(self.legalized, calibrated, counted, None)
-            images = self._contract_images(requirement)
+            images = ContractImages.for_heads(requirement, self._prelude, self._heads, self._preprocess)
             context.warn(images.warnings)
             ranges = complete_ranges(self.legalized.body, calibrated.ranges, self._quantize)
             quantized, contract = enforce(
@@ -239,11 +238,6 @@ class Int8Quantizer:
             quantize, quantized, self.legalized.body, batches, lambda: self._reader, self._context.progress
         )
         return quantized
-
-    def _contract_images(self, requirement: Requirement) -> ContractImages:
-        requirement = suit_heads(requirement, self._heads)
-        classes = Classes(self._heads[0].names, self._heads[0].labels)
-        return ContractImages(requirement, self._prelude, classes, self._preprocess)
 
     def _sensitivity_batches(self, calibrated: Calibrated, images: ContractImages) -> Batches:
         """A few calibration images; of the contract's, where those are not at hand (`--ranges`)."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from zooc.accuracy.contract.requirement import suit_heads
 from zooc.calibration.image_set import find_images, name_below, read_usable, skip_notes
 from zooc.deployment import ImageSet, Preprocess, Requirement
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
@@ -17,6 +18,7 @@ from zooc.preprocessing.nv12 import as_image_input
 from zooc_runtime.errors import PackageError
 from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_label_file
 from zooc_runtime.evaluation.image_folder import draw
+from zooc_runtime.package.heads import Head
 
 __all__ = ["ContractImages"]
 
@@ -66,6 +68,22 @@ class ContractImages:
         self._session = open_session(prelude, threads=1)
         self._kept: dict[int, npt.NDArray[np.uint8]] = {}
         self._room = _KEPT_BYTES
+
+    @classmethod
+    def for_heads(
+        cls,
+        requirement: Requirement,
+        prelude: onnx.ModelProto,
+        heads: tuple[Head, ...],
+        preprocess: Preprocess,
+    ) -> ContractImages:
+        """Return the images of the contract as a network's heads can keep it; classes are the first one's.
+
+        Raises:
+            ZoocError: Z0512, the heads cannot; else as the constructor.
+        """
+        classes = Classes(heads[0].names, heads[0].labels)
+        return cls(suit_heads(requirement, heads), prelude, classes, preprocess)
 
     def __len__(self) -> int:
         """Return how many were drawn, those that cannot be used included."""
