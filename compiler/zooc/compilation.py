@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from zooc.accuracy.contract.revert_layers import ContractResult
+from zooc.accuracy.search.search import SearchResult
 from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.images import CalibrationImages
 from zooc.calibration.ranges import Ranges
@@ -97,11 +98,13 @@ class Calibrated:
         ranges: by tensor.
         images: the calibration images, `None` where ranges were given and the images are not at hand.
         histograms: what was measured, `None` for ranges that were given as such.
+        search: how `calibrate auto` found them, `None` for other methods.
     """
 
     ranges: Ranges
     images: CalibrationImages | None
     histograms: ActivationHistograms | None
+    search: SearchResult | None = None
 
     @property
     def imported(self) -> bool:

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from zooc_runtime.package.heads import Activation
 
 __all__ = [
+    "DEFAULT_PERCENTILE",
     "CalibrationMethod",
     "Correction",
     "Deployment",
+    "Effort",
     "FileWeights",
     "ImageSet",
     "InputShape",
@@ -41,6 +43,10 @@ __all__ = [
 ]
 
 Correction = Literal["bias", "equalization", "rounding"]
+
+Effort = Literal["fast", "normal", "high"]
+
+DEFAULT_PERCENTILE = 99.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +187,24 @@ class Preprocess:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationMethod:
-    """How a tensor's range follows from its histogram; `percentile`, in per cent, only for that method."""
+    """How the ranges of tensors are chosen.
+
+    Attributes:
+        name: `auto` searches for what serves the network's output best; the others follow from each tensor's
+            histogram alone.
+        percentile: in per cent, only for that method.
+        effort: of the search, only for `auto`.
+    """
 
     name: Literal["max", "percentile", "kl_divergence", "mse", "auto"]
     percentile: float | None = None
     span: Span | None = field(default=None, compare=False)
+    effort: Effort = "normal"
 
     def __str__(self) -> str:
         """As written in the language."""
+        if self.name == "auto" and self.effort != "normal":
+            return f"auto(effort={self.effort})"
         return self.name if self.percentile is None else f"{self.name}({self.percentile:g})"
 
 
@@ -240,7 +256,7 @@ class Quantize:
     """
 
     dtype: Literal["int8", "fp16", "fp32"] = "fp32"
-    calibrate: CalibrationMethod = CalibrationMethod("percentile", 99.99)
+    calibrate: CalibrationMethod = CalibrationMethod("auto")
     data: ImageSet | None = None
     weights: Literal["per_channel", "per_tensor"] = "per_channel"
     keep: tuple[str, ...] = ()

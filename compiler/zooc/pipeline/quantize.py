@@ -30,6 +30,7 @@ from zooc.ir.rewriter import Refusals
 from zooc.networks.network import Facts
 from zooc.passes.legalize.legalize import legalize
 from zooc.pipeline.context import Context
+from zooc.pipeline.search import find_ranges, without_images
 from zooc.quantization.corrections.apply import correct, correction_batches, left_out
 from zooc.quantization.corrections.bias import bias_inputs
 from zooc.quantization.corrections.equalization import equalize
@@ -114,10 +115,11 @@ class Int8Quantizer:
             images = self.images()
             self._context.warn(images.warnings)
             histograms = self.measure(images)
+            self._context.warn(images.skip_warnings())
+            chosen = self._chosen(histograms, images)
             if "_reader" in vars(self):  # not where the histograms are from the cache
                 self._reader.drop_memory()
-            self._context.warn(images.skip_warnings())
-            return Calibrated(self._choose(histograms), images, histograms)
+            return chosen
 
     def images(self, shard: Shard = WHOLE) -> CalibrationImages:
         """Return the calibration images, or a shard of them.
@@ -159,7 +161,7 @@ class Int8Quantizer:
         """
         with self._context.stage("quantize_network"):
             release()
-            batches = self._correction_batches(calibrated)
+            batches = self._batches_for(calibrated.images)
             if (finding := left_out(self._quantize, batches)) is not None:
                 self._context.warn([finding])
             quantized = self._requantize(calibrated.ranges, batches)
@@ -181,7 +183,7 @@ class Int8Quantizer:
         Raises:
             ZoocError: Z0491 to Z0495.
         """
-        context, batches = self._context, self._correction_batches(calibrated)
+        context, batches = self._context, self._batches_for(calibrated.images)
         counted = sum(map(len, batches))
         with context.stage("hold_contract"):
             images_of = calibrated.images
@@ -218,16 +220,34 @@ class Int8Quantizer:
         with suppress(ZoocError):  # they only serve to compare with float; they may be elsewhere
             images = self.images()
         if isinstance(found, ActivationHistograms):
-            return Calibrated(self._choose(found), images, found)
+            return self._chosen(found, images)
         return Calibrated(found, images, None)
 
-    def _choose(self, histograms: ActivationHistograms) -> Ranges:
-        return choose_ranges(histograms, self._quantize.calibrate)
+    def _chosen(self, histograms: ActivationHistograms, images: CalibrationImages | None) -> Calibrated:
+        """The ranges by the description's method."""
+        method = self._quantize.calibrate
+        if method.name != "auto":
+            return Calibrated(choose_ranges(histograms, method), images, histograms)
+        if images is None:
+            self._context.warn([without_images(self._quantize)])
+            return Calibrated(choose_ranges(histograms, method), None, histograms)
+        found = find_ranges(
+            self.legalized.body,
+            histograms,
+            self._quantize,
+            self._prelude,
+            images,
+            self._batches_for(images),
+            lambda: self._reader,
+            self._context,
+        )
+        self._context.facts["search"] = found.to_json()
+        return Calibrated(found.ranges, images, histograms, found)
 
-    def _correction_batches(self, calibrated: Calibrated) -> Batches:
+    def _batches_for(self, images: CalibrationImages | None) -> Batches:
+        """What the corrections are measured on."""
         if self._batches is None:
-            size = self._facts.batch or 1
-            self._batches = correction_batches(self._quantize, calibrated.images, self._prelude, size)
+            self._batches = correction_batches(self._quantize, images, self._prelude, self._facts.batch or 1)
         return self._batches
 
     def _requantize(self, ranges: Ranges, batches: Batches, keep: tuple[str, ...] | None = None) -> Quantized:

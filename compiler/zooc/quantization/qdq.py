@@ -28,7 +28,7 @@ from zooc.quantization.placement import Placement, operands, place
 from zooc.quantization.scales import ActivationScale, QuantizedWeight, activation_scale, bias_scale
 from zooc.quantization.weights import check_weights, quantize_weights
 
-__all__ = ["quantize_body"]
+__all__ = ["quantize_body", "scales_of"]
 
 PIXEL_SCALE = ActivationScale(np.float32(1.0), 0)
 
@@ -53,17 +53,22 @@ def quantize_body(body: onnx.ModelProto, ranges: Mapping[str, Range], quantize: 
     graph = read_graph(body)
     check_weights(graph)
     placement = place(graph, quantize)
-    scales = _scales(placement, ranges, symmetrical=quantize.activations == "symmetric")
+    scales = scales_of(placement, ranges, quantize)
     weights = quantize_weights(graph, placement, scales, quantize)
     layers = describe_layers(graph, placement, ranges, scales, weights)
     _Writer(graph, placement, scales, weights).write()
     return Quantized(write_graph(graph), layers)
 
 
-def _scales(
-    placement: Placement, ranges: Mapping[str, Range], *, symmetrical: bool
+def scales_of(
+    placement: Placement, ranges: Mapping[str, Range], quantize: Quantize
 ) -> dict[str, ActivationScale]:
-    """The scale of every quantized tensor, by its own name."""
+    """Return the scale of every quantized tensor, by its own name.
+
+    Raises:
+        ZoocError: Z0416, a range is missing.
+    """
+    symmetrical = quantize.activations == "symmetric"
     missing = [name for sources in placement.sources.values() for name in sources if name not in ranges]
     if missing:
         raise ZoocError(

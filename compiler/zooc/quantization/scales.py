@@ -12,7 +12,14 @@ import numpy.typing as npt
 from zooc.calibration.ranges import Range
 from zooc.quantization.saturation import limit_adjacent_pairs
 
-__all__ = ["ActivationScale", "QuantizedWeight", "activation_scale", "bias_scale", "quantize_weight"]
+__all__ = [
+    "ActivationScale",
+    "QuantizedWeight",
+    "activation_scale",
+    "bias_scale",
+    "least_scale_for_bias",
+    "quantize_weight",
+]
 
 Order = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
@@ -101,7 +108,7 @@ def quantize_weight(
     if clip == "mse":
         scale = _least_error_scale(np.moveaxis(weight, axis, 0).reshape(len(scale), -1), scale, per_channel)
     if bias is not None:
-        scale = np.maximum(scale, np.abs(bias) / (float(input_scale) * _LARGEST_BIAS))
+        scale = np.maximum(scale, least_scale_for_bias(bias, input_scale))
     scale = scale if per_channel else scale.max(keepdims=True)
     if pairs is not None:
         scale = limit_adjacent_pairs(pairs(weight).astype(np.float64), scale)
@@ -137,6 +144,11 @@ def _least_error_scale(
         best = np.where(error < least, tried[:, 0], best)
         least = np.minimum(error, least)
     return best
+
+
+def least_scale_for_bias(bias: npt.NDArray[np.float64], input_scale: np.float32) -> npt.NDArray[np.float64]:
+    """Return the least weight scale of each channel with which int32 holds its bias."""
+    return np.asarray(np.abs(bias) / (float(input_scale) * _LARGEST_BIAS))
 
 
 def bias_scale(scale: npt.NDArray[np.float32], input_scale: np.float32) -> npt.NDArray[np.float32]:

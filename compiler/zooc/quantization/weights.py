@@ -16,9 +16,15 @@ from zooc.ir.graph import Graph, Node, values_of
 from zooc.quantization.mask_channel import compensate_mask_channel, mask_channel
 from zooc.quantization.placement import Placement
 from zooc.quantization.saturation import accumulation_order
-from zooc.quantization.scales import ActivationScale, QuantizedWeight, bias_scale, quantize_weight
+from zooc.quantization.scales import (
+    ActivationScale,
+    QuantizedWeight,
+    bias_scale,
+    least_scale_for_bias,
+    quantize_weight,
+)
 
-__all__ = ["check_weights", "quantize_weights"]
+__all__ = ["check_weights", "quantize_layer", "quantize_weights", "requantize_bias"]
 
 
 def check_weights(graph: Graph) -> None:
@@ -37,13 +43,14 @@ def quantize_weights(
 ) -> dict[str, QuantizedWeight]:
     """Return the weights and biases of all layers that compute in int8, by the layer's name."""
     return {
-        node.name: _quantize(node, scales[node.inputs[0].name], quantize)
+        node.name: quantize_layer(node, scales[node.inputs[0].name], quantize)
         for node in graph.nodes
         if placement.nodes[node.name].int8 and placement.nodes[node.name].role == "compute"
     }
 
 
-def _quantize(node: Node, input_scale: ActivationScale, quantize: Quantize) -> QuantizedWeight:
+def quantize_layer(node: Node, input_scale: ActivationScale, quantize: Quantize) -> QuantizedWeight:
+    """Return the weights and the bias of a Conv, Gemm or MatMul in integers."""
     weight = values_of(node.inputs[1])
     assert weight is not None
     axis = _channel_axis(node)
@@ -65,6 +72,24 @@ def _quantize(node: Node, input_scale: ActivationScale, quantize: Quantize) -> Q
         levels = np.rint(bias / bias_scale(quantized.scale, input_scale.scale).astype(np.float64))
         quantized = replace(quantized, bias=levels.astype(np.int32))
     return quantized
+
+
+def requantize_bias(
+    node: Node, quantized: QuantizedWeight, before: ActivationScale, now: ActivationScale
+) -> QuantizedWeight | None:
+    """Return a layer's integers for another scale of its input; `None` if its weights may change, too.
+
+    They do where the bias decides a channel's scale, now or before.
+    """
+    if quantized.bias is None:
+        return quantized
+    bias = _bias(node, len(quantized.bias))
+    assert bias is not None
+    smallest = least_scale_for_bias(bias, min(before.scale, now.scale))
+    if mask_channel(node) is not None or not np.all(smallest < 0.999 * quantized.scale):
+        return None
+    scale = bias_scale(quantized.scale, now.scale).astype(np.float64)
+    return replace(quantized, bias=np.rint(bias / scale).astype(np.int32))
 
 
 def _bias(node: Node, channels: int) -> npt.NDArray[np.float64] | None:

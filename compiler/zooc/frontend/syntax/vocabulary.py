@@ -13,6 +13,7 @@ __all__ = [
     "CLIPS",
     "CORRECTIONS",
     "DTYPES",
+    "EFFORTS",
     "ENGINES",
     "EXAMPLES",
     "FILE_SOURCES",
@@ -76,7 +77,7 @@ EXAMPLES: dict[tuple[str, str], str] = {
     ("model", "classes"): "classes 1000",
     ("model", "layout"): "layout nhwc",
     ("model", "output"): 'output "logits"',
-    ("quantize", "calibrate"): "calibrate percentile(99.99)",
+    ("quantize", "calibrate"): "calibrate auto",
     ("quantize", "data"): 'data images("folder", count=50)',
     ("quantize", "ranges"): "ranges source",
     ("quantize", "calibrate_mode"): "calibrate_mode percentile",
@@ -134,6 +135,7 @@ FUNCTIONS: dict[str, tuple[Parameter, ...]] = {
     "torch": (Parameter("path", True),),
     "random": (Parameter("seed"),),
     "images": (Parameter("folder", True), Parameter("suffix"), Parameter("count"), Parameter("seed")),
+    "auto": (Parameter("effort"),),
     "percentile": (Parameter("percentile", True),),
     "per_channel": (Parameter("clip"),),
     "per_tensor": (Parameter("clip"),),
@@ -146,6 +148,7 @@ SOURCES = ("timm", "torchvision", "official")
 FILE_SOURCES = {"onnx": "the ONNX file", "torch": "the torch program"}
 DTYPES = ("int8", "fp16", "fp32")
 CALIBRATION_METHODS = ("percentile", "kl_divergence", "mse", "max", "auto")
+EFFORTS = ("fast", "normal", "high")
 RANGES = ("source",)
 GRANULARITIES = ("per_channel", "per_tensor")
 CLIPS = ("max", "mse")
@@ -165,6 +168,7 @@ RESERVED = frozenset(
         *SOURCES,
         *DTYPES,
         *CALIBRATION_METHODS,
+        *EFFORTS,
         *GRANULARITIES,
         *RANGES,
         *ACTIVATIONS,

@@ -79,15 +79,15 @@ def quantize_lines(data: str | None) -> list[str]:
         return [
             "# For int8, name a folder of images like those to come, and replace `quantize fp32` by:",
             "#   quantize int8 {",
-            "#     calibrate percentile(99.99)",
+            "#     calibrate auto",
             '#     data images("FOLDER", count=50, seed=0)',
             "#   }",
             "quantize fp32",
         ]
     return [
         "quantize int8 {",
-        "  # Or: max, mse, kl_divergence.",
-        "  calibrate percentile(99.99)",
+        "  # Or: percentile(99.99), max, mse, kl_divergence.",
+        "  calibrate auto",
         "  # 50 of the folder's images, the same ones every time; they should be like those to come.",
         f"  data images({data}, count=50, seed=0)",
         "  weights per_channel",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zooc.deployment import CalibrationMethod, ImageSet, Quantize
+from zooc.deployment import DEFAULT_PERCENTILE, CalibrationMethod, ImageSet, Quantize
 from zooc.diagnostics.diagnostic import Label, Span, error
 from zooc.diagnostics.suggest import did_you_mean, either
 from zooc.frontend.semantics.blocks.accuracy_contract import is_dropped, read_requirement
@@ -22,6 +22,7 @@ from zooc.frontend.syntax.vocabulary import (
     CLIPS,
     CORRECTIONS,
     DTYPES,
+    EFFORTS,
     EXAMPLES,
     FUNCTIONS,
     GRANULARITIES,
@@ -113,38 +114,52 @@ def _consistent(dtype: str, span: Span, settings: BlockSettings, reader: Reader)
     return not ignored
 
 
-def _calibrate(field: Setting, reader: Reader) -> CalibrationMethod | None:  # noqa: PLR0911 - one return a case
+def _calibrate(field: Setting, reader: Reader) -> CalibrationMethod | None:
     if not field.values:
         return None
     node = field.values[0]
     if isinstance(node, ast.Call):
         name = node.name.text
-        if name != "percentile":
-            known = name in CALIBRATION_METHODS
-            message = f"`{name}` takes no parentheses" if known else f"unknown calibration method `{name}`"
-            hint = f"write `calibrate {name}`" if known else did_you_mean(name, CALIBRATION_METHODS)
-            reader.report(error("Z0118" if known else "Z0104", message, node.name.span, hint=hint))
-            return None
-        bound = reader.bind(node, FUNCTIONS["percentile"])
-        value = reader.number(bound["percentile"], "the percentile") if bound else None
-        if bound is None or value is None:
-            return None
-        if not 0 < value <= 100:
-            message = f"a percentile is above 0 and at most 100, found {value:g}"
-            hint = "99.99 leaves out one value in ten thousand"
-            reader.report(error("Z0110", message, bound["percentile"].span, hint=hint))
-            return None
-        return CalibrationMethod("percentile", value, field.span)
+        if name == "percentile":
+            return _percentile(node, field.span, reader)
+        if name == "auto":
+            return _auto(node, field.span, reader)
+        known = name in CALIBRATION_METHODS
+        message = f"`{name}` takes no parentheses" if known else f"unknown calibration method `{name}`"
+        hint = f"write `calibrate {name}`" if known else did_you_mean(name, CALIBRATION_METHODS)
+        reader.report(error("Z0118" if known else "Z0104", message, node.name.span, hint=hint))
+        return None
     if isinstance(node, ast.Reference) and node.word == "percentile":
-        hint = "write `percentile(99.99)`"
+        hint = f"write `percentile({DEFAULT_PERCENTILE:g})`"
         reader.report(error("Z0114", "`percentile` lacks its number", node.span, hint=hint))
         return None
     word = reader.word(node, CALIBRATION_METHODS, "calibration method")
     if word is None:
         return None
     if word == "percentile":
-        return CalibrationMethod("percentile", _DEFAULT.calibrate.percentile, field.span)
+        return CalibrationMethod("percentile", DEFAULT_PERCENTILE, field.span)
     return CalibrationMethod(word, None, field.span)  # type: ignore[arg-type]
+
+
+def _percentile(node: ast.Call, span: Span, reader: Reader) -> CalibrationMethod | None:
+    bound = reader.bind(node, FUNCTIONS["percentile"])
+    value = reader.number(bound["percentile"], "the percentile") if bound else None
+    if bound is None or value is None:
+        return None
+    if not 0 < value <= 100:
+        message = f"a percentile is above 0 and at most 100, found {value:g}"
+        hint = "99.99 leaves out one value in ten thousand"
+        reader.report(error("Z0110", message, bound["percentile"].span, hint=hint))
+        return None
+    return CalibrationMethod("percentile", value, span)
+
+
+def _auto(node: ast.Call, span: Span, reader: Reader) -> CalibrationMethod | None:
+    bound = reader.bind(node, FUNCTIONS["auto"])
+    if bound is None:
+        return None
+    effort = reader.word(bound["effort"], EFFORTS, "effort") if "effort" in bound else "normal"
+    return None if effort is None else CalibrationMethod("auto", None, span, effort)  # type: ignore[arg-type]
 
 
 def _data(field: Setting, reader: Reader) -> ImageSet | None:
@@ -232,7 +247,7 @@ def read_vamc_calibration(fields: Mapping[str, Setting], reader: Reader) -> Cali
     if mode is None or ("calibrate_range" in fields and share is None):
         return None
     if mode == "percentile":
-        percentile = _DEFAULT.calibrate.percentile if share is None else round(100 * share, 10)
+        percentile = DEFAULT_PERCENTILE if share is None else round(100 * share, 10)
         return CalibrationMethod("percentile", percentile, named[0].span)
     if share is not None:
         span = fields["calibrate_range"].span

@@ -1,0 +1,1 @@
+"""Ranges found by what the network makes of them."""

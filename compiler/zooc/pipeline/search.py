@@ -1,0 +1,151 @@
+"""`calibrate auto`: candidates, images and budget for the search of ranges, and its place in the cache."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import onnx
+
+from zooc.accuracy.search.candidates import METHODS, candidate_ranges
+from zooc.accuracy.search.effort import EFFORTS
+from zooc.accuracy.search.search import SearchResult, search_ranges
+from zooc.accuracy.search.trials import HeldBack, Trials, hold_back
+from zooc.calibration.activations import ActivationReader
+from zooc.calibration.histogram import ActivationHistograms
+from zooc.calibration.images import CalibrationImages, pixel_batches
+from zooc.calibration.run import calibration_identity
+from zooc.deployment import Quantize
+from zooc.diagnostics.diagnostic import Diagnostic, warning
+from zooc.ir.count import count_macs
+from zooc.ir.interface import input_of
+from zooc.pipeline.context import Context
+from zooc.quantization.corrections.bias import BiasCorrection
+from zooc.quantization.requantize import Requantizer
+from zooc.support.cache import Cache, key
+
+__all__ = ["find_ranges", "without_images"]
+
+_VERSION = 1
+"""Part of the cache key: raised when the same ranges would be tried otherwise."""
+
+_SAVE_EVERY = 5.0
+
+Batches = Sequence[npt.NDArray[Any]]
+
+
+def find_ranges(
+    body: onnx.ModelProto,
+    histograms: ActivationHistograms,
+    quantize: Quantize,
+    prelude: onnx.ModelProto,
+    images: CalibrationImages,
+    correction_batches: Batches,
+    open_reader: Callable[[], ActivationReader],
+    context: Context,
+) -> SearchResult:
+    """Search the ranges with which the int8 network's output is closest to float's.
+
+    What was tried is kept in the cache, every five seconds and when interrupted: the same command continues
+    there, and a finished search is not run again.
+
+    Args:
+        body: float32, prepared for int8.
+        histograms: of its observed tensors.
+        quantize: with `calibrate auto`.
+        prelude: makes pixels of images.
+        images: those of calibration.
+        correction_batches: on which biases are corrected.
+        open_reader: opens `body` for that.
+        context: cache, progress and warnings.
+    """
+    budget = EFFORTS[quantize.calibrate.effort]
+    size = input_of(body).batch or 1
+    parts = hold_back(list(pixel_batches(prelude, images.sample(budget.images), size)))
+    if not parts.apart:
+        context.warn([_too_few(quantize, parts)])
+    candidates = candidate_ranges(body, histograms)
+    requantize = Requantizer(body, candidates["max"], quantize)
+    correction = None
+    if "bias" in quantize.corrections and correction_batches:
+        correction = BiasCorrection(body, requantize.template, correction_batches, open_reader)
+    settings = [quantize.weights, quantize.clip, quantize.activations, quantize.target, quantize.keep]
+    corrections, identity = list(quantize.corrections), calibration_identity(body, prelude, None, images)
+    kept = _Kept(
+        context.cache,
+        key(_VERSION, asdict(identity), images.fingerprint(), settings, corrections, budget.images),
+    )
+    trials = Trials(body, parts, requantize, correction, list(candidates.values()), kept.load())
+    limit = budget.trials(count_macs(body, size), sum(map(len, parts.search)))
+    try:
+        with context.progress.track("searching ranges", len(METHODS) + limit) as advance:
+
+            def on_trial(count: int) -> None:
+                advance(count)
+                kept.save(trials.done)
+
+            result = search_ranges(trials, candidates, requantize.groups, limit, parts, on_trial)
+    except KeyboardInterrupt:
+        kept.save(trials.done, now=True)
+        context.progress.note("the search is kept; the same command continues from there")
+        raise
+    kept.save(trials.done, now=True)
+    context.progress.note(result.in_words())
+    return result
+
+
+def without_images(quantize: Quantize) -> Diagnostic:
+    """Return the warning that `auto` has no images to run the network on (`--ranges`)."""
+    return warning(
+        "Z0478",
+        "there are no calibration images: `auto` chooses ranges by each tensor's own error",
+        quantize.calibrate.span or quantize.span,
+        hint="compile where the images are, or give a table that `zooc compile --save-ranges` wrote",
+    )
+
+
+def _too_few(quantize: Quantize, parts: HeldBack) -> Diagnostic:
+    count = sum(map(len, parts.search))
+    return warning(
+        "Z0479",
+        f"ranges are searched on {count} different image{'s' * (count != 1)}, none of which is held back",
+        quantize.calibrate.span or quantize.span,
+        hint="give `data` at least eight different images, so that half of them can check what the others show",
+    )
+
+
+class _Kept:
+    """The errors of what was tried, in the cache."""
+
+    def __init__(self, cache: Cache, name: str) -> None:
+        self._cache, self._name = cache, name
+        self._saved, self._count = time.monotonic(), -1
+
+    def load(self) -> dict[str, float]:
+        """Return what an earlier search has left."""
+        path = self._cache.get("searches", self._name)
+        if path is None:
+            return {}
+        try:
+            found = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        self._count = len(found)
+        return {str(name): float(error) for name, error in found.items()}
+
+    def save(self, done: dict[str, float], *, now: bool = False) -> None:
+        """Keep it, if there is more and it is time."""
+        if len(done) == self._count or not (now or time.monotonic() - self._saved > _SAVE_EVERY):
+            return
+        text = json.dumps(done, sort_keys=True)
+
+        def write(path: Path) -> None:
+            path.write_text(text, "utf-8")
+
+        self._cache.put("searches", self._name, write)
+        self._saved, self._count = time.monotonic(), len(done)
