@@ -31,7 +31,7 @@ from zooc.support.cache import Cache, key
 
 __all__ = ["find_ranges", "without_images"]
 
-_VERSION = 1
+_VERSION = 2
 """Part of the cache key: raised when the same ranges would be tried otherwise."""
 
 _SAVE_EVERY = 5.0
@@ -66,7 +66,9 @@ def find_ranges(
     """
     budget = EFFORTS[quantize.calibrate.effort]
     size = input_of(body).batch or 1
-    parts = hold_back(list(pixel_batches(prelude, images.sample(budget.images), size)))
+    macs = count_macs(body, size) // size
+    count = budget.images_for(macs)
+    parts = hold_back(list(pixel_batches(prelude, images.sample(count), size)))
     if not parts.apart:
         context.warn([_too_few(quantize, parts)])
     candidates = candidate_ranges(body, histograms)
@@ -78,12 +80,12 @@ def find_ranges(
     corrections, identity = list(quantize.corrections), calibration_identity(body, prelude, None, images)
     kept = _Kept(
         context.cache,
-        key(_VERSION, asdict(identity), images.fingerprint(), settings, corrections, budget.images),
+        key(_VERSION, asdict(identity), images.fingerprint(), settings, corrections, count),
     )
     trials = Trials(body, parts, requantize, correction, list(candidates.values()), kept.load())
-    limit = budget.trials(count_macs(body, size), sum(map(len, parts.search)))
+    limit = budget.trials_for(macs, sum(map(len, parts.search)))
     try:
-        with context.progress.track("searching ranges", len(METHODS) + limit) as advance:
+        with context.progress.track("searching ranges", 2 * len(METHODS) + limit) as advance:
 
             def on_trial(count: int) -> None:
                 advance(count)
@@ -115,18 +117,18 @@ def _too_few(quantize: Quantize, parts: HeldBack) -> Diagnostic:
         "Z0479",
         f"ranges are searched on {count} different image{'s' * (count != 1)}, none of which is held back",
         quantize.calibrate.span or quantize.span,
-        hint="give `data` at least eight different images, so that half of them can check what the others show",
+        hint="give `data` at least eight different images: half of them check what the others show",
     )
 
 
 class _Kept:
-    """The errors of what was tried, in the cache."""
+    """The noise of what was tried, in the cache."""
 
     def __init__(self, cache: Cache, name: str) -> None:
         self._cache, self._name = cache, name
         self._saved, self._count = time.monotonic(), -1
 
-    def load(self) -> dict[str, float]:
+    def load(self) -> dict[str, list[float]]:
         """Return what an earlier search has left."""
         path = self._cache.get("searches", self._name)
         if path is None:
@@ -136,9 +138,9 @@ class _Kept:
         except (OSError, ValueError):
             return {}
         self._count = len(found)
-        return {str(name): float(error) for name, error in found.items()}
+        return dict(found)
 
-    def save(self, done: dict[str, float], *, now: bool = False) -> None:
+    def save(self, done: dict[str, list[float]], *, now: bool = False) -> None:
         """Keep it, if there is more and it is time."""
         if len(done) == self._count or not (now or time.monotonic() - self._saved > _SAVE_EVERY):
             return

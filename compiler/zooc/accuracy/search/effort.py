@@ -14,30 +14,32 @@ class Budget:
     """What a search may cost.
 
     Attributes:
-        images: calibration images at most, both parts together.
-        macs: multiply-accumulates of all networks that are tried after the methods'.
-        least, most: limits of the number of these networks.
+        macs: multiply-accumulates that trying a network once may take.
+        least_images, most_images: calibration images, both parts together, whatever the network.
+        trials: networks tried after the methods', of which each takes `macs`; more, if they take less.
+        most_trials: at most.
     """
 
-    images: int
     macs: float
-    least: int
-    most: int
+    least_images: int
+    most_images: int
+    trials: int
+    most_trials: int
 
-    def trials(self, macs_of_image: int, images: int) -> int:
-        """Return how many networks may be tried.
+    def images_for(self, macs_of_image: int) -> int:
+        """Return the number of images for a network of so many multiply-accumulates an image."""
+        return int(min(max(2 * self.macs / max(macs_of_image, 1), self.least_images), self.most_images))
 
-        Args:
-            macs_of_image: multiply-accumulates of the network for an image.
-            images: on which each is tried.
-        """
-        return int(min(max(self.macs / max(macs_of_image * images, 1), self.least), self.most))
+    def trials_for(self, macs_of_image: int, images: int) -> int:
+        """Return how many networks may be tried after the methods', each on so many images."""
+        every = self.macs * self.trials / max(macs_of_image * images, 1)
+        return int(min(max(every, self.trials), self.most_trials))
 
 
 EFFORTS: dict[Effort, Budget] = {
-    "fast": Budget(32, 0.0, 0, 0),
-    "normal": Budget(48, 2e12, 8, 96),
-    "high": Budget(128, 4e13, 96, 800),
+    "fast": Budget(8e10, 32, 64, 0, 0),
+    "normal": Budget(8e10, 32, 256, 24, 96),
+    "high": Budget(4e11, 128, 512, 120, 600),
 }
-"""`fast` takes the best method for the whole network. `normal` is meant to take no more than three times what
-calibrating does for a large network."""
+"""`fast` takes the best method for the whole network. `normal` takes about as long as calibrating a large
+network does, or some seconds."""

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from zooc.accuracy.search.candidates import METHODS
-from zooc.accuracy.search.trials import HeldBack, Trials
+from zooc.accuracy.search.trials import HeldBack, Noise, Trials
 from zooc.calibration.ranges import Ranges
 
 __all__ = ["SearchResult", "Step", "search_ranges"]
 
-_LEAST_GAIN = 0.002
-"""Of the noise on the search part: a smaller gain is not worth a look at the part held back."""
+
+_CHANCE = 0.5
+"""Standard errors by which the mean gain of the images must exceed zero, on each part of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,9 @@ class SearchResult:
     def in_words(self) -> str:
         """Return one line for summary and report."""
         before = self.methods[self.start][1]
-        images = (
-            f"{self.search_images} and {self.held_images} images" if self.held_images else "too few images"
-        )
-        what = f"{self.start}, then {len(self.steps)} changes" if self.steps else self.start
-        return f"{what}: logits {before:.1f} to {self.held_db:.1f} dB on images held back ({images})"
+        changes = f", {len(self.steps)} changes: {before:.1f} to" if self.steps else ":"
+        where = f"on {self.held_images} images held back" if self.held_images else "on the images searched"
+        return f"ranges by {self.start}{changes} {self.held_db:.1f} dB {where}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for manifests and `--format json`."""
@@ -106,9 +105,9 @@ def search_ranges(
 ) -> SearchResult:
     """Return the best method's ranges, changed where another candidate makes the output's error smaller.
 
-    All scales of the network, in its order, are a segment. In each segment every candidate is tried for all of
-    its scales together; the best is taken if it lowers the error on the search part and on the part held back
-    as well. Then the segment is halved, down to single scales. The segment in which candidates made the
+    All scales of the network, in its order, are a segment. In each segment every candidate is tried for all
+    of its scales together; the best is taken if it lowers the error on the search part and on the part held
+    back as well. Then the segment is halved, down to single scales. The segment in which candidates made the
     largest difference comes first, so that what affects the output most is looked at most closely. Equal
     inputs give equal results; the budget counts networks, not seconds.
 
@@ -121,13 +120,13 @@ def search_ranges(
         on_trial: called with 1 after every network.
     """
 
-    def noise(ranges: Ranges, part: str) -> float:
+    def noise(ranges: Ranges, part: str) -> Noise:
         found = trials.noise(ranges, part)
         on_trial(1)
         return found
 
     tried = {name: (noise(candidates[name], "search"), noise(candidates[name], "held")) for name in METHODS}
-    start = min(tried, key=lambda name: tried[name][1])
+    start = min(tried, key=lambda name: _mean(tried[name][1]))
     ranges, (search, held) = dict(candidates[start]), tried[start]
     names, steps, left = list(groups), list[Step](), budget
     # An effect is a share of the noise; the segments' places make the order unambiguous.
@@ -135,7 +134,7 @@ def search_ranges(
     while waiting and left > 0:
         _, first, end = heapq.heappop(waiting)
         changed = [tensor for name in names[first:end] for tensor in groups[name]]
-        found: dict[str, tuple[float, Ranges]] = {}
+        found: dict[str, tuple[Noise, Ranges]] = {}
         for name, every in candidates.items():
             other = ranges | {tensor: every[tensor] for tensor in changed}
             if left > 0 and other not in [ranges, *(known for _, known in found.values())]:
@@ -143,12 +142,12 @@ def search_ranges(
                 left -= 1
         if not found:
             continue
-        best = min(found, key=lambda name: found[name][0])
-        effect = max(abs(error - search) for error, _ in found.values()) / max(search, 1e-30)
-        if found[best][0] < search * (1 - _LEAST_GAIN):
+        best = min(found, key=lambda name: _mean(found[name][0]))
+        effect = max(abs(_mean(other) - _mean(search)) for other, _ in found.values())
+        if left > 0 and _is_less(found[best][0], search):
             after = noise(found[best][1], "held")
             left -= 1
-            if after < held:
+            if _is_less(after, held):
                 (search, ranges), held = found[best], after
                 steps.append(Step(names[first], names[end - 1], end - first, best, _db(search), _db(held)))
         if end - first > 1:
@@ -161,8 +160,24 @@ def search_ranges(
     return SearchResult(ranges, methods, start, _db(held), tuple(steps), budget - left, searched, kept)
 
 
-def _db(noise: float) -> float:
-    return -10.0 * math.log10(noise) if noise > 0 else math.inf
+def _is_less(noise: Noise, before: Noise) -> bool:
+    """Whether the noise of the same images is less by more than chance on the average.
+
+    A few images often have most of the noise; what suits just these says little of others.
+    """
+    gain = before - noise
+    if len(gain) == 1:
+        return bool(gain[0] > 0)
+    return bool(gain.mean() > _CHANCE * gain.std(ddof=1) / math.sqrt(len(gain)))
+
+
+def _mean(noise: Noise) -> float:
+    return float(noise.mean())
+
+
+def _db(noise: Noise) -> float:
+    mean = _mean(noise)
+    return -10.0 * math.log10(mean) if mean > 0 else math.inf
 
 
 def _rounded(db: float) -> float:

@@ -19,12 +19,13 @@ from zooc.quantization.requantize import Requantizer
 from zooc.support.cache import key
 from zooc_runtime.inference.cpu import available_cores
 
-__all__ = ["HeldBack", "Trials", "hold_back"]
+__all__ = ["HeldBack", "Noise", "Trials", "hold_back"]
 
 _LEAST_HELD = 4
 """Images in each part: fewer say too little to accept or refuse a step."""
 
 Batch = npt.NDArray[Any]
+Noise = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Trials:
     """Tries ranges: quantizes, corrects biases, runs, and compares the logits with float's.
 
     Attributes:
-        done: the error of everything that was tried, by a key of ranges and part.
+        done: the noise of everything that was tried, by part and a key of the ranges.
         count: how many ranges were tried; what was in `done` from the start does not count.
     """
 
@@ -68,7 +69,7 @@ class Trials:
         requantize: Requantizer,
         correction: BiasCorrection | None,
         expected: Sequence[Ranges] = (),
-        done: dict[str, float] | None = None,
+        done: dict[str, list[float]] | None = None,
     ) -> None:
         """Prepare to compare with `body`, the float network that is quantized.
 
@@ -87,17 +88,20 @@ class Trials:
         self._expected = list(expected)
         self.done, self.count = {} if done is None else done, 0
 
-    def noise(self, ranges: Ranges, part: str) -> float:
-        """Return the noise power of the logits over their power on a part of the images.
+    def noise(self, ranges: Ranges, part: str) -> Noise:
+        """Return what int8 adds to the logits of a part of the images.
 
         Args:
             ranges: of all observed tensors.
             part: `search` or `held`.
+
+        Returns:
+            For each image its noise power over the mean signal power of the part, float64 `[images]`.
         """
         name = key(ranges)
         if (known := self.done.get(f"{part} {name}")) is None:
-            known = self.done[f"{part} {name}"] = self._compare(self._session(name, ranges), part)
-        return known
+            known = self.done[f"{part} {name}"] = self._compare(self._session(name, ranges), part).tolist()
+        return np.asarray(known)
 
     def _session(self, name: str, ranges: Ranges) -> onnxruntime.InferenceSession:
         if self._open is None or self._open[0] != name:
@@ -111,12 +115,12 @@ class Trials:
             self._open = name, open_session(model, threads=1)
         return self._open[1]
 
-    def _compare(self, session: onnxruntime.InferenceSession, part: str) -> float:
+    def _compare(self, session: onnxruntime.InferenceSession, part: str) -> Noise:
         if part not in self._wanted:
             self._wanted[part] = self._logits(open_session(self._body, threads=1), part)
         wanted = self._wanted[part]
-        noise = float(np.square(self._logits(session, part) - wanted).sum())
-        return noise / (float(np.square(wanted).sum()) or 1.0)
+        noise = np.square(self._logits(session, part) - wanted).sum(axis=1)
+        return np.asarray(noise / (float(np.square(wanted).sum(axis=1).mean()) or 1.0))
 
     def _logits(self, session: onnxruntime.InferenceSession, part: str) -> npt.NDArray[np.float64]:
         """float64 `[images, classes]`; every batch alone on a thread, so that nothing depends on the rest."""

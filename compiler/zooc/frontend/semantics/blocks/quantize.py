@@ -119,16 +119,7 @@ def _calibrate(field: Setting, reader: Reader) -> CalibrationMethod | None:
         return None
     node = field.values[0]
     if isinstance(node, ast.Call):
-        name = node.name.text
-        if name == "percentile":
-            return _percentile(node, field.span, reader)
-        if name == "auto":
-            return _auto(node, field.span, reader)
-        known = name in CALIBRATION_METHODS
-        message = f"`{name}` takes no parentheses" if known else f"unknown calibration method `{name}`"
-        hint = f"write `calibrate {name}`" if known else did_you_mean(name, CALIBRATION_METHODS)
-        reader.report(error("Z0118" if known else "Z0104", message, node.name.span, hint=hint))
-        return None
+        return _calibrate_call(node, field.span, reader)
     if isinstance(node, ast.Reference) and node.word == "percentile":
         hint = f"write `percentile({DEFAULT_PERCENTILE:g})`"
         reader.report(error("Z0114", "`percentile` lacks its number", node.span, hint=hint))
@@ -139,6 +130,19 @@ def _calibrate(field: Setting, reader: Reader) -> CalibrationMethod | None:
     if word == "percentile":
         return CalibrationMethod("percentile", DEFAULT_PERCENTILE, field.span)
     return CalibrationMethod(word, None, field.span)  # type: ignore[arg-type]
+
+
+def _calibrate_call(node: ast.Call, span: Span, reader: Reader) -> CalibrationMethod | None:
+    name = node.name.text
+    if name == "percentile":
+        return _percentile(node, span, reader)
+    if name == "auto":
+        return _auto(node, span, reader)
+    known = name in CALIBRATION_METHODS
+    message = f"`{name}` takes no parentheses" if known else f"unknown calibration method `{name}`"
+    hint = f"write `calibrate {name}`" if known else did_you_mean(name, CALIBRATION_METHODS)
+    reader.report(error("Z0118" if known else "Z0104", message, node.name.span, hint=hint))
+    return None
 
 
 def _percentile(node: ast.Call, span: Span, reader: Reader) -> CalibrationMethod | None:
