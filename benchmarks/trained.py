@@ -1,4 +1,4 @@
-"""Networks with real trained weights, from packages of others and from the digits example, and their pictures."""
+"""Networks with real trained weights, of packages of others and of the digits example, and pictures."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _lite(number: int) -> Subject:
 
 
 def _digits_pictures(folder: Path, count: int, seed: int) -> None:
-    """Images of the example: of its training for an even seed, else of its test; make_dataset.py writes them."""
+    """Images of the example, by make_dataset.py: of its test for an odd seed, else of its training."""
     files = sorted((DIGITS / "data" / ("test" if seed % 2 else "train")).rglob("*.jpg"))
     folder.mkdir(exist_ok=True)
     for number, place in enumerate(np.random.default_rng(seed).permutation(len(files))[:count]):
@@ -192,7 +192,7 @@ TRAINED = (
         224,
         224,
         4,
-        ("Resize(256, library=opencv)", "CenterCrop(224)", "BGR()"),
+        ("Resize(256)", "CenterCrop(224)", "BGR()"),
         *_IMAGENET,
         ends_in_softmax=True,
     ),
@@ -204,7 +204,7 @@ TRAINED = (
         224,
         224,
         4,
-        ("Resize(256, library=opencv)", "CenterCrop(224)", "BGR()"),
+        ("Resize(256)", "CenterCrop(224)", "BGR()"),
         *_IMAGENET,
         ends_in_softmax=True,
     ),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from zooc.accuracy.contract.revert_layers import ContractResult
+from zooc.accuracy.poor import Poor
 from zooc.accuracy.search.search import SearchResult
 from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.images import CalibrationImages
@@ -19,7 +20,7 @@ from zooc.ir.rewriter import Refusals
 from zooc.networks.network import Facts
 from zooc.preprocessing.fold_normalization import Folded
 from zooc.quantization.layers import Quantized
-from zooc.verification.agreement import Agreement
+from zooc.verification.divergence import BodyComparison
 from zooc.verification.engine_view import FloatLayer
 from zooc.verification.goldens import Golden
 from zooc_runtime.package.heads import Head
@@ -39,6 +40,8 @@ class Request:
         output: the package's folder; `None` means `build/NAME`.
         measure: also time the result on this machine, for the report.
         ranges: a `.calib` file or a table of ranges, in place of calibrating.
+        save_ranges: where the ranges that were used go, as a table for `ranges`.
+        strict: int8 that is called poor is an error.
         consumers: other runtimes that must take the graph, of `zooc.consumers.CONSUMERS`.
         node_modules: the folder from which Node.js looks packages up; by default the current one.
     """
@@ -50,6 +53,8 @@ class Request:
     force: bool = False
     measure: bool = False
     ranges: Path | None = None
+    save_ranges: Path | None = None
+    strict: bool = False
     consumers: tuple[str, ...] = ()
     node_modules: Path | None = None
 
@@ -170,7 +175,8 @@ class Verified:
         goldens: inputs and what every stage makes of them.
         images_compared: on how many images the prelude equals Pillow.
         consumptions: how other runtimes took the graph.
-        agreement: of the body with float, on `images_agreed_on` images; `None` without images.
+        comparison: of the body with float, on the calibration images; `None` without any.
+        poor: why int8 is called poor, `None` where it is not.
         float_layers: the convolutions and products that ONNX Runtime computes in float.
         speed: measured where asked for.
     """
@@ -178,19 +184,24 @@ class Verified:
     goldens: tuple[Golden, ...]
     images_compared: int
     consumptions: tuple[Consumption, ...]
-    agreement: Agreement | None
-    images_agreed_on: int
+    comparison: BodyComparison | None
+    poor: Poor | None
     float_layers: tuple[FloatLayer, ...]
     speed: Speed | None
 
     def agreement_json(self) -> dict[str, Any] | None:
         """Return how close int8 is to float, rounded so that the order of additions does not show."""
-        if self.agreement is None:
+        if self.comparison is None:
             return None
-        top1 = self.agreement.top1
+        agreement, divergence = self.comparison.agreement, self.comparison.divergence
+        top1 = agreement.top1
         return {
-            "images": self.images_agreed_on,
-            "sqnr_db": round(min(self.agreement.sqnr_db, 999.0), 2),
-            "cosine": round(self.agreement.cosine, 5),
+            "images": self.comparison.images,
+            "sqnr_db": round(min(agreement.sqnr_db, 999.0), 2),
+            "cosine": round(agreement.cosine, 5),
             "top1_agreement": None if top1 is None else round(top1, 4),
+            "differ": self.comparison.parted_count,
+            "kl_divergence": None
+            if divergence is None
+            else dict(zip(("mean", "worst"), (round(value, 5) for value in divergence), strict=True)),
         }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_PERCENTILE",
+    "Bar",
     "CalibrationMethod",
     "Correction",
     "Deployment",
@@ -242,6 +243,19 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """`warn below(agreement=97%, sqnr=20)`: below either, int8 is reported as poor.
+
+    Attributes:
+        agreement: share of calibration images on which int8 and float say the same.
+        sqnr_db: of the logits.
+    """
+
+    agreement: float = 0.97
+    sqnr_db: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
 class Quantize:
     """The `quantize` block; for `fp32` and `fp16` only `dtype` and `keep` matter.
 
@@ -253,6 +267,7 @@ class Quantize:
         corrections: what is done about the error of int8 beside choosing ranges.
         target: the CPUs for which integer convolutions must be proven not to saturate.
         ranges: measured on images, or those of a source that is quantized already, with its scales.
+        warn: below what int8 is called poor; `None` where `warn none` says so.
     """
 
     dtype: Literal["int8", "fp16", "fp32"] = "fp32"
@@ -269,6 +284,7 @@ class Quantize:
     target: Literal["vnni", "avx2", "any"] = "vnni"
     ranges: Literal["measured", "source"] = "measured"
     ranges_span: Span | None = field(default=None, compare=False)
+    warn: Bar | None = Bar()
     span: Span | None = field(default=None, compare=False)
 
 

@@ -25,9 +25,9 @@ def print_package(package: WrittenPackage) -> None:
     if (agreement := verified.agreement_json()) is not None:
         same = agreement["top1_agreement"]
         answers = "" if same is None else f"same {_answer(compiled)} on {same:.1%}, "
-        typer.echo(
-            f"  against float on {agreement['images']} images: {answers}logits {agreement['sqnr_db']:.1f} dB"
-        )
+        poor = typer.style("POOR: ", fg="red", bold=True) if verified.poor else ""
+        figures = f"{answers}logits {agreement['sqnr_db']:.1f} dB"
+        typer.echo(f"  {poor}against float on {agreement['images']} images: {figures}")
     if compiled.contract is not None:
         typer.echo(f"  {compiled.contract.in_words()}")
     if compiled.quantized and compiled.quantized.kept is not None:

@@ -114,6 +114,9 @@ def _quantization(c: Compilation, verified: Verified) -> dict[str, Any]:
             }
         if (agreement := verified.agreement_json()) is not None:
             summary["agreement"] = agreement
+            summary["poor"] = verified.poor and verified.poor.to_json()
+        if (search := c.int8.calibrated.search) is not None:
+            summary["search"] = search.to_json()
     if c.contract is not None:
         summary["contract"] = c.contract.to_json()
     return summary

@@ -9,12 +9,15 @@ import PIL
 
 from zooc import __version__
 from zooc.ir.count import count_macs
+from zooc.package.thumbnails import data_uri
 from zooc.quantization.saturation import saturation_json
 from zooc.resources import resource
+from zooc_runtime.preprocessing.steps import SwapChannels
 
 if TYPE_CHECKING:
     from zooc.compilation import Compilation, Verified
     from zooc.deployment import Normalize
+    from zooc.verification.divergence import Parted
     from zooc_runtime.preprocessing.steps import Step
 
 __all__ = ["render_report"]
@@ -51,6 +54,9 @@ def _facts(c: Compilation, verified: Verified) -> dict[str, Any]:
         "folded": c.program.folded,
         "images_compared": verified.images_compared,
         "agreement": verified.agreement_json(),
+        "poor": verified.poor,
+        "parted": [thumbnail(one, c) for one in verified.comparison.parted] if verified.comparison else [],
+        "search": c.int8 and c.int8.calibrated.search,
         "contract": c.contract,
         "images": c.images,
         "kept": c.quantized and c.quantized.kept,
@@ -66,6 +72,22 @@ def _facts(c: Compilation, verified: Verified) -> dict[str, Any]:
         "float_nodes": verified.float_layers,
         "float_kinds": c.quantized.float_kinds() if c.quantized else [],
         "speed": verified.speed,
+    }
+
+
+def thumbnail(one: Parted, c: Compilation) -> dict[str, Any]:
+    """Return what the page shows of an image on which int8 parts from float."""
+    images, preprocess = c.images, c.deployment.preprocess
+    used = [] if images is None else [images.name(path) for path in images.paths]
+    skipped = images.skipped if images is not None else {}
+    names = [name for name in used if name not in skipped]
+    bgr = preprocess is not None and sum(isinstance(step, SwapChannels) for step in preprocess.steps) % 2 == 1
+    return {
+        "name": names[one.place] if one.place < len(names) else f"image {one.place + 1}",
+        "image": data_uri(one.pixels, bgr=bgr),
+        "expected": one.expected,
+        "got": one.got,
+        "divergence": one.divergence,
     }
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.support.progress import Progress
+from zooc.verification.divergence import divergences, said
 from zooc_runtime.errors import PackageError
 from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_label_file
 from zooc_runtime.evaluation.image_folder import draw, list_images
@@ -57,6 +58,7 @@ class PackageComparison:
         same: on which both have the same top-1.
         right: by the first and by the second, only with labels.
         only_first, only_second: right in one alone, only with labels.
+        divergences: of the second's probabilities from the first's, in nats, an image each.
         worst: the images whose logits differ most, worst first, `keep` of them.
         skipped: messages for images that could not be read.
     """
@@ -72,6 +74,7 @@ class PackageComparison:
     signal: float = 0.0
     noise: float = 0.0
     cosines: float = 0.0
+    divergences: list[float] = field(default_factory=list)
     worst: list[Worst] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
@@ -87,19 +90,20 @@ class PackageComparison:
     ) -> None:
         """Take in one image's logits, float `[scores]` of either package."""
         first, second = (np.asarray(row, np.float64) for row in logits)
-        said = [tuple(decisions_of(heads, row[None])[0].tolist()) for row in (first, second)]
+        decided = [tuple(decisions_of(heads, row[None])[0].tolist()) for row in (first, second)]
         self.images += 1
-        self.same += said[0] == said[1]
+        self.same += decided[0] == decided[1]
         self.signal += float(first @ first)
         self.noise += float(np.square(second - first).sum())
-        cosine = _cosine(first, second)
-        self.cosines += cosine
+        self.cosines += _cosine(first, second)
+        if (divergence := divergences(heads, first[None], second[None])) is not None:
+            self.divergences.append(float(divergence[0]))
         if truth is not None:
-            hits = said[0] == (truth,), said[1] == (truth,)
+            hits = decided[0] == (truth,), decided[1] == (truth,)
             self.right = [count + hit for count, hit in zip(self.right, hits, strict=True)]
             self.only_first += hits[0] and not hits[1]
             self.only_second += hits[1] and not hits[0]
-        words = [_in_words(heads, row) for row in (first, second)]
+        words = [said(heads, row) for row in (first, second)]
         self.worst.append(Worst(_cosine(first - first.mean(), second - second.mean()), name, *words))
         self.worst = heapq.nsmallest(self.keep, self.worst)
 
@@ -117,6 +121,12 @@ class PackageComparison:
                 "sqnr_db": round(max(min(self.sqnr_db, 999.0), -999.0), 3),
                 "cosine": round(self.cosines / total, 6),
             },
+            "kl_divergence": {
+                "mean": round(float(np.mean(self.divergences)), 6),
+                "worst": round(max(self.divergences), 6),
+            }
+            if self.divergences
+            else None,
             "worst": [one.to_json() for one in self.worst],
         }
         if self.labels != "none":
@@ -252,17 +262,6 @@ def _truth(model: Model, folder: Path, paths: Sequence[Path], labels: str) -> tu
 def _single_class(model: Model) -> bool:
     """Whether the package gives one class an image."""
     return len(model.heads) == 1 and not model.heads[0].multi_label and not model.heads[0].embeds
-
-
-def _in_words(heads: tuple[Head, ...], logits: npt.NDArray[np.float64]) -> str:
-    """What a package says of an image: a class's name, or those of all its classes and heads."""
-    parts = []
-    for head in heads:
-        decided = head.decisions(logits[None])[0]
-        indices = np.flatnonzero(decided) if head.multi_label else decided
-        said = ", ".join(head.label(int(index)) for index in indices) or "none"
-        parts.append(f"{head.name}: {said}" if head.name else said)
-    return "; ".join(parts)
 
 
 def _cosine(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:

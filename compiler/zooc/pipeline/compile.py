@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zooc.compilation import Compilation, Program, Request, Verified
+from zooc.calibration.file import EXISTS
+from zooc.calibration.table import format_table
+from zooc.compilation import Compilation, Int8, Program, Request, Verified
 from zooc.deployment import Deployment
 from zooc.ir.stages import assemble
 from zooc.package.contents import PackageContents, golden_bytes
@@ -19,6 +21,7 @@ from zooc.pipeline.lower import analyze, lower, output_of
 from zooc.pipeline.quantize import quantize_program
 from zooc.pipeline.verify import verify
 from zooc.quantization.layers import Quantized
+from zooc.support.files import refuse_existing, write_file
 from zooc.support.memory import release
 from zooc.vastai.export_vdsp import NotExpressible, vdsp_document
 from zooc_runtime.package.heads import label_files
@@ -42,9 +45,14 @@ def compile_package(request: Request, context: Context) -> WrittenPackage:
         ZoocError: the user's input cannot be compiled; nothing was written.
         Stopped: the stage was reached before which `context` was to stop.
     """
+    if request.save_ranges is not None:
+        refuse_existing(request.save_ranges, force=request.force, code=EXISTS)
     compiled = compile_graph(request, context)
     verified = verify(compiled, request, context)
-    return WrittenPackage(_emit(compiled, verified, request, context), compiled, verified)
+    written = WrittenPackage(_emit(compiled, verified, request, context), compiled, verified)
+    if request.save_ranges is not None and compiled.int8 is not None:
+        write_file(request.save_ranges, _ranges_table(compiled.deployment, compiled.int8))
+    return written
 
 
 def compile_graph(request: Request, context: Context) -> Compilation:
@@ -62,6 +70,15 @@ def compile_graph(request: Request, context: Context) -> Compilation:
     quantized, int8 = quantize_program(deployment, facts, program, request, context)
     model = _assemble(program, quantized, context)
     return Compilation(deployment, facts, program, quantized, int8, model, int8.contract if int8 else None)
+
+
+def _ranges_table(deployment: Deployment, int8: Int8) -> str:
+    """The ranges that were used, as `--ranges` takes them."""
+    calibrated = int8.calibrated
+    about = [f"zooc ranges: {deployment.package.name}, method {deployment.quantize.calibrate}"]
+    if calibrated.search is not None:
+        about.append(calibrated.search.in_words())
+    return format_table(calibrated.ranges, about=about)
 
 
 def _assemble(program: Program, quantized: Quantized | None, context: Context) -> bytes:

@@ -8,18 +8,23 @@ from typing import Any
 
 import numpy.typing as npt
 
+from zooc.accuracy.poor import Poor, below_bar, flat_warning, noisiest_layers, remedies
 from zooc.calibration.images import pixel_batches
 from zooc.compilation import Compilation, Request, Verified
 from zooc.consumers.check import CONSUMERS, Consumption, check_consumer
+from zooc.diagnostics.diagnostic import ZoocError
 from zooc.package.manifest import stage_boundaries
 from zooc.pipeline.context import Context
 from zooc.preprocessing.nv12 import as_image_input
-from zooc.verification.agreement import Agreement, compare_bodies
+from zooc.verification.divergence import BodyComparison, compare_bodies
 from zooc.verification.engine_view import float_convolutions
 from zooc.verification.goldens import Golden, check_against_pillow, logits_tolerance, make_goldens, record
 from zooc.verification.whole_graph import check_whole
 
 __all__ = ["verify"]
+
+_NOISE_IMAGES = 4
+"""Calibration images on which layers are run alone, where int8 is poor."""
 
 _WHOLE_IMAGES = 8
 """Calibration images on which the whole graph is compared with its stages."""
@@ -29,7 +34,8 @@ def verify(compiled: Compilation, request: Request, context: Context) -> Verifie
     """Return the goldens, and what was found by comparing.
 
     Raises:
-        ZoocError: Z0901, Z0902: the graph is wrong; Z0703 to Z0705: another runtime does not take it.
+        ZoocError: Z0901, Z0902: the graph is wrong; Z0703 to Z0705: another runtime does not take it; Z0486:
+            int8 is poor, where `request.strict`.
     """
     preprocess, prelude, body = compiled.deployment.preprocess, compiled.program.prelude, compiled.body
     with context.stage("check_result"):
@@ -45,9 +51,10 @@ def verify(compiled: Compilation, request: Request, context: Context) -> Verifie
             (*first, *_calibration_inputs(compiled)),
         )
         consumptions = _try_in_consumers(compiled, goldens, request, context)
-        agreement, agreed_on = _compare_with_float(compiled, context)
+        comparison = _compare_with_float(compiled, context)
+        poor = None if comparison is None else _judge(compiled, comparison, context, strict=request.strict)
         layers = compiled.quantized.layers if compiled.quantized else ()
-        in_integers = agreement is not None or compiled.program.levels is not None
+        in_integers = comparison is not None or compiled.program.levels is not None
         in_float = float_convolutions(body.SerializeToString(), layers) if in_integers else ()
         speed = None
         if request.measure:
@@ -55,23 +62,45 @@ def verify(compiled: Compilation, request: Request, context: Context) -> Verifie
 
             speed = measure_speed(preprocess, compiled.program.body, body, prelude)
         verified = Verified(
-            tuple(goldens), compared, tuple(consumptions), agreement, agreed_on, tuple(in_float), speed
+            tuple(goldens), compared, tuple(consumptions), comparison, poor, tuple(in_float), speed
         )
-        if agreement is not None:
+        if comparison is not None:
             context.facts["agreement"] = verified.agreement_json()
+            context.facts["poor"] = poor and poor.to_json()
         if consumptions:
             context.facts["consumers"] = [consumption.to_json() for consumption in consumptions]
     return verified
 
 
-def _compare_with_float(compiled: Compilation, context: Context) -> tuple[Agreement | None, int]:
+def _compare_with_float(compiled: Compilation, context: Context) -> BodyComparison | None:
     images, prelude = compiled.images, compiled.program.prelude
     if images is None or prelude is None:
-        return None, 0
+        return None
     with context.progress.track("comparing with float", len(images.paths)) as advance:
         batches = pixel_batches(prelude, images, compiled.facts.batch or 1)
         heads = compiled.program.heads
         return compare_bodies(compiled.program.body, compiled.body, batches, heads, advance)
+
+
+def _judge(
+    compiled: Compilation, comparison: BodyComparison, context: Context, *, strict: bool
+) -> Poor | None:
+    """Whether int8 is poor, of which the user is told; an error where `strict`."""
+    quantize, images, prelude = compiled.deployment.quantize, compiled.images, compiled.program.prelude
+    if (flat := flat_warning(quantize, comparison.expected)) is not None:
+        context.warn([flat])
+    reasons = below_bar(comparison.agreement, quantize.warn)
+    if not reasons or images is None or prelude is None or compiled.int8 is None:
+        return None
+    batches = list(pixel_batches(prelude, images.sample(_NOISE_IMAGES), compiled.facts.batch or 1))
+    context.progress.note("int8 is poor: looking for the layers that make it so")
+    layers = noisiest_layers(compiled.int8.legalized.body, compiled.body, batches, compiled.program.heads)
+    poor = Poor(reasons, layers, remedies(quantize, comparison.images))
+    found = poor.to_diagnostic(quantize, strict=strict)
+    if strict:
+        raise ZoocError(found)
+    context.warn([found])
+    return poor
 
 
 def _try_in_consumers(

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
-from zooc.ir.interface import input_of
-from zooc.ir.session import open_session
 from zooc_runtime.package.heads import Head, decisions_of
 
-__all__ = ["Agreement", "compare_bodies", "compare_logits", "cosine", "sqnr_db", "top1_agreement"]
+__all__ = ["Agreement", "compare_logits", "cosine", "sqnr_db", "top1_agreement"]
 
 Array = npt.NDArray[Any]
 
@@ -73,26 +69,3 @@ def top1_agreement(reference: Array, other: Array, heads: tuple[Head, ...] = ())
     heads = heads or (Head(reference.shape[-1]),)
     first, second = decisions_of(heads, reference), decisions_of(heads, other)
     return float((first == second).all(axis=-1).mean()) if first.shape[-1] else None
-
-
-def compare_bodies(
-    float_body: onnx.ModelProto,
-    body: onnx.ModelProto,
-    batches: Iterable[npt.NDArray[Any]],
-    heads: tuple[Head, ...],
-    on_batch: Callable[[int], None],
-) -> tuple[Agreement, int]:
-    """Run both on every batch.
-
-    Returns:
-        The agreement of the logits, and the number of images it was measured on.
-    """
-    sessions = [open_session(model) for model in (float_body, body)]
-    logits: list[list[npt.NDArray[Any]]] = [[], []]
-    source = input_of(body).name
-    for batch in batches:
-        for rows, session in zip(logits, sessions, strict=True):
-            rows.append(session.run(None, {source: batch})[0])
-        on_batch(len(batch))
-    expected, got = (np.concatenate(rows) for rows in logits)
-    return compare_logits(expected, got, heads), len(expected)

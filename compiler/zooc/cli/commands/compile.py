@@ -76,6 +76,18 @@ def compile_command(
             show_default=False,
         ),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail, and write no package, where int8 is poor (see `warn`).")
+    ] = False,
+    save_ranges: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-ranges",
+            metavar="FILE",
+            help="Also write the ranges as a table, with which --ranges compiles to the same bytes.",
+            show_default=False,
+        ),
+    ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
@@ -110,6 +122,8 @@ def compile_command(
             force=force,
             measure=measure,
             ranges=ranges,
+            save_ranges=save_ranges,
+            strict=strict,
             consumers=wanted,
             node_modules=node_modules,
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zooc.deployment import DEFAULT_PERCENTILE, CalibrationMethod, ImageSet, Quantize
+from zooc.deployment import DEFAULT_PERCENTILE, Bar, CalibrationMethod, ImageSet, Quantize
 from zooc.diagnostics.diagnostic import Label, Span, error
 from zooc.diagnostics.suggest import did_you_mean, either
 from zooc.frontend.semantics.blocks.accuracy_contract import is_dropped, read_requirement
@@ -63,6 +63,10 @@ def read_quantize(settings: BlockSettings, reader: Reader) -> Quantize | None:
         sound &= require is not None
     if "ranges" in fields:
         sound &= read_ranges(fields["ranges"], reader) is not None
+    warn = _DEFAULT.warn
+    if "warn" in fields:
+        warn = _warn(fields["warn"], reader)
+        sound &= warn is not None or _is_none(fields["warn"])
     if dtype is not None:
         sound &= _consistent(dtype, header.span, settings, reader)
     if dtype is None or calibrate is None or keep is None or options is None or not sound:
@@ -83,6 +87,7 @@ def read_quantize(settings: BlockSettings, reader: Reader) -> Quantize | None:
         options.target,
         "source" if "ranges" in fields else _DEFAULT.ranges,
         fields["ranges"].span if "ranges" in fields else None,
+        warn,
         settings.name_span,
     )
 
@@ -164,6 +169,42 @@ def _auto(node: ast.Call, span: Span, reader: Reader) -> CalibrationMethod | Non
         return None
     effort = reader.word(bound["effort"], EFFORTS, "effort") if "effort" in bound else "normal"
     return None if effort is None else CalibrationMethod("auto", None, span, effort)  # type: ignore[arg-type]
+
+
+def _is_none(field: Setting) -> bool:
+    only = field.values[0] if field.values else None
+    return isinstance(only, ast.Reference) and only.word in ("none", "false")
+
+
+def _warn(field: Setting, reader: Reader) -> Bar | None:
+    """`below(...)`; `None` for `none`, and after an error."""
+    if not field.values or _is_none(field):
+        return None
+    node = field.values[0]
+    if not isinstance(node, ast.Call) or node.name.text != "below":
+        text = node.name.text if isinstance(node, ast.Call) else node.span.text
+        example = f"write `{EXAMPLES['quantize', 'warn']}`, or `warn none`"
+        hint = did_you_mean(text, ("below", "none")) or example
+        place = node.name.span if isinstance(node, ast.Call) else node.span
+        reader.report(error("Z0109", f"`{text}` is no bar for int8", place, hint=hint))
+        return None
+    bound = reader.bind(node, FUNCTIONS["below"])
+    if bound is None:
+        return None
+    default, sound = Bar(), True
+    agreement, sqnr = default.agreement, default.sqnr_db
+    if "agreement" in bound:
+        value = reader.number(bound["agreement"], "the agreement")
+        if value is not None and not 0.0 <= value <= 1.0:
+            message = f"an agreement is a share from 0% to 100%, found {value:g}"
+            hint = f"write {value:g}%" if value <= 100 else "write for example 97%"
+            reader.report(error("Z0110", message, bound["agreement"].span, hint=hint))
+            value = None
+        agreement, sound = value or 0.0, value is not None
+    if "sqnr" in bound:
+        value = reader.number(bound["sqnr"], "the SQNR")
+        sqnr, sound = value or 0.0, sound and value is not None
+    return Bar(agreement, sqnr) if sound else None
 
 
 def _data(field: Setting, reader: Reader) -> ImageSet | None:
