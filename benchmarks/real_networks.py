@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peers", nargs="*", default=list(PEERS), metavar="PEER", help=", ".join(PEERS))
     parser.add_argument("--images", type=int, default=100, help="for calibration")
     parser.add_argument("--compare", type=int, default=400, help="for comparison")
+    parser.add_argument("--limit", type=float, default=600.0, help="seconds that a contestant may take")
     parser.add_argument("--prepare", type=Path, help="only write networks, descriptions and pictures there")
     parser.add_argument("--output", type=Path, help="also keep the results there as JSON, network by network")
     parser.add_argument("--format", choices=("human", "json"), default="human")
@@ -113,7 +114,8 @@ def _network(subject: Subject, options: argparse.Namespace) -> list[Row]:
             statements = f"calibrate {method} {options.statements}"
             jobs[f"zooc {method}"] = {"tool": "zooc", "statements": statements}
         return [
-            _run(subject, folder, label, job) for label, job in {"float": {"tool": "float"}, **jobs}.items()
+            _run(subject, folder, label, job, options.limit)
+            for label, job in {"float": {"tool": "float"}, **jobs}.items()
         ]
 
 
@@ -137,12 +139,15 @@ def _save_pixels(subject: Subject, folder: Path) -> None:
         np.save(folder / f"{name}.npy", np.concatenate(pixels))
 
 
-def _run(subject: Subject, folder: Path, label: str, job: dict[str, Any]) -> Row:
+def _run(subject: Subject, folder: Path, label: str, job: dict[str, Any], limit: float) -> Row:
     task = {"folder": str(folder), "subject": subject.name, **job}
     start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, str(WORKER), json.dumps(task)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, str(WORKER), json.dumps(task)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired:
+        print(f"{subject.name}: {label}: stopped after {limit} s", file=sys.stderr, flush=True)
+        return {"label": label, "failed": f"stopped after {limit} s"}
     report = folder / "report.json"
     if done.returncode or not report.is_file():
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]

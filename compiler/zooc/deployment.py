@@ -26,6 +26,7 @@ __all__ = [
     "Deployment",
     "Effort",
     "FileWeights",
+    "FloatLimits",
     "ImageSet",
     "InputShape",
     "Labels",
@@ -243,6 +244,19 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
+class FloatLimits:
+    """`keep fp32 auto(time=30%, sqnr=25)`: how far layers go back to float.
+
+    Attributes:
+        time: the most that may be added to the estimated time of int8, a share of it.
+        sqnr_db: what the logits shall have beside holding the contract, `None` for nothing.
+    """
+
+    time: float = 0.5
+    sqnr_db: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Bar:
     """`warn below(agreement=97%, sqnr=20)`: below either, int8 is reported as poor.
 
@@ -268,6 +282,7 @@ class Quantize:
         target: the CPUs for which integer convolutions must be proven not to saturate.
         ranges: measured on images, or those of a source that is quantized already, with its scales.
         warn: below what int8 is called poor; `None` where `warn none` says so.
+        limits: of the layers that a contract returns to float.
     """
 
     dtype: Literal["int8", "fp16", "fp32"] = "fp32"
@@ -285,6 +300,7 @@ class Quantize:
     ranges: Literal["measured", "source"] = "measured"
     ranges_span: Span | None = field(default=None, compare=False)
     warn: Bar | None = Bar()
+    limits: FloatLimits = FloatLimits()
     span: Span | None = field(default=None, compare=False)
 
 

@@ -42,7 +42,7 @@ from zooc.support.memory import release
 
 __all__ = ["Int8Quantizer", "quantize_program"]
 
-_SENSITIVITY_IMAGES = 16
+_NOISE_IMAGES = 64
 
 Batches = Sequence[npt.NDArray[Any]]
 
@@ -200,7 +200,8 @@ class Int8Quantizer:
                 quantized,
                 self._heads,
                 lambda names: self._requantize(ranges, batches, (*self._quantize.keep, *names)),
-                lambda: self._sensitivity_batches(calibrated, images),
+                lambda: self._noise_batches(calibrated, images),
+                self._quantize.limits,
                 context.progress,
             )
             context.warn(images.skip_warnings())
@@ -259,12 +260,12 @@ class Int8Quantizer:
         )
         return quantized
 
-    def _sensitivity_batches(self, calibrated: Calibrated, images: ContractImages) -> Batches:
+    def _noise_batches(self, calibrated: Calibrated, images: ContractImages) -> Batches:
         """A few calibration images; of the contract's, where those are not at hand (`--ranges`)."""
         size = self._facts.batch or 1
         if calibrated.images is not None:
-            return list(pixel_batches(self._prelude, calibrated.images.sample(_SENSITIVITY_IMAGES), size))
-        found = [images.pixels(index) for index in range(min(_SENSITIVITY_IMAGES, len(images)))]
+            return list(pixel_batches(self._prelude, calibrated.images.sample(_NOISE_IMAGES), size))
+        found = [images.pixels(index) for index in range(min(_NOISE_IMAGES, len(images)))]
         usable = [pixels for pixels in found if pixels is not None]
         groups = [np.concatenate(usable[i : i + size]) for i in range(0, len(usable), size)]
         return [np.resize(group, (size, *group.shape[1:])) for group in groups]

@@ -14,8 +14,9 @@ import onnx
 
 from zooc.accuracy.search.candidates import METHODS, candidate_ranges
 from zooc.accuracy.search.effort import EFFORTS
+from zooc.accuracy.search.output_noise import HeldBack, hold_back
 from zooc.accuracy.search.search import SearchResult, search_ranges
-from zooc.accuracy.search.trials import HeldBack, Trials, hold_back
+from zooc.accuracy.search.trials import Trials
 from zooc.calibration.activations import ActivationReader
 from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.images import CalibrationImages, pixel_batches

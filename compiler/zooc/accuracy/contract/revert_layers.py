@@ -1,22 +1,22 @@
-"""Returns layers to float, the most noise for the least work first, until the contract holds."""
+"""Returns layers to float, the most noise for the least time first, until the contract holds."""
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 
+from zooc.accuracy.contract.cost import CostModel
+from zooc.accuracy.contract.front import FrontPoint, climb
 from zooc.accuracy.contract.images import ContractImages
 from zooc.accuracy.contract.trial import FloatAnswers, Trial, run_trial
-from zooc.accuracy.integer_graph import IntegerGraph
-from zooc.accuracy.layer_statistics import compare_layers
-from zooc.accuracy.sensitivity import LayerSensitivity, measure_sensitivity
-from zooc.deployment import Requirement
+from zooc.accuracy.search.output_noise import hold_back
+from zooc.accuracy.sensitivity import LayerSensitivity
+from zooc.deployment import FloatLimits, Requirement
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error
 from zooc.ir.count import macs_of_nodes
 from zooc.quantization.layers import Quantized
@@ -28,12 +28,7 @@ __all__ = ["ContractResult", "RevertedLayer", "enforce"]
 ALPHA = 0.01
 """Over all trials of a compile together: the probability, at most, that an early answer is a wrong one."""
 
-MOST_FLOAT = 0.5
-"""If more of the multiply-accumulates had to be float, int8 would not be worth having: the contract fails."""
-
 _STEPS_TOLD = 8
-_WORTH_TRYING = 0.01
-"""Layers that make less of the noise come after all others, however cheap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +72,8 @@ class ContractResult:
         trials: of int8 as it was asked for, then with one layer more in float each; the last holds.
         returned: those layers in that order.
         float_share: of the network's multiply-accumulates, what they do.
-        sensitivity_images: images that the noise was measured on.
+        noise_images: images that the noise was measured on.
+        front: what was reached in each step.
     """
 
     requirement: Requirement
@@ -85,7 +81,8 @@ class ContractResult:
     trials: tuple[Trial, ...]
     returned: tuple[RevertedLayer, ...] = ()
     float_share: float = 0.0
-    sensitivity_images: int = 0
+    noise_images: int = 0
+    front: tuple[FrontPoint, ...] = ()
 
     @property
     def error_rate(self) -> float:
@@ -111,6 +108,7 @@ class ContractResult:
             "trials": [trial.to_json() for trial in self.trials],
             "returned_to_float": [layer.to_json() for layer in self.returned],
             "returned_macs_share": round(self.float_share, 6),
+            "front": [point.to_json() for point in self.front],
         }
 
 
@@ -121,14 +119,14 @@ def enforce(
     quantized: Quantized,
     heads: tuple[Head, ...],
     requantize: Callable[[tuple[str, ...]], Quantized],
-    sensitivity_batches: Callable[[], Sequence[npt.NDArray[Any]]],
+    noise_batches: Callable[[], Sequence[npt.NDArray[Any]]],
+    limits: FloatLimits,
     progress: Progress,
 ) -> tuple[Quantized, ContractResult]:
-    """Try int8, then return layers to float one by one, until the contract holds.
+    """Try int8, then return layers to float, step by step, until the contract holds.
 
-    The order is that of noise over cost, both measured: the noise that a layer alone brings into the logits,
-    and its multiply-accumulates. Trial `k` may err with a probability of `ALPHA / (k (k + 1))`, which sums up
-    to `ALPHA` over any number of trials.
+    Trial `k` may err with a probability of `ALPHA / (k (k + 1))`, which sums up to `ALPHA` over any number of
+    trials.
 
     Args:
         requirement: the contract.
@@ -137,7 +135,8 @@ def enforce(
         quantized: int8 as asked for.
         heads: what the logits mean.
         requantize: quantizes anew with further `keep` patterns.
-        sensitivity_batches: a few calibration images for the noise; only asked for if int8 fails.
+        noise_batches: calibration images for the logits' noise; only asked for if int8 fails.
+        limits: how far to go.
         progress: told what is going on.
 
     Returns:
@@ -157,38 +156,35 @@ def enforce(
         progress.note(_describe(trials[-1]))
         return trials[-1].verdict == "holds"
 
-    if holds(quantized.model):
+    if holds(quantized.model) and limits.sqnr_db is None:
         return quantized, ContractResult(requirement, images.labels, tuple(trials))
-    batches = sensitivity_batches()
-    order, total = _by_sensitivity_over_cost(reference, quantized.model, batches, progress)
+    parts = hold_back(noise_batches())
+    macs, sizes = macs_of_nodes(reference), CostModel(reference)
     returned: list[RevertedLayer] = []
+    front: list[FrontPoint] = []
 
     def result() -> tuple[Quantized, ContractResult]:
-        share = sum(one.macs for one in returned) / max(total, 1)
-        count = sum(len(batch) for batch in batches)
-        done = ContractResult(requirement, images.labels, tuple(trials), tuple(returned), share, count)
+        share = sum(one.macs for one in returned) / max(sum(macs.values()), 1)
+        count = sum(map(len, parts.search)) + (sum(map(len, parts.held)) if parts.apart else 0)
+        done = ContractResult(
+            requirement, images.labels, tuple(trials), tuple(returned), share, count, tuple(front)
+        )
         return _explained(quantized, returned), done
 
-    for layer in order:
-        share = sum(one.macs for one in [*returned, layer]) / max(total, 1)
-        if share > MOST_FLOAT:
-            continue
-        progress.note(
-            f"back to float: {layer.name} (alone {layer.sqnr_db:.1f} dB, {layer.macs / 1e6:.2f} M MACs)"
-        )
-        returned.append(layer)
-        changed = requantize(tuple(glob.escape(one.name) for one in returned))
-        if changed.model == quantized.model:  # its neighbours had taken it to float with them
-            returned.pop()
-            continue
+    climbing = climb(reference, quantized, parts, heads, requantize, 1.0 + limits.time, progress)
+    for point, changed, alone in climbing:
         quantized = changed
-        if holds(quantized.model):
+        front.append(point)
+        returned += [_reverted(one, macs, sizes) for one in alone if one.layer.name in point.layers]
+        progress.note(f"back to float: {', '.join(point.layers)}: {point.in_words()}")
+        if holds(quantized.model) and (limits.sqnr_db is None or point.sqnr_db >= limits.sqnr_db):
             return result()
     with progress.track("contract, on all images", len(images)) as advance:
         trials[-1] = run_trial(images, answers, quantized.model, requirement.drop, None, advance)
-    if trials[-1].verdict == "holds":  # the early answer was one of the few that are wrong
-        return result()
-    raise ZoocError(_broken(requirement, images, trials, returned))
+    reached = front[-1].sqnr_db if front else -math.inf
+    if trials[-1].verdict == "holds" and (limits.sqnr_db is None or reached >= limits.sqnr_db):
+        return result()  # the early answer was one of the few that are wrong
+    raise ZoocError(_broken(requirement, images, trials, front, limits))
 
 
 def _explained(quantized: Quantized, returned: Sequence[RevertedLayer]) -> Quantized:
@@ -201,34 +197,10 @@ def _explained(quantized: Quantized, returned: Sequence[RevertedLayer]) -> Quant
     return replace(quantized, layers=layers)
 
 
-def _by_sensitivity_over_cost(
-    reference: onnx.ModelProto,
-    quantized: onnx.ModelProto,
-    batches: Sequence[npt.NDArray[Any]],
-    progress: Progress,
-) -> tuple[list[RevertedLayer], int]:
-    """The integer layers in the order in which they go back, and the network's multiply-accumulates."""
-    graph = IntegerGraph(quantized)
-    layers = [layer for layer in graph.layers if layer.int8]
-    macs = macs_of_nodes(reference)
-    statistics, _, count = compare_layers(reference, graph, layers, batches[:1])
-    sizes = {layer.name: one.seen // max(count, 1) for layer, one in zip(layers, statistics, strict=True)}
-    with progress.track("noise of each layer alone", len(layers)) as advance:
-        found = measure_sensitivity(reference, graph, layers, batches, advance)
-    candidates = [_candidate(one, macs, sizes) for one in found]
-    everything = float(np.sum([one.noise for one in candidates]))
-    place = {one.name: index for index, one in enumerate(candidates)}
-
-    def order(one: RevertedLayer) -> tuple[bool, float, int]:
-        return one.noise < _WORTH_TRYING * everything, -one.noise / one.cost, place[one.name]
-
-    return sorted((one for one in candidates if one.noise > 0), key=order), sum(macs.values())
-
-
-def _candidate(found: LayerSensitivity, macs: dict[str, int], sizes: dict[str, int]) -> RevertedLayer:
+def _reverted(found: LayerSensitivity, macs: Mapping[str, int], costs: CostModel) -> RevertedLayer:
     layer = found.layer
     own = macs.get(layer.name, 0)
-    cost = max(own or sizes[layer.name], 1)
+    cost = max(own or costs.elements(layer.name), 1)
     return RevertedLayer(layer.name, layer.op, found.noise, found.agreement.sqnr_db, own, cost)
 
 
@@ -239,22 +211,29 @@ def _describe(trial: Trial) -> str:
 
 
 def _broken(
-    requirement: Requirement, images: ContractImages, trials: list[Trial], returned: list[RevertedLayer]
+    requirement: Requirement,
+    images: ContractImages,
+    trials: Sequence[Trial],
+    front: Sequence[FrontPoint],
+    limits: FloatLimits,
 ) -> Diagnostic:
     reached = trials[-1]
     what = "disagreement with float" if images.truth is None else "top-1 lost against float"
     notes = [f"int8 as asked for {_describe(trials[0])}"]
-    steps = list(zip(returned, trials[1:], strict=True))
+    steps = list(zip(front, trials[1:], strict=False))
     if len(steps) > _STEPS_TOLD:
-        notes.append(f"{len(steps) - _STEPS_TOLD} more layers went back to float before these")
-    for layer, trial in steps[-_STEPS_TOLD:]:
-        notes.append(f"then with {layer.name} in float (alone {layer.sqnr_db:.1f} dB) {_describe(trial)}")
-    notes.append(f"no further layer helps: at most {MOST_FLOAT:.0%} of the multiply-accumulates may be float")
+        notes.append(f"{len(steps) - _STEPS_TOLD} more steps were taken before these")
+    for point, trial in steps[-_STEPS_TOLD:]:
+        notes.append(f"then with {', '.join(point.layers)} in float ({point.in_words()}) {_describe(trial)}")
+    wanted = "" if limits.sqnr_db is None else f", {limits.sqnr_db:g} dB wanted"
+    notes.append(
+        f"no further layer helps within {100 * limits.time:g}% more time than int8 "
+        f"(`keep fp32 auto(time=...)`){wanted}"
+    )
     return error(
         "Z0492",
         f"the contract cannot be met: {what} {reached.drop:.2%}, {100 * requirement.drop:g}% allowed",
         requirement.span,
         notes=tuple(notes),
-        hint="`zooc analyze` shows which layers make most of the noise; change the calibration, raise the "
-        "limit, or use fp16",
+        hint="allow more time, or a larger drop; `zooc analyze` shows which layers make most of the noise",
     )

@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from zooc.accuracy.search.candidates import METHODS
-from zooc.accuracy.search.trials import HeldBack, Noise, Trials
+from zooc.accuracy.search.output_noise import HeldBack, Noise, Part, is_less, noise_db
+from zooc.accuracy.search.trials import Trials
 from zooc.calibration.ranges import Ranges
 
 __all__ = ["SearchResult", "Step", "search_ranges"]
-
-
-_CHANCE = 0.5
-"""Standard errors by which the mean gain of the images must exceed zero, on each part of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +117,7 @@ def search_ranges(
         on_trial: called with 1 after every network.
     """
 
-    def noise(ranges: Ranges, part: str) -> Noise:
+    def noise(ranges: Ranges, part: Part) -> Noise:
         found = trials.noise(ranges, part)
         on_trial(1)
         return found
@@ -144,40 +141,26 @@ def search_ranges(
             continue
         best = min(found, key=lambda name: _mean(found[name][0]))
         effect = max(abs(_mean(other) - _mean(search)) for other, _ in found.values())
-        if left > 0 and _is_less(found[best][0], search):
+        if left > 0 and is_less(found[best][0], search):
             after = noise(found[best][1], "held")
             left -= 1
-            if _is_less(after, held):
+            if is_less(after, held):
                 (search, ranges), held = found[best], after
-                steps.append(Step(names[first], names[end - 1], end - first, best, _db(search), _db(held)))
+                steps.append(
+                    Step(names[first], names[end - 1], end - first, best, noise_db(search), noise_db(held))
+                )
         if end - first > 1:
             middle = (first + end) // 2
             heapq.heappush(waiting, (-effect, first, middle))
             heapq.heappush(waiting, (-effect, middle, end))
-    methods = {name: (_db(one), _db(two)) for name, (one, two) in tried.items()}
+    methods = {name: (noise_db(one), noise_db(two)) for name, (one, two) in tried.items()}
     searched = sum(map(len, images.search))
     kept = sum(map(len, images.held)) if images.apart else 0
-    return SearchResult(ranges, methods, start, _db(held), tuple(steps), budget - left, searched, kept)
-
-
-def _is_less(noise: Noise, before: Noise) -> bool:
-    """Whether the noise of the same images is less by more than chance on the average.
-
-    A few images often have most of the noise; what suits just these says little of others.
-    """
-    gain = before - noise
-    if len(gain) == 1:
-        return bool(gain[0] > 0)
-    return bool(gain.mean() > _CHANCE * gain.std(ddof=1) / math.sqrt(len(gain)))
+    return SearchResult(ranges, methods, start, noise_db(held), tuple(steps), budget - left, searched, kept)
 
 
 def _mean(noise: Noise) -> float:
     return float(noise.mean())
-
-
-def _db(noise: Noise) -> float:
-    mean = _mean(noise)
-    return -10.0 * math.log10(mean) if mean > 0 else math.inf
 
 
 def _rounded(db: float) -> float:

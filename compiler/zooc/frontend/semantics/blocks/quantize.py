@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zooc.deployment import DEFAULT_PERCENTILE, Bar, CalibrationMethod, ImageSet, Quantize
+from zooc.deployment import DEFAULT_PERCENTILE, Bar, CalibrationMethod, FloatLimits, ImageSet, Quantize
 from zooc.diagnostics.diagnostic import Label, Span, error
 from zooc.diagnostics.suggest import did_you_mean, either
 from zooc.frontend.semantics.blocks.accuracy_contract import is_dropped, read_requirement
@@ -27,11 +27,13 @@ from zooc.frontend.syntax.vocabulary import (
     FUNCTIONS,
     GRANULARITIES,
     TARGETS,
+    Parameter,
 )
 
 __all__ = ["Options", "read_options", "read_quantize", "read_vamc_calibration"]
 
 _DEFAULT = Quantize()
+_LIMITS = (Parameter("time"), Parameter("sqnr"))
 _DATA_EXAMPLE = 'data images("folder", suffix="JPEG", count=50)'
 
 
@@ -57,6 +59,8 @@ def read_quantize(settings: BlockSettings, reader: Reader) -> Quantize | None:
     if keep_auto and len(fields["keep"].values) > 1:
         sound &= reader.word(fields["keep"].values[0], ["fp32"], "data type to keep") is not None
     keep = _keep(fields["keep"], reader) if "keep" in fields and not keep_auto else ()
+    limits = _limits(fields["keep"], reader) if keep_auto else FloatLimits()
+    sound &= limits is not None
     require = None
     if "require" in fields and not is_dropped(fields["require"]):
         require = read_requirement(fields["require"], reader)
@@ -69,7 +73,7 @@ def read_quantize(settings: BlockSettings, reader: Reader) -> Quantize | None:
         sound &= warn is not None or _is_none(fields["warn"])
     if dtype is not None:
         sound &= _consistent(dtype, header.span, settings, reader)
-    if dtype is None or calibrate is None or keep is None or options is None or not sound:
+    if dtype is None or calibrate is None or keep is None or options is None or limits is None or not sound:
         return None
     patterns, spans = tuple(text for text, _ in keep), tuple(span for _, span in keep)
     return Quantize(
@@ -88,6 +92,7 @@ def read_quantize(settings: BlockSettings, reader: Reader) -> Quantize | None:
         "source" if "ranges" in fields else _DEFAULT.ranges,
         fields["ranges"].span if "ranges" in fields else None,
         warn,
+        limits,
         settings.name_span,
     )
 
@@ -222,7 +227,32 @@ def _data(field: Setting, reader: Reader) -> ImageSet | None:
 def _is_auto(field: Setting) -> bool:
     """`keep fp32 auto`; an override may leave out the `fp32`."""
     last = field.values[-1] if field.values else None
+    if isinstance(last, ast.Call):
+        return last.name.text == "auto"
     return isinstance(last, ast.Reference) and last.word == "auto"
+
+
+def _limits(field: Setting, reader: Reader) -> FloatLimits | None:
+    """Those of `keep fp32 auto(time=30%, sqnr=25)`; `None` after an error."""
+    node = field.values[-1]
+    if not isinstance(node, ast.Call):
+        return FloatLimits()
+    bound = reader.bind(node, _LIMITS)
+    if bound is None:
+        return None
+    time: float | None = FloatLimits().time
+    sqnr, sound = None, True
+    if "time" in bound:
+        time = reader.number(bound["time"], "the time")
+        if time is not None and not 0.0 <= time <= 10.0:
+            message = f"`time` is what float layers may add to int8's time, from 0% to 1000%, found {time:g}"
+            hint = f"write {time:g}%" if time <= 1000 else "write for example 30%"
+            reader.report(error("Z0110", message, bound["time"].span, hint=hint))
+            time = None
+    if "sqnr" in bound:
+        sqnr = reader.number(bound["sqnr"], "the SQNR")
+        sound = sqnr is not None
+    return FloatLimits(time, sqnr) if time is not None and sound else None
 
 
 def _keep(field: Setting, reader: Reader) -> list[tuple[str, Span]] | None:
