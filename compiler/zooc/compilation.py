@@ -20,6 +20,7 @@ from zooc.ir.rewriter import Refusals
 from zooc.networks.network import Facts
 from zooc.preprocessing.fold_normalization import Folded
 from zooc.quantization.layers import Quantized
+from zooc.verification.agreement import Agreement
 from zooc.verification.divergence import BodyComparison
 from zooc.verification.engine_view import FloatLayer
 from zooc.verification.goldens import Golden
@@ -124,12 +125,14 @@ class Int8:
     Attributes:
         correction_images: on how many images the corrections were measured.
         contract: how the accuracy contract ended, `None` without one.
+        rounded: whether `auto` has rounded weights adaptively, and they are shipped.
     """
 
     legalized: Legalized
     calibrated: Calibrated
     correction_images: int
     contract: ContractResult | None
+    rounded: bool = False
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,11 @@ class Verified:
     poor: Poor | None
     float_layers: tuple[FloatLayer, ...]
     speed: Speed | None
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """Of the body with float on the calibration images, `None` without any."""
+        return None if self.comparison is None else self.comparison.agreement
 
     def agreement_json(self) -> dict[str, Any] | None:
         """Return how close int8 is to float, rounded so that the order of additions does not show."""

@@ -26,11 +26,12 @@ from zooc.calibration.shards import WHOLE, Shard
 from zooc.compilation import Calibrated, Int8, Legalized, Program, Request
 from zooc.deployment import Deployment
 from zooc.diagnostics.diagnostic import ZoocError
+from zooc.ir.count import count_macs
 from zooc.ir.rewriter import Refusals
 from zooc.networks.network import Facts
 from zooc.passes.legalize.legalize import legalize
 from zooc.pipeline.context import Context
-from zooc.pipeline.search import find_ranges, without_images
+from zooc.pipeline.search import find_ranges, is_better, with_rounding, without_images
 from zooc.quantization.corrections.apply import correct, correction_batches, left_out
 from zooc.quantization.corrections.bias import bias_inputs
 from zooc.quantization.corrections.equalization import equalize
@@ -77,6 +78,7 @@ class Int8Quantizer:
     Attributes:
         legalized: the body that is calibrated and quantized.
         observed: its tensors that need a range.
+        rounded: whether `auto` has rounded weights adaptively.
     """
 
     def __init__(self, deployment: Deployment, facts: Facts, program: Program, context: Context) -> None:
@@ -91,6 +93,7 @@ class Int8Quantizer:
         self._prelude = program.prelude
         self._facts, self._context, self._heads = facts, context, program.heads
         self._batches: Batches | None = None
+        self.rounded = False
         with context.stage("prepare_for_int8"):
             refusals: Refusals = {}
             body, equalized = legalize(program.body, refusals), tuple[str, ...]()
@@ -165,8 +168,27 @@ class Int8Quantizer:
             if (finding := left_out(self._quantize, batches)) is not None:
                 self._context.warn([finding])
             quantized = self._requantize(calibrated.ranges, batches)
+            if self._quantize.calibrate.name == "auto" and calibrated.images is not None:
+                quantized = self._rounded_if_better(quantized, calibrated.ranges, calibrated.images)
             self._context.facts |= quantized.summary()
             return quantized
+
+    def _rounded_if_better(
+        self, quantized: Quantized, ranges: Ranges, images: CalibrationImages
+    ) -> Quantized:
+        """With `auto`: the body with adaptively rounded weights, where the output's noise is less by it."""
+        body, size = self.legalized.body, self._facts.batch or 1
+        rounding = with_rounding(self._quantize, count_macs(body, size) // size)
+        if rounding is None:
+            return quantized
+        batches = correction_batches(rounding, images, self._prelude, size)
+        other = quantize_body(body, ranges, rounding)
+        correct(rounding, other, body, batches, lambda: self._reader, self._context.progress)
+        if not is_better(body, quantized.model, other.model, images, self._prelude):
+            return quantized
+        self._context.progress.note("weights are rounded adaptively: the logits have less noise")
+        self.rounded = True
+        return other
 
     def find_contract_images(self) -> None:
         """Look for the contract's images and labels, before the long work.
@@ -189,7 +211,7 @@ class Int8Quantizer:
             images_of = calibrated.images
             requirement = effective_requirement(self._quantize, len(images_of.paths) if images_of else 0)
             if requirement is None:
-                return quantized, Int8(self.legalized, calibrated, counted, None)
+                return quantized, Int8(self.legalized, calibrated, counted, None, self.rounded)
             images = ContractImages.for_heads(requirement, self._prelude, self._heads, self._preprocess)
             context.warn(images.warnings)
             ranges = complete_ranges(self.legalized.body, calibrated.ranges, self._quantize)
@@ -206,7 +228,10 @@ class Int8Quantizer:
             )
             context.warn(images.skip_warnings())
             context.facts |= {**quantized.summary(), "contract": contract.to_json()}
-            return quantized, Int8(self.legalized, replace(calibrated, ranges=ranges), counted, contract)
+            rounded = self.rounded and not contract.returned  # layers go back without it
+            return quantized, Int8(
+                self.legalized, replace(calibrated, ranges=ranges), counted, contract, rounded
+            )
 
     @cached_property
     def _reader(self) -> ActivationReader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import onnx
 
 from zooc.accuracy.search.candidates import METHODS, candidate_ranges
 from zooc.accuracy.search.effort import EFFORTS
-from zooc.accuracy.search.output_noise import HeldBack, hold_back
+from zooc.accuracy.search.output_noise import HeldBack, OutputNoise, hold_back
 from zooc.accuracy.search.search import SearchResult, search_ranges
 from zooc.accuracy.search.trials import Trials
 from zooc.calibration.activations import ActivationReader
@@ -25,15 +25,19 @@ from zooc.deployment import Quantize
 from zooc.diagnostics.diagnostic import Diagnostic, warning
 from zooc.ir.count import count_macs
 from zooc.ir.interface import input_of
+from zooc.ir.session import open_session
 from zooc.pipeline.context import Context
 from zooc.quantization.corrections.bias import BiasCorrection
 from zooc.quantization.requantize import Requantizer
 from zooc.support.cache import Cache, key
 
-__all__ = ["find_ranges", "without_images"]
+__all__ = ["find_ranges", "is_better", "with_rounding", "without_images"]
 
 _VERSION = 2
 """Part of the cache key: raised when the same ranges would be tried otherwise."""
+
+_COMPARED = 128
+"""Images on which two int8 bodies are compared."""
 
 _SAVE_EVERY = 5.0
 
@@ -100,6 +104,42 @@ def find_ranges(
     kept.save(trials.done, now=True)
     context.progress.note(result.in_words())
     return result
+
+
+def with_rounding(quantize: Quantize, macs: int) -> Quantize | None:
+    """Return the settings with adaptive rounding, where `auto` may try it; `None` where not.
+
+    Args:
+        quantize: with `calibrate auto`.
+        macs: the network's, of an image: rounding takes a minute for large ones.
+    """
+    budget = EFFORTS[quantize.calibrate.effort]
+    if (
+        "rounding" in quantize.corrections
+        or "bias" not in quantize.corrections
+        or macs > budget.rounding_macs
+    ):
+        return None
+    return replace(quantize, corrections=(*quantize.corrections, "rounding"))
+
+
+def is_better(
+    body: onnx.ModelProto,
+    first: onnx.ModelProto,
+    second: onnx.ModelProto,
+    images: CalibrationImages,
+    prelude: onnx.ModelProto,
+) -> bool:
+    """Tell whether the second int8 body has less noise than the first.
+
+    It is asked once, of something that helps most networks, so that all images answer it together and no more
+    than a gain is wanted.
+    """
+    size = input_of(body).batch or 1
+    batches = tuple(pixel_batches(prelude, images.sample(_COMPARED), size))
+    output = OutputNoise(body, HeldBack(batches, batches))
+    before, after = (output.of(open_session(model, threads=1), "held") for model in (first, second))
+    return bool(after.mean() < before.mean())
 
 
 def without_images(quantize: Quantize) -> Diagnostic:

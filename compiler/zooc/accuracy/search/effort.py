@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from zooc.deployment import Effort
@@ -18,6 +19,8 @@ class Budget:
         least_images, most_images: calibration images, both parts together, whatever the network.
         trials: networks tried after the methods', of which each takes `macs`; more, if they take less.
         most_trials: at most.
+        rounding_macs: the largest network, in multiply-accumulates an image, for which adaptive rounding of
+            the weights is tried as well.
     """
 
     macs: float
@@ -25,6 +28,7 @@ class Budget:
     most_images: int
     trials: int
     most_trials: int
+    rounding_macs: float
 
     def images_for(self, macs_of_image: int) -> int:
         """Return the number of images for a network of so many multiply-accumulates an image."""
@@ -37,9 +41,9 @@ class Budget:
 
 
 EFFORTS: dict[Effort, Budget] = {
-    "fast": Budget(8e10, 32, 64, 0, 0),
-    "normal": Budget(8e10, 32, 256, 24, 96),
-    "high": Budget(4e11, 128, 512, 120, 600),
+    "fast": Budget(8e10, 32, 64, 0, 0, 0.0),
+    "normal": Budget(8e10, 32, 256, 24, 64, 1e9),
+    "high": Budget(4e11, 128, 512, 120, 600, math.inf),
 }
 """`fast` takes the best method for the whole network. `normal` takes about as long as calibrating a large
 network does, or some seconds."""
