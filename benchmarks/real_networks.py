@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,7 @@ def main() -> int:
             return 2
     results: dict[str, Any] = {
         "machine": machine(),
+        "command": shlex.join(["python", "benchmarks/real_networks.py", *sys.argv[1:]]),
         "date": time.strftime("%Y-%m-%d"),
         "sources": sources_digest(),
         "networks": {},
@@ -199,7 +201,7 @@ def verdicts(results: dict[str, Any]) -> list[str]:
 
 def render(results: dict[str, Any]) -> str:
     """Return the page."""
-    parts = ["# Int8 of trained networks\n", "`python benchmarks/real_networks.py --write`\n"]
+    parts = ["# Int8 of trained networks\n", f"`{results['command']}`\n"]
     parts += [f"- {name}: {value}" for name, value in results["machine"].items()]
     parts.append(f"- date: {results['date']}, sources {results['sources']}\n")
     parts += [f"- {line}" for line in verdicts(results)]

@@ -74,7 +74,8 @@ def test_it_falls_back_until_it_holds_and_lists_the_layers(fallen: Any, clipped:
     contract = fallen.contract
     assert contract.trials[0].verdict == "fails"
     assert contract.trials[-1].verdict == "holds"
-    assert len(contract.trials) == len(contract.returned) + 1
+    assert len(contract.trials) == len(contract.front) + 1
+    assert [name for point in contract.front for name in point.layers] == [x.name for x in contract.returned]
     names = [layer.name for layer in contract.returned]
     assert clipped[1] in names
     assert 0 < contract.float_share <= 0.5
@@ -87,9 +88,14 @@ def test_it_falls_back_until_it_holds_and_lists_the_layers(fallen: Any, clipped:
     assert all(layer["harm"] > 0 and layer["cost"] > 0 and layer["name"] in report for layer in recorded)
 
 
-def test_layers_go_back_in_order_of_harm_over_cost(fallen: Any) -> None:
-    ratios = [layer.noise / layer.cost for layer in fallen.contract.returned]
-    assert ratios == sorted(ratios, reverse=True)
+def test_every_step_takes_noise_away_and_adds_time(fallen: Any) -> None:
+    front = fallen.contract.front
+    times, decibels = [1.0, *(point.time for point in front)], [point.sqnr_db for point in front]
+    assert times == sorted(times) and len(set(times)) == len(times)
+    assert decibels == sorted(decibels)
+    assert times[-1] <= 1.5
+    recorded = fallen.contract.to_json()["front"]
+    assert [step["time"] for step in recorded] == [round(time, 4) for time in times[1:]]
 
 
 @pytest.mark.slow
@@ -105,6 +111,7 @@ def test_a_network_of_unlike_channels_gets_two_layers_back_and_really_holds(digi
     file = digits.describe(require("1%", 160), network="hard")
     done = digits.compile(file)
     assert {layer.name for layer in done.contract.returned} == {"conv1.0/Conv", "conv1.3/Conv"}
+    assert done.contract.front[-1].time < 1.3
     paths = sorted(digits.folder.glob("test/*/*.jpg"))
     right = {name: count_right(done.prelude, body, paths) for name, body in bodies(done).items()}
     assert (right["float"] - right["shipped"]) / len(paths) <= 0.01 < (right["float"] - right["int8"]) / 160
@@ -135,7 +142,7 @@ def test_an_early_failure_that_all_images_refute_is_none(
 
     module = sys.modules["zooc.accuracy.contract.revert_layers"]  # the package has a function of that name
     monkeypatch.setattr(module, "run_trial", hasty)
-    monkeypatch.setattr(module, "MOST_FLOAT", 0.01)
+    monkeypatch.setattr(module, "climb", lambda *_: iter(()))
     contract = digits.compile(digits.describe(require("10%", 20))).contract
     assert contract.trials[-1].verdict == "holds"
     assert contract.trials[-1].images == 20
@@ -152,7 +159,8 @@ def test_what_cannot_hold_fails_and_leaves_no_package(digits: Any, tmp_path: Pat
     problem = failure(digits, file, tmp_path / "out", digits.clipping_ranges(0.02))
     assert problem.code == "Z0492"
     assert "2% allowed" in problem.message
-    assert any("50 images" in note and "in float" in note for note in problem.notes)
+    assert any("50 images" in note for note in problem.notes)
+    assert any("50% more time" in note for note in problem.notes)
     assert not (tmp_path / "out").exists()
 
 

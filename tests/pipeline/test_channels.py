@@ -134,7 +134,7 @@ def test_int8_of_a_grey_network_is_as_exact_as_of_its_twin_in_colour(folder: Pat
     )
     for written in (grey, colour):
         assert written.compiled.program.folded is not None and written.compiled.program.folded.folded
-        assert written.verified.images_agreed_on == COUNT
+        assert written.verified.comparison.images == COUNT
     agreements = [written.verified.agreement for written in (grey, colour)]
     assert all(agreement is not None for agreement in agreements)
     first, second = (agreement.sqnr_db for agreement in agreements if agreement is not None)
@@ -210,7 +210,7 @@ def test_int8_of_many_channels_from_arrays(folder: Path, tmp_path: Path, channel
     steps = BAND_STEPS.format(mean=", ".join(f"0.{2 + i}" for i in range(channels)))
     data = f'int8 {{ data images("bands{channels}") }}'
     package, written = compiled(folder, tmp_path, channels, steps, data)
-    assert written.verified.images_agreed_on == COUNT
+    assert written.verified.comparison.images == COUNT
     assert written.verified.agreement is not None
     assert written.verified.agreement.sqnr_db > 20
     model = open_package(package)

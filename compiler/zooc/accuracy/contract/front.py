@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 
 from zooc.accuracy.contract.cost import CostModel
-from zooc.accuracy.integer_graph import IntegerGraph
+from zooc.accuracy.integer_graph import ActivationPair, IntegerGraph
 from zooc.accuracy.search.output_noise import HeldBack, Noise, OutputNoise, is_less, noise_db
 from zooc.accuracy.sensitivity import LayerSensitivity, measure_sensitivity
 from zooc.ir.session import open_session
@@ -23,6 +23,12 @@ __all__ = ["FrontPoint", "Region", "climb", "regions_of"]
 
 _TRIED = 8
 """Regions that are tried in each step: those with most noise for their time."""
+
+_WORTH = 0.02
+"""Share of the noise that a step must take away."""
+
+_NEAR = 0.25
+"""Share of the largest gain that a step must have, to be taken because it is cheap."""
 
 Batch = npt.NDArray[Any]
 Requantize = Callable[[tuple[str, ...]], Quantized]
@@ -80,14 +86,13 @@ def regions_of(graph: IntegerGraph, found: Sequence[LayerSensitivity]) -> list[R
     """
     noise = {one.layer.name: one.noise for one in found}
     regions: dict[tuple[str, ...], None] = {(name,): None for name in noise}
-    for pair in graph.pairs.values():
-        around = [
-            layer.name
-            for layer in graph.layers
-            if layer.name in noise and (layer.output is pair or pair in layer.inputs)
-        ]
-        if around:
-            regions[tuple(around)] = None
+    around: dict[str, list[str]] = {}
+    for layer in graph.layers:
+        if layer.name in noise:
+            pairs = [*layer.inputs, *([layer.output] if layer.output is not None else [])]
+            for tensor in dict.fromkeys(_origin(graph, pair).tensor for pair in pairs):
+                around.setdefault(tensor, []).append(layer.name)
+    regions |= dict.fromkeys(map(tuple, around.values()))
     return [Region(layers, sum(noise[name] for name in layers)) for layers in regions]
 
 
@@ -137,7 +142,7 @@ def climb(
         waiting = [region for region in waiting if not set(region.layers) <= set(kept)]
         waiting.sort(key=lambda region: (-price(region), region.layers))
         tried, waiting = waiting[:_TRIED], waiting[_TRIED:]
-        best: tuple[float, Region, Quantized, Noise, float] | None = None
+        helpful: list[tuple[float, float, Region, Quantized, Noise]] = []
         with progress.track("layers tried in float", len(tried)) as advance:
             for region in tried:
                 other = requantize(tuple(glob.escape(name) for name in (*kept, *region.layers)))
@@ -146,12 +151,16 @@ def climb(
                 if time > most_time * before or other.model == quantized.model:
                     continue
                 noise = output.of(open_session(other.model, threads=1), "search")
-                gain = float((search - noise).mean()) / max(time - now, 1.0)
-                if is_less(noise, search) and (best is None or gain > best[0]):
-                    best = gain, region, other, noise, time
-        if best is None:
+                gain = float((search - noise).mean())
+                if gain > _WORTH * float(search.mean()) and is_less(noise, search):
+                    helpful.append((gain, time, region, other, noise))
+        if not helpful:
             continue
-        _, region, other, noise, time = best
+        most = max(gain for gain, *_ in helpful)
+        _, time, region, other, noise = max(
+            (one for one in helpful if one[0] >= _NEAR * most),
+            key=lambda one: one[0] / max(one[1] - now, 1.0),
+        )
         session = open_session(other.model, threads=1)
         after = output.of(session, "held")
         waiting += [one for one in tried if one is not region]
@@ -161,6 +170,16 @@ def climb(
         kept, quantized, search, held, now = (*kept, *added), other, noise, after, time
         agreement = output.agreement(session, heads)
         yield FrontPoint(added, now / before, noise_db(held), agreement), quantized, alone
+
+
+def _origin(graph: IntegerGraph, pair: ActivationPair) -> ActivationPair:
+    """Where the levels of a tensor come from that a Split, a pool or a reshape only hands on."""
+    while True:
+        node = graph.nodes_by_output.get(pair.tensor)
+        before = None if node is None else graph.pairs.get(node.inputs[0].name)
+        if before is None or (before.scale, before.zero_point) != (pair.scale, pair.zero_point):
+            return pair
+        pair = before
 
 
 def _in_float(quantized: Quantized) -> set[str]:
