@@ -31,7 +31,7 @@ from zooc.ir.rewriter import Refusals
 from zooc.networks.network import Facts
 from zooc.passes.legalize.legalize import legalize
 from zooc.pipeline.context import Context
-from zooc.pipeline.search import find_ranges, is_better, with_rounding, without_images
+from zooc.pipeline.search import find_ranges, is_no_worse, with_rounding, without_images
 from zooc.quantization.corrections.apply import correct, correction_batches, left_out
 from zooc.quantization.corrections.bias import bias_inputs
 from zooc.quantization.corrections.equalization import equalize
@@ -169,14 +169,14 @@ class Int8Quantizer:
                 self._context.warn([finding])
             quantized = self._requantize(calibrated.ranges, batches)
             if self._quantize.calibrate.name == "auto" and calibrated.images is not None:
-                quantized = self._rounded_if_better(quantized, calibrated.ranges, calibrated.images)
+                quantized = self._rounded_if_no_worse(quantized, calibrated.ranges, calibrated.images)
             self._context.facts |= quantized.summary()
             return quantized
 
-    def _rounded_if_better(
+    def _rounded_if_no_worse(
         self, quantized: Quantized, ranges: Ranges, images: CalibrationImages
     ) -> Quantized:
-        """With `auto`: the body with adaptively rounded weights, where the output's noise is less by it."""
+        """With `auto`: the body with adaptively rounded weights, unless the output's noise is more by it."""
         body, size = self.legalized.body, self._facts.batch or 1
         rounding = with_rounding(self._quantize, count_macs(body, size) // size)
         if rounding is None:
@@ -184,9 +184,9 @@ class Int8Quantizer:
         batches = correction_batches(rounding, images, self._prelude, size)
         other = quantize_body(body, ranges, rounding)
         correct(rounding, other, body, batches, lambda: self._reader, self._context.progress)
-        if not is_better(body, quantized.model, other.model, images, self._prelude):
+        if not is_no_worse(body, quantized.model, other.model, images, self._prelude):
             return quantized
-        self._context.progress.note("weights are rounded adaptively: the logits have less noise")
+        self._context.progress.note("weights are rounded adaptively")
         self.rounded = True
         return other
 

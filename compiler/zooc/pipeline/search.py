@@ -14,7 +14,7 @@ import onnx
 
 from zooc.accuracy.search.candidates import METHODS, candidate_ranges
 from zooc.accuracy.search.effort import EFFORTS
-from zooc.accuracy.search.output_noise import HeldBack, OutputNoise, hold_back
+from zooc.accuracy.search.output_noise import HeldBack, OutputNoise, hold_back, is_less
 from zooc.accuracy.search.search import SearchResult, search_ranges
 from zooc.accuracy.search.trials import Trials
 from zooc.calibration.activations import ActivationReader
@@ -31,7 +31,7 @@ from zooc.quantization.corrections.bias import BiasCorrection
 from zooc.quantization.requantize import Requantizer
 from zooc.support.cache import Cache, key
 
-__all__ = ["find_ranges", "is_better", "with_rounding", "without_images"]
+__all__ = ["find_ranges", "is_no_worse", "with_rounding", "without_images"]
 
 _VERSION = 2
 """Part of the cache key: raised when the same ranges would be tried otherwise."""
@@ -123,23 +123,23 @@ def with_rounding(quantize: Quantize, macs: int) -> Quantize | None:
     return replace(quantize, corrections=(*quantize.corrections, "rounding"))
 
 
-def is_better(
+def is_no_worse(
     body: onnx.ModelProto,
     first: onnx.ModelProto,
     second: onnx.ModelProto,
     images: CalibrationImages,
     prelude: onnx.ModelProto,
 ) -> bool:
-    """Tell whether the second int8 body has less noise than the first.
+    """Tell whether the second int8 body may take the place of the first, because it has no more noise.
 
-    It is asked once, of something that helps most networks, so that all images answer it together and no more
-    than a gain is wanted.
+    It is asked once, of something that helps most networks: all images answer together, and the second body
+    is refused only if its noise is more by more than chance.
     """
     size = input_of(body).batch or 1
     batches = tuple(pixel_batches(prelude, images.sample(_COMPARED), size))
     output = OutputNoise(body, HeldBack(batches, batches))
     before, after = (output.of(open_session(model, threads=1), "held") for model in (first, second))
-    return bool(after.mean() < before.mean())
+    return not is_less(before, after)
 
 
 def without_images(quantize: Quantize) -> Diagnostic:
