@@ -99,3 +99,25 @@ def test_the_command_speaks_to_people_and_tools(packages: tuple[Path, Path], dig
     machine = json.loads(CliRunner().invoke(app, [*words, "--format", "json"]).stdout)
     assert machine["images"] == 10
     assert len(machine["worst"]) == 5
+
+
+def test_the_page_shows_the_images_on_which_they_part(digits: Any, tmp_path: Path) -> None:
+    places = tmp_path / "float", tmp_path / "clipped"
+    digits.compile(digits.describe(file="float.zoo"), places[0], overrides=("quantize=fp32",))
+    digits.compile(digits.describe(file="clipped.zoo"), places[1], ranges=digits.clipping_ranges(0.3))
+    page = tmp_path / "compare.html"
+    command = ["compare", *map(str, places), "--on", str(digits.folder / "test"), "--count", "40"]
+    done = CliRunner().invoke(app, [*command, "-o", str(page), "--format", "json"])
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert document["kl_divergence"]["worst"] >= document["kl_divergence"]["mean"] > 0
+    differ = round(40 * (1 - document["top1_agreement"]))
+    assert differ > 0
+    text = page.read_text("utf-8")
+    assert text.count("data:image/jpeg;base64,") == text.count("<figure>") == min(differ, 24)
+    assert "http" not in text
+    again = CliRunner().invoke(app, [*command, "-o", str(page)])
+    assert again.exit_code == 1
+    assert "Z0471" in again.output
+    plain = CliRunner().invoke(app, [*command, "-o", str(page), "--force"])
+    assert "KL divergence" in plain.output

@@ -15,13 +15,16 @@ from zooc.accuracy.layer_statistics import compare_layers
 from zooc.accuracy.sensitivity import measure_sensitivity
 from zooc.deployment import Bar, Quantize
 from zooc.diagnostics.diagnostic import Diagnostic, error, warning
+from zooc.ir.count import count_macs
 from zooc.verification.agreement import Agreement
 from zooc_runtime.package.heads import Head
 
 __all__ = ["Poor", "below_bar", "flat_share", "flat_warning", "noisiest_layers", "remedies"]
 
 _SUSPECTS = 12
-"""Layers that are run alone: those whose own rounding leaves least of their channels."""
+_MACS = 2e11
+"""At least so many layers are run alone, and as many more as this many multiply-accumulates allow: those
+first whose own rounding leaves least of their channels."""
 
 _NAMED = 3
 _FLAT = 0.02
@@ -110,7 +113,8 @@ def noisiest_layers(
     layers = [layer for layer in graph.layers if layer.int8]
     statistics, _, _ = compare_layers(reference, graph, layers, batches[:1], heads=heads)
     by_rounding = sorted(zip(statistics, layers, strict=True), key=lambda pair: pair[0].channel_sqnr_db)
-    suspects = [layer for _, layer in by_rounding[:_SUSPECTS]]
+    affordable = _MACS / max(count_macs(reference) * sum(map(len, batches)), 1)
+    suspects = [layer for _, layer in by_rounding[: max(_SUSPECTS, int(affordable))]]
     found = measure_sensitivity(reference, graph, suspects, batches, heads=heads)
     worst = sorted(found, key=lambda one: one.agreement.sqnr_db)[:_NAMED]
     return tuple((one.layer.name, one.agreement.sqnr_db) for one in worst)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import PIL
 
 from zooc import __version__
 from zooc.ir.count import count_macs
-from zooc.package.thumbnails import data_uri
+from zooc.package.page import data_uri, render_page, swaps_channels
 from zooc.quantization.saturation import saturation_json
-from zooc.resources import resource
-from zooc_runtime.preprocessing.steps import SwapChannels
 
 if TYPE_CHECKING:
     from zooc.compilation import Compilation, Verified
@@ -25,14 +22,7 @@ __all__ = ["render_report"]
 
 def render_report(c: Compilation, verified: Verified) -> str:
     """Return the page; everything from the user is escaped by jinja2's autoescape."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resource("templates")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(_facts(c, verified))
+    return render_page("report.html.j2", _facts(c, verified))
 
 
 def _facts(c: Compilation, verified: Verified) -> dict[str, Any]:
@@ -82,7 +72,7 @@ def thumbnail(one: Parted, c: Compilation) -> dict[str, Any]:
     used = [] if images is None else [images.name(path) for path in images.paths]
     skipped = images.skipped if images is not None else {}
     names = [name for name in used if name not in skipped]
-    bgr = preprocess is not None and sum(isinstance(step, SwapChannels) for step in preprocess.steps) % 2 == 1
+    bgr = preprocess is not None and swaps_channels(preprocess.steps)
     return {
         "name": names[one.place] if one.place < len(names) else f"image {one.place + 1}",
         "image": data_uri(one.pixels, bgr=bgr),

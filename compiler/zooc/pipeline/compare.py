@@ -5,8 +5,9 @@ from __future__ import annotations
 import heapq
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.package.page import data_uri, render_page, swaps_channels
 from zooc.support.progress import Progress
 from zooc.verification.divergence import divergences, said
 from zooc_runtime.errors import PackageError
@@ -23,10 +25,13 @@ from zooc_runtime.evaluation.wilson import wilson_interval
 from zooc_runtime.inference.model import Model, open_package
 from zooc_runtime.package.heads import Head, decisions_of
 from zooc_runtime.package.manifest import find_package
+from zooc_runtime.preprocessing.steps import steps_from_json
 
-__all__ = ["PackageComparison", "Worst", "compare_packages"]
+__all__ = ["PackageComparison", "Worst", "compare_packages", "comparison_page"]
 
 _BATCH = 8
+_KEPT = 24
+"""Images on which the packages part that are kept for the page."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,6 +64,8 @@ class PackageComparison:
         right: by the first and by the second, only with labels.
         only_first, only_second: right in one alone, only with labels.
         divergences: of the second's probabilities from the first's, in nats, an image each.
+        parted: a few images of which the two say different things, the most different first: `name`,
+            `expected`, `got`, `divergence`, and `image`, a `data:` address or `None`.
         worst: the images whose logits differ most, worst first, `keep` of them.
         skipped: messages for images that could not be read.
     """
@@ -75,6 +82,7 @@ class PackageComparison:
     noise: float = 0.0
     cosines: float = 0.0
     divergences: list[float] = field(default_factory=list)
+    parted: list[dict[str, Any]] = field(default_factory=list)
     worst: list[Worst] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
@@ -86,9 +94,22 @@ class PackageComparison:
         return 10.0 * math.log10(self.signal / self.noise) if self.signal else -math.inf
 
     def add(
-        self, name: str, logits: Sequence[npt.NDArray[Any]], truth: int | None, heads: tuple[Head, ...]
+        self,
+        name: str,
+        logits: Sequence[npt.NDArray[Any]],
+        truth: int | None,
+        heads: tuple[Head, ...],
+        picture: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """Take in one image's logits, float `[scores]` of either package."""
+        """Take in one image's logits, float `[scores]` of either package.
+
+        Args:
+            name: of the image.
+            logits: of both packages.
+            truth: its class, where it is known.
+            heads: what the logits mean.
+            picture: makes a `data:` address of what the networks see.
+        """
         first, second = (np.asarray(row, np.float64) for row in logits)
         decided = [tuple(decisions_of(heads, row[None])[0].tolist()) for row in (first, second)]
         self.images += 1
@@ -104,6 +125,12 @@ class PackageComparison:
             self.only_first += hits[0] and not hits[1]
             self.only_second += hits[1] and not hits[0]
         words = [said(heads, row) for row in (first, second)]
+        if decided[0] != decided[1]:
+            apart = self.divergences[-1] if divergence is not None else 0.0
+            self.parted.append(
+                {"name": name, "expected": words[0], "got": words[1], "divergence": apart, "image": picture()}
+            )
+            self.parted = heapq.nlargest(_KEPT, self.parted, key=lambda one: one["divergence"])
         self.worst.append(Worst(_cosine(first - first.mean(), second - second.mean()), name, *words))
         self.worst = heapq.nsmallest(self.keep, self.worst)
 
@@ -143,6 +170,18 @@ class PackageComparison:
             document["right_in_second_only"] = self.only_second
             document["mcnemar_p"] = mcnemar(self.only_first, self.only_second)
         return document
+
+
+def comparison_page(found: PackageComparison) -> str:
+    """Return `zooc compare -o`'s page."""
+    facts = {
+        "found": found.to_json(),
+        "first": found.names[0],
+        "second": found.names[1],
+        "parted": found.parted,
+        "differ": found.images - found.same,
+    }
+    return render_page("compare.html.j2", facts)
 
 
 def mcnemar(first: int, second: int) -> float:
@@ -216,8 +255,11 @@ def _add_batch(
     if not pixels:
         return
     logits = [model.run_tensor(np.stack([row[i] for row in pixels])) for i, model in enumerate(models)]
-    for (path, class_id), *rows in zip(known, *logits, strict=True):
-        result.add(path.relative_to(folder).as_posix(), rows, class_id, models[0].heads)
+    bgr = swaps_channels(steps_from_json(models[0].manifest["preprocess"]["steps"]))
+    for (path, class_id), seen, *rows in zip(known, pixels, *logits, strict=True):
+        name = path.relative_to(folder).as_posix()
+        picture = partial(data_uri, seen[0], bgr=bgr)
+        result.add(name, rows, class_id, models[0].heads, picture)
 
 
 def _check_alike(models: Sequence[Model], places: Sequence[Path]) -> None:

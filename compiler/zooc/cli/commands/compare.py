@@ -37,6 +37,17 @@ def compare(
     top: Annotated[
         int, typer.Option("--top", min=0, help="Number of images to list, largest difference first.")
     ] = 5,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Also write a page with the images on which the packages part.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a page that is already there.")] = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -44,11 +55,16 @@ def compare(
     """Run two packages on the same images and compare their answers."""
 
     def work() -> int:
-        from zooc.pipeline.compare import compare_packages
+        from zooc.pipeline.compare import compare_packages, comparison_page
+        from zooc.support.files import refuse_existing, write_file
         from zooc.support.progress import make_progress
 
+        if output is not None:
+            refuse_existing(output, force=force, code="Z0471")
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
         found = compare_packages((first, second), folder, count, labels, top, progress)
+        if output is not None:
+            write_file(output, comparison_page(found))
         if output_format is Format.json:
             print_json({"ok": True, **found.to_json()})
         else:
@@ -66,6 +82,8 @@ def _print(found: PackageComparison) -> None:
     )
     typer.echo(f"  same top-1     {document['top1_agreement']:.2%} (95 % interval {low:.2%} to {high:.2%})")
     typer.echo(f"  logits         {found.sqnr_db:.1f} dB, cosine {document['logits']['cosine']:.5f}")
+    if (divergence := document["kl_divergence"]) is not None:
+        typer.echo(f"  KL divergence  {divergence['mean']:.4f} nats, {divergence['worst']:.3f} at worst")
     for entry in document.get("top1", ()):
         low, high = entry["interval"]
         typer.echo(
