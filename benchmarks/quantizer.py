@@ -62,6 +62,7 @@ NNCF = Contestant("NNCF default", "nncf")
 CALIBRATION = (
     Contestant("zooc, all four methods", "zooc", {"method": "percentile(99.99)", "lines": [], "all": True}),
     NNCF,
+    _zooc("auto", "auto"),
     _onnxruntime("MinMax", "MinMax"),
     _onnxruntime("Percentile", "Percentile"),
     _onnxruntime("Entropy", "Entropy"),
@@ -78,6 +79,7 @@ ACCURACY = (
     _zooc("percentile(99.99)", "percentile(99.99)"),
     _zooc("percentile(99.999)", "percentile(99.999)"),
     _zooc("auto", "auto"),
+    _zooc("auto(effort=high)", "auto(effort=high)"),
     _zooc("max", "max"),
     _zooc("mse", "mse"),
     _zooc("kl_divergence", "kl_divergence"),

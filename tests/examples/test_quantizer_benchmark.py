@@ -70,6 +70,13 @@ def test_medians_and_not_means_are_compared() -> None:
     assert "- holds: peak memory 900 MB" in text
 
 
+def test_the_search_is_held_to_three_times_the_time_of_nncf() -> None:
+    rows = [timed("zooc, all four methods", [5.0], 900), timed("NNCF default", [8.0], 500)]
+    for seconds, verdict in ((24.0, "holds"), (24.2, "**does not hold**")):
+        text = page_of_calibration(*rows, timed("zooc auto", [seconds], 900))
+        assert f"- {verdict}: with `calibrate auto` in 3.0" in text
+
+
 def test_memory_that_grows_with_the_images_is_told() -> None:
     rows = [timed("zooc, all four methods", [5.0], 900), timed("zooc, all four methods", [50.0], 1100, 500)]
     assert "- **does not hold**: +22.2% of it for 500 images" in page_of_calibration(*rows)
@@ -92,8 +99,8 @@ def test_the_best_peer_is_the_one_to_reach(ours: float, verdict: str) -> None:
 
 def test_top1_may_be_three_tenths_of_a_point_away() -> None:
     for top1, verdict in ((0.977, "holds"), (0.983, "holds"), (0.976, "**does not hold**")):
-        text = page_of_accuracy(row("float32", 0.0), row("zooc percentile(99.99)", 30.0, top1))
-        assert f"- {verdict}: resnest, percentile(99.99): top-1" in text
+        text = page_of_accuracy(row("float32", 0.0), row("zooc auto", 30.0, top1))
+        assert f"- {verdict}: resnest, auto: top-1" in text
 
 
 def test_sources_that_change_under_a_run_are_told() -> None:
