@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,9 @@ _TRIED = 8
 
 _WORTH = 0.02
 """Share of the noise that a step must take away."""
+
+_STRETCHES = (2, 4, 8, 16)
+"""Into how many stretches the network is cut, to be taken to float as a whole."""
 
 _NEAR = 0.25
 """Share of the largest gain that a step must have, to be taken because it is cheap."""
@@ -79,10 +83,11 @@ class FrontPoint:
 
 
 def regions_of(graph: IntegerGraph, found: Sequence[LayerSensitivity]) -> list[Region]:
-    """Return the layers one by one, and those around each rounded tensor together.
+    """Return the layers one by one, those around each rounded tensor together, and whole stretches.
 
     A tensor between two layers stays rounded as long as one of them is in int8; where it is the tensor that
-    makes the noise, its maker and its readers have to go together.
+    makes the noise, its maker and its readers have to go together. Where all layers make a little of it, a
+    stretch of the network (a half, a quarter, ... of its layers) is needed to make a difference.
     """
     noise = {one.layer.name: one.noise for one in found}
     regions: dict[tuple[str, ...], None] = {(name,): None for name in noise}
@@ -93,6 +98,10 @@ def regions_of(graph: IntegerGraph, found: Sequence[LayerSensitivity]) -> list[R
             for tensor in dict.fromkeys(_origin(graph, pair).tensor for pair in pairs):
                 around.setdefault(tensor, []).append(layer.name)
     regions |= dict.fromkeys(map(tuple, around.values()))
+    names = [layer.name for layer in graph.layers if layer.name in noise]
+    for parts in _STRETCHES:
+        ends = [len(names) * i // parts for i in range(parts + 1)]
+        regions |= {tuple(names[a:b]): None for a, b in itertools.pairwise(ends) if b - a > 1}
     return [Region(layers, sum(noise[name] for name in layers)) for layers in regions]
 
 
