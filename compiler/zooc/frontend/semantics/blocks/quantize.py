@@ -196,20 +196,25 @@ def _warn(field: Setting, reader: Reader) -> Bar | None:
     bound = reader.bind(node, FUNCTIONS["below"])
     if bound is None:
         return None
-    default, sound = Bar(), True
-    agreement, sqnr = default.agreement, default.sqnr_db
+    default = Bar()
+    agreement: float | None = default.agreement
+    sqnr: float | None = default.sqnr_db
     if "agreement" in bound:
-        value = reader.number(bound["agreement"], "the agreement")
-        if value is not None and not 0.0 <= value <= 1.0:
-            message = f"an agreement is a share from 0% to 100%, found {value:g}"
-            hint = f"write {value:g}%" if value <= 100 else "write for example 97%"
-            reader.report(error("Z0110", message, bound["agreement"].span, hint=hint))
-            value = None
-        agreement, sound = value or 0.0, value is not None
+        agreement = _share_at_most(1.0, bound["agreement"], "an agreement", "97%", reader)
     if "sqnr" in bound:
-        value = reader.number(bound["sqnr"], "the SQNR")
-        sqnr, sound = value or 0.0, sound and value is not None
-    return Bar(agreement, sqnr) if sound else None
+        sqnr = reader.number(bound["sqnr"], "the SQNR")
+    return None if agreement is None or sqnr is None else Bar(agreement, sqnr)
+
+
+def _share_at_most(most: float, node: ast.Expr, what: str, example: str, reader: Reader) -> float | None:
+    """A share from 0 to `most`, which is likely to be a percentage without its sign where it is larger."""
+    value = reader.number(node, what)
+    if value is None or 0.0 <= value <= most:
+        return value
+    hint = f"write {value:g}%" if 0.0 < value <= 100 * most else f"write for example {example}"
+    message = f"{what} is a share from 0% to {100 * most:g}%, found {value:g}"
+    reader.report(error("Z0110", message, node.span, hint=hint))
+    return None
 
 
 def _data(field: Setting, reader: Reader) -> ImageSet | None:
@@ -241,18 +246,12 @@ def _limits(field: Setting, reader: Reader) -> FloatLimits | None:
     if bound is None:
         return None
     time: float | None = FloatLimits().time
-    sqnr, sound = None, True
+    sqnr: float | None = None
     if "time" in bound:
-        time = reader.number(bound["time"], "the time")
-        if time is not None and not 0.0 <= time <= 10.0:
-            message = f"`time` is what float layers may add to int8's time, from 0% to 1000%, found {time:g}"
-            hint = f"write {time:g}%" if time <= 1000 else "write for example 30%"
-            reader.report(error("Z0110", message, bound["time"].span, hint=hint))
-            time = None
+        time = _share_at_most(10.0, bound["time"], "the time that float layers add", "30%", reader)
     if "sqnr" in bound:
         sqnr = reader.number(bound["sqnr"], "the SQNR")
-        sound = sqnr is not None
-    return FloatLimits(time, sqnr) if time is not None and sound else None
+    return None if time is None or ("sqnr" in bound and sqnr is None) else FloatLimits(time, sqnr)
 
 
 def _keep(field: Setting, reader: Reader) -> list[tuple[str, Span]] | None:
