@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zooc.accuracy.poor import flat_share
+from zooc.accuracy.poor import flat_share, flat_warning
 from zooc.compilation import Request
+from zooc.deployment import Quantize
 from zooc.diagnostics.diagnostic import ZoocError
 from zooc.pipeline.compile import compile_package
 from zooc.pipeline.context import Context
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
+from zooc_runtime.package.heads import Head
 
 POOR = "warn below(agreement=97%, sqnr=60)"
 
@@ -91,3 +93,16 @@ def test_flat_logits() -> None:
     assert (flat_share(rng.normal(0, 5, (20, 10))) or 0) > 0.8
     assert flat_share(np.zeros((20, 10))) == 0.0
     assert flat_share(classes) is None
+
+
+def test_images_of_one_class() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 5, (24, 10))
+    heads, quantize = (Head(10),), Quantize("int8")
+    assert flat_warning(quantize, logits, heads) is None
+    logits[:, 3] = 50
+    found = flat_warning(quantize, logits, heads)
+    assert found is not None and "the same of all 24 images" in found.message
+    assert flat_warning(quantize, logits[:12], heads) is None
+    assert flat_warning(Quantize("int8", warn=None), logits, heads) is None
+    assert flat_warning(quantize, logits, (Head(10, activation="l2_normalize"),)) is None

@@ -17,7 +17,7 @@ from zooc.deployment import Bar, Quantize
 from zooc.diagnostics.diagnostic import Diagnostic, error, warning
 from zooc.ir.count import count_macs
 from zooc.verification.agreement import Agreement
-from zooc_runtime.package.heads import Head
+from zooc_runtime.package.heads import Head, decisions_of
 
 __all__ = ["Poor", "below_bar", "flat_share", "flat_warning", "noisiest_layers", "remedies"]
 
@@ -29,6 +29,9 @@ first whose own rounding leaves least of their channels."""
 _NAMED = 3
 _FLAT = 0.02
 """Share of the logits' variation that depends on the image, below which they count as flat."""
+
+_MANY_IMAGES = 20
+"""From which on images of a single class are remarkable."""
 
 _FEW_IMAGES = 8
 """Below which nothing is said of how logits vary."""
@@ -136,8 +139,8 @@ def flat_share(logits: npt.NDArray[Any]) -> float | None:
     return float(np.square(values - values.mean(axis=0)).sum() / everything) if everything > 0 else 0.0
 
 
-def flat_warning(quantize: Quantize, logits: npt.NDArray[Any]) -> Diagnostic | None:
-    """Return the warning Z0487 where float's logits hardly depend on the image, or all have one top-1."""
+def flat_warning(quantize: Quantize, logits: npt.NDArray[Any], heads: tuple[Head, ...]) -> Diagnostic | None:
+    """Return the warning Z0487 where float's logits hardly depend on the image, or say the same of all."""
     share = flat_share(logits)
     if share is None or quantize.warn is None:
         return None
@@ -145,5 +148,10 @@ def flat_warning(quantize: Quantize, logits: npt.NDArray[Any]) -> Diagnostic | N
     if share < _FLAT:
         message = f"float's logits hardly depend on the image ({share:.1%} of their variation)"
         note = "the images may be unlike those that the network was trained on"
+        return warning("Z0487", message, quantize.span, notes=(note,), hint=hint)
+    decisions = decisions_of(heads, logits)
+    if len(logits) >= _MANY_IMAGES and decisions.shape[1] and (decisions == decisions[0]).all():
+        message = f"float says the same of all {len(logits)} images"
+        note = "their agreement tells little: int8 would have to be very poor to say anything else"
         return warning("Z0487", message, quantize.span, notes=(note,), hint=hint)
     return None

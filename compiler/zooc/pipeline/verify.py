@@ -87,7 +87,7 @@ def _judge(
 ) -> Poor | None:
     """Whether int8 is poor, of which the user is told; an error where `strict`."""
     quantize, images, prelude = compiled.deployment.quantize, compiled.images, compiled.program.prelude
-    if (flat := flat_warning(quantize, comparison.expected)) is not None:
+    if (flat := flat_warning(quantize, comparison.expected, compiled.program.heads)) is not None:
         context.warn([flat])
     reasons = below_bar(comparison.agreement, quantize.warn)
     if not reasons or images is None or prelude is None or compiled.int8 is None:
