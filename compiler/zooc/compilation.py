@@ -15,7 +15,7 @@ from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.images import CalibrationImages
 from zooc.calibration.ranges import Ranges
 from zooc.consumers.check import Consumption
-from zooc.deployment import Deployment
+from zooc.deployment import Correction, Deployment
 from zooc.ir.rewriter import Refusals
 from zooc.networks.network import Facts
 from zooc.preprocessing.fold_normalization import Folded
@@ -125,14 +125,14 @@ class Int8:
     Attributes:
         correction_images: on how many images the corrections were measured.
         contract: how the accuracy contract ended, `None` without one.
-        rounded: whether `auto` has rounded weights adaptively, and they are shipped.
+        found: the correction that `auto` has added, and that is shipped.
     """
 
     legalized: Legalized
     calibrated: Calibrated
     correction_images: int
     contract: ContractResult | None
-    rounded: bool = False
+    found: Correction | None = None
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ __all__ = [
     "Weights",
 ]
 
-Correction = Literal["bias", "equalization", "rounding"]
+Correction = Literal["bias", "equalization", "reconstruction", "rounding"]
 
 Effort = Literal["fast", "normal", "high"]
 

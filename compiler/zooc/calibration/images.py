@@ -93,6 +93,11 @@ class CalibrationImages:
         step = max(len(paths) // count, 1)
         return replace(self, paths=paths[::step][:count], skipped={}, warnings=[])
 
+    def without(self, others: CalibrationImages) -> CalibrationImages:
+        """Return those that are not among the others."""
+        left_out = set(others.paths)
+        return replace(self, paths=[path for path in self.paths if path not in left_out], warnings=[])
+
     def name(self, path: Path) -> str:
         """Return the name below the folder."""
         return name_below(self.image_set.folder, path)

@@ -102,7 +102,7 @@ def _quantization(c: Compilation, verified: Verified) -> dict[str, Any]:
             "asked_for": list(quantize.corrections),
             "equalized": list(c.int8.legalized.equalized),
             "images": c.int8.correction_images,
-            "rounded_by_auto": c.int8.rounded,
+            "found_by_auto": c.int8.found,
         }
         summary["saturation"] = saturation_json(c.body, quantize.target)
         if (images := c.images) is not None:

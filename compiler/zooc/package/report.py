@@ -51,7 +51,7 @@ def _facts(c: Compilation, verified: Verified) -> dict[str, Any]:
         "images": c.images,
         "kept": c.quantized and c.quantized.kept,
         "layers": layers,
-        "rounded": c.int8 is not None and c.int8.rounded,
+        "found_correction": c.int8 and c.int8.found,
         "equalized": c.int8.legalized.equalized if c.int8 else (),
         "refusals": [
             (rule.replace("_", " "), node, reason)

@@ -24,14 +24,14 @@ from zooc.calibration.ranges import Ranges, choose_ranges
 from zooc.calibration.run import calibration_identity, run_calibration
 from zooc.calibration.shards import WHOLE, Shard
 from zooc.compilation import Calibrated, Int8, Legalized, Program, Request
-from zooc.deployment import Deployment
+from zooc.deployment import Correction, Deployment, Quantize
 from zooc.diagnostics.diagnostic import ZoocError
 from zooc.ir.count import count_macs
 from zooc.ir.rewriter import Refusals
 from zooc.networks.network import Facts
 from zooc.passes.legalize.legalize import legalize
 from zooc.pipeline.context import Context
-from zooc.pipeline.search import find_ranges, is_no_worse, with_rounding, without_images
+from zooc.pipeline.search import another_correction, find_ranges, is_no_worse, without_images
 from zooc.quantization.corrections.apply import correct, correction_batches, left_out
 from zooc.quantization.corrections.bias import bias_inputs
 from zooc.quantization.corrections.equalization import equalize
@@ -78,7 +78,7 @@ class Int8Quantizer:
     Attributes:
         legalized: the body that is calibrated and quantized.
         observed: its tensors that need a range.
-        rounded: whether `auto` has rounded weights adaptively.
+        found: the correction that `auto` has added.
     """
 
     def __init__(self, deployment: Deployment, facts: Facts, program: Program, context: Context) -> None:
@@ -93,7 +93,7 @@ class Int8Quantizer:
         self._prelude = program.prelude
         self._facts, self._context, self._heads = facts, context, program.heads
         self._batches: Batches | None = None
-        self.rounded = False
+        self.found: Correction | None = None
         with context.stage("prepare_for_int8"):
             refusals: Refusals = {}
             body, equalized = legalize(program.body, refusals), tuple[str, ...]()
@@ -167,27 +167,27 @@ class Int8Quantizer:
             batches = self._batches_for(calibrated.images)
             if (finding := left_out(self._quantize, batches)) is not None:
                 self._context.warn([finding])
-            quantized = self._requantize(calibrated.ranges, batches)
+            quantized = self._corrected(self._quantize, calibrated.ranges, batches)
             if self._quantize.calibrate.name == "auto" and calibrated.images is not None:
-                quantized = self._rounded_if_no_worse(quantized, calibrated.ranges, calibrated.images)
+                quantized = self._corrected_if_no_worse(quantized, calibrated.ranges, calibrated.images)
             self._context.facts |= quantized.summary()
             return quantized
 
-    def _rounded_if_no_worse(
+    def _corrected_if_no_worse(
         self, quantized: Quantized, ranges: Ranges, images: CalibrationImages
     ) -> Quantized:
-        """With `auto`: the body with adaptively rounded weights, unless the output's noise is more by it."""
+        """With `auto`: the body with one more correction, unless the output's noise is more by it."""
         body, size = self.legalized.body, self._facts.batch or 1
-        rounding = with_rounding(self._quantize, count_macs(body, size) // size)
-        if rounding is None:
+        correction = another_correction(self._quantize, count_macs(body, size) // size)
+        if correction is None:
             return quantized
-        batches = correction_batches(rounding, images, self._prelude, size)
-        other = quantize_body(body, ranges, rounding)
-        correct(rounding, other, body, batches, lambda: self._reader, self._context.progress)
+        settings = replace(self._quantize, corrections=(*self._quantize.corrections, correction))
+        batches = correction_batches(settings, images, self._prelude, size)
+        other = self._corrected(settings, ranges, batches)
         if not is_no_worse(body, quantized.model, other.model, images, self._prelude):
             return quantized
-        self._context.progress.note("weights are rounded adaptively")
-        self.rounded = True
+        self._context.progress.note(f"{correction} of the weights lowers the noise")
+        self.found = correction
         return other
 
     def find_contract_images(self) -> None:
@@ -211,7 +211,7 @@ class Int8Quantizer:
             images_of = calibrated.images
             requirement = effective_requirement(self._quantize, len(images_of.paths) if images_of else 0)
             if requirement is None:
-                return quantized, Int8(self.legalized, calibrated, counted, None, self.rounded)
+                return quantized, Int8(self.legalized, calibrated, counted, None, self.found)
             images = ContractImages.for_heads(requirement, self._prelude, self._heads, self._preprocess)
             context.warn(images.warnings)
             ranges = complete_ranges(self.legalized.body, calibrated.ranges, self._quantize)
@@ -228,9 +228,9 @@ class Int8Quantizer:
             )
             context.warn(images.skip_warnings())
             context.facts |= {**quantized.summary(), "contract": contract.to_json()}
-            rounded = self.rounded and not contract.returned  # layers go back without it
+            found = None if contract.returned else self.found  # layers go back without it
             return quantized, Int8(
-                self.legalized, replace(calibrated, ranges=ranges), counted, contract, rounded
+                self.legalized, replace(calibrated, ranges=ranges), counted, contract, found
             )
 
     @cached_property
@@ -276,13 +276,16 @@ class Int8Quantizer:
             self._batches = correction_batches(self._quantize, images, self._prelude, self._facts.batch or 1)
         return self._batches
 
-    def _requantize(self, ranges: Ranges, batches: Batches, keep: tuple[str, ...] | None = None) -> Quantized:
-        """The body in int8 with these `keep` patterns in place of the description's."""
-        quantize = self._quantize if keep is None else replace(self._quantize, keep=keep)
-        quantized = quantize_body(self.legalized.body, ranges, quantize)
-        correct(
-            quantize, quantized, self.legalized.body, batches, lambda: self._reader, self._context.progress
-        )
+    def _requantize(self, ranges: Ranges, batches: Batches, keep: tuple[str, ...]) -> Quantized:
+        """The body in int8 with these `keep` patterns in place of the description's; nothing is learned."""
+        corrections = tuple(name for name in self._quantize.corrections if name != "reconstruction")
+        return self._corrected(replace(self._quantize, keep=keep, corrections=corrections), ranges, batches)
+
+    def _corrected(self, settings: Quantize, ranges: Ranges, batches: Batches) -> Quantized:
+        """The body in int8 with these settings."""
+        body, context = self.legalized.body, self._context
+        quantized = quantize_body(body, ranges, settings)
+        correct(settings, quantized, body, batches, lambda: self._reader, context.progress, context.cache)
         return quantized
 
     def _noise_batches(self, calibrated: Calibrated, images: ContractImages) -> Batches:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +21,27 @@ from zooc.calibration.activations import ActivationReader
 from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.images import CalibrationImages, pixel_batches
 from zooc.calibration.run import calibration_identity
-from zooc.deployment import Quantize
+from zooc.deployment import Correction, Quantize
 from zooc.diagnostics.diagnostic import Diagnostic, warning
 from zooc.ir.count import count_macs
 from zooc.ir.interface import input_of
 from zooc.ir.session import open_session
 from zooc.pipeline.context import Context
+from zooc.quantization.corrections.apply import CORRECTED
 from zooc.quantization.corrections.bias import BiasCorrection
+from zooc.quantization.corrections.reconstruction.reconstruct import can_learn
 from zooc.quantization.requantize import Requantizer
 from zooc.support.cache import Cache, key
 
-__all__ = ["find_ranges", "is_no_worse", "with_rounding", "without_images"]
+__all__ = ["another_correction", "find_ranges", "is_no_worse", "without_images"]
 
 _VERSION = 2
 """Part of the cache key: raised when the same ranges would be tried otherwise."""
 
 _COMPARED = 128
 """Images on which two int8 bodies are compared."""
+
+_FEWEST_JUDGES = 32
 
 _SAVE_EVERY = 5.0
 
@@ -106,21 +110,19 @@ def find_ranges(
     return result
 
 
-def with_rounding(quantize: Quantize, macs: int) -> Quantize | None:
-    """Return the settings with adaptive rounding, where `auto` may try it; `None` where not.
+def another_correction(quantize: Quantize, macs: int) -> Correction | None:
+    """Return the correction that `auto` may add, `None` where none.
 
     Args:
         quantize: with `calibrate auto`.
         macs: the network's, of an image: rounding takes a minute for large ones.
     """
-    budget = EFFORTS[quantize.calibrate.effort]
-    if (
-        "rounding" in quantize.corrections
-        or "bias" not in quantize.corrections
-        or macs > budget.rounding_macs
-    ):
+    budget, given = EFFORTS[quantize.calibrate.effort], quantize.corrections
+    if "bias" not in given or "reconstruction" in given:
         return None
-    return replace(quantize, corrections=(*quantize.corrections, "rounding"))
+    if budget.reconstruction and can_learn():
+        return "reconstruction"
+    return "rounding" if "rounding" not in given and macs <= budget.rounding_macs else None
 
 
 def is_no_worse(
@@ -132,11 +134,13 @@ def is_no_worse(
 ) -> bool:
     """Tell whether the second int8 body may take the place of the first, because it has no more noise.
 
-    It is asked once, of something that helps most networks: all images answer together, and the second body
-    is refused only if its noise is more by more than chance.
+    It is asked once, of something that helps most networks: the second body is refused only if its noise is
+    more by more than chance. Images on which it was corrected do not answer, if there are enough others.
     """
     size = input_of(body).batch or 1
-    batches = tuple(pixel_batches(prelude, images.sample(_COMPARED), size))
+    others = images.without(images.sample(CORRECTED))
+    judges = others if len(others.paths) >= _FEWEST_JUDGES else images
+    batches = tuple(pixel_batches(prelude, judges.sample(_COMPARED), size))
     output = OutputNoise(body, HeldBack(batches, batches))
     before, after = (output.of(open_session(model, threads=1), "held") for model in (first, second))
     return not is_less(before, after)

@@ -21,6 +21,7 @@ class Budget:
         most_trials: at most.
         rounding_macs: the largest network, in multiply-accumulates an image, for which adaptive rounding of
             the weights is tried as well.
+        reconstruction: whether reconstruction is tried in its place, where torch is installed.
     """
 
     macs: float
@@ -29,6 +30,7 @@ class Budget:
     trials: int
     most_trials: int
     rounding_macs: float
+    reconstruction: bool
 
     def images_for(self, macs_of_image: int) -> int:
         """Return the number of images for a network of so many multiply-accumulates an image."""
@@ -41,9 +43,9 @@ class Budget:
 
 
 EFFORTS: dict[Effort, Budget] = {
-    "fast": Budget(8e10, 32, 64, 0, 0, 0.0),
-    "normal": Budget(8e10, 32, 256, 24, 64, 1e9),
-    "high": Budget(4e11, 128, 512, 120, 600, math.inf),
+    "fast": Budget(8e10, 32, 64, 0, 0, 0.0, False),
+    "normal": Budget(8e10, 32, 256, 24, 64, 1e9, False),
+    "high": Budget(4e11, 128, 512, 120, 600, math.inf, True),
 }
 """`fast` takes the best method for the whole network. `normal` takes about as long as calibrating a large
 network does, or some seconds."""

@@ -15,7 +15,6 @@ from zooc.quantization.corrections.input_moments import InputMoments
 from zooc.quantization.corrections.layer_inputs import sampled_inputs
 from zooc.quantization.corrections.quantized_layers import QuantizedLayer, quantized_layers
 from zooc.quantization.corrections.rounding_search import search_rounding
-from zooc.quantization.saturation import within_pairs
 from zooc.support.memory import release
 
 __all__ = ["round_weights"]
@@ -111,12 +110,10 @@ def _passes(layers: list[QuantizedLayer]) -> Iterator[list[QuantizedLayer]]:
 def _round(layer: QuantizedLayer, moments: InputMoments, stored: StoredTensors, *, bounded: bool) -> None:
     """Rewrites the layer's stored weights and bias."""
     levels, scale = (stored[name] for name in layer.stored_weight)
+    others = layer.other_levels(levels, scale, bounded=bounded)
     scale = layer.broadcast(scale)
-    exact = layer.weight / scale
-    others = np.clip(levels + np.sign(exact - levels), -127, 127)
-    if bounded:
-        others = within_pairs(levels, others, layer.node.op, 1 - layer.channel_axis)
-    error, change = layer.rows((levels - exact) * scale), layer.rows((others - levels) * scale)
+    error = layer.rows(levels * scale - layer.weight)
+    change = layer.rows((others.astype(np.float32) - levels) * scale)
     chosen = search_rounding(error, change, _form(moments, centred=layer.stored_bias is not None))
     rounded = np.where(layer.from_rows(chosen), others, levels).astype(np.int8)
     stored[layer.stored_weight[0]] = rounded

@@ -14,13 +14,17 @@ from zooc.deployment import Quantize
 from zooc.diagnostics.diagnostic import Diagnostic, warning
 from zooc.quantization.corrections.adaptive_rounding import round_weights
 from zooc.quantization.corrections.bias import correct_biases
+from zooc.quantization.corrections.reconstruction.reconstruct import can_learn, reconstruct
 from zooc.quantization.layers import Quantized
+from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 
-__all__ = ["IMAGES", "correct", "correction_batches", "left_out"]
+__all__ = ["CORRECTED", "IMAGES", "correct", "correction_batches", "left_out"]
 
-IMAGES = {"bias": 8, "rounding": 64}
+IMAGES = {"bias": 8, "rounding": 64, "reconstruction": 64}
 """More change the logits' SQNR by less than two tenths of a decibel."""
+
+CORRECTED = max(IMAGES.values())
 
 Batches = Sequence[npt.NDArray[Any]]
 
@@ -54,6 +58,7 @@ def correct(
     batches: Batches,
     open_reader: Callable[[], ActivationReader],
     progress: Progress,
+    cache: Cache,
 ) -> None:
     """Apply the corrections that need images to an int8 body, in place.
 
@@ -63,17 +68,20 @@ def correct(
         body: the prepared float body that it was made of.
         batches: of `correction_batches`; without any nothing happens.
         open_reader: opens `body`, where biases are corrected.
-        progress: told about both.
+        progress: told about all of it.
+        cache: keeps what reconstruction learned.
     """
     asked_for = _with_images(quantize) if batches else []
-    if "rounding" in asked_for:
+    bounded = quantize.target != "vnni"
+    if {"rounding", "reconstruction"} & set(asked_for):  # which begins where rounding ends
         layers = sum(layer.weight_scale is not None for layer in quantized.layers)
         with progress.track("rounding weights", layers) as advance:
-            bounded = quantize.target != "vnni"
             round_weights(body, quantized.model, batches, bounded=bounded, on_layer=advance)
     if "bias" in asked_for:
         with progress.track("correcting biases", sum(map(len, batches))) as advance:
             correct_biases(body, quantized.model, batches, advance, open_reader())
+    if "reconstruction" in asked_for and can_learn():
+        reconstruct(body, quantized.model, batches, cache, progress=progress, bounded=bounded)
 
 
 def _with_images(quantize: Quantize) -> list[str]:

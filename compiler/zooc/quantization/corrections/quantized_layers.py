@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from zooc.ir.graph import Constant, Node, Tensor, maker, read_graph, values_of
+from zooc.quantization.saturation import within_pairs
 
 __all__ = ["QuantizedLayer", "quantized_layers"]
 
@@ -76,6 +77,20 @@ class QuantizedLayer:
         """Return the weights' scale, `[channels]` or a scalar, in a form to multiply weights with."""
         behind = 0 if self._transposed else len(self.shape) - 1
         return scale.reshape(-1, *[1] * behind)
+
+    def other_levels(
+        self, levels: npt.NDArray[np.int8], scale: npt.NDArray[np.float32], *, bounded: bool
+    ) -> npt.NDArray[np.int8]:
+        """Return the level on the other side of each weight's float value, its own where it may not change.
+
+        Args:
+            levels: of the weights.
+            scale: theirs, `[channels]` or a scalar.
+            bounded: keep every pair of weights from overflowing 16 bits (`saturation.py`).
+        """
+        others = np.clip(levels + np.sign(self.weight / self.broadcast(scale) - levels), -127, 127)
+        others = others.astype(np.int8)
+        return within_pairs(levels, others, self.node.op, 1 - self.channel_axis) if bounded else others
 
 
 def quantized_layers(body: onnx.ModelProto, quantized: onnx.ModelProto) -> list[QuantizedLayer]:

@@ -1,0 +1,1 @@
+"""Reconstruction: weights and biases learned block by block against the float network."""
