@@ -12,14 +12,18 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from zooc.compilation import Request
+from zooc.deployment import Normalize, Preprocess
 from zooc.pipeline.compile import WrittenPackage, compile_package
 from zooc.pipeline.context import Context
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
+from zooc.vastai.export_vdsp import NotExpressible, vdsp_document
+from zooc.vastai.steps_text import preprocess_lines
 from zooc_runtime import open_package
 from zooc_runtime.bench.command import main as bench
 from zooc_runtime.commands.main import main
 from zooc_runtime.preprocessing import decode as decoding
+from zooc_runtime.preprocessing.steps import Decode, Resize
 
 SIDE, CLASSES = 32, 4
 STEPS = "Resize(36) CenterCrop(32) ToTensor() Normalize(mean=[0.45, 0.45, 0.45], std=0.25)"
@@ -213,3 +217,13 @@ def test_a_contract_compares_with_float_on_whole_pictures(
     assert written.compiled.contract is not None
     assert asked and any(differs for _, differs in asked)
     assert context.facts["decoding"]["differing"]
+
+
+def test_a_vdsp_file_does_not_say_how_files_are_decoded() -> None:
+    preprocess = Preprocess((Decode("scaled"), Resize((32, 32))), Normalize())
+    assert preprocess_lines(preprocess)[0] == "Decode(scaled)"
+    with pytest.raises(NotExpressible, match=r"Decode\(scaled\) is about files"):
+        vdsp_document(preprocess)
+    document, changes = vdsp_document(preprocess, approximate=True)
+    assert document == vdsp_document(Preprocess((Resize((32, 32)),), Normalize()), approximate=True)[0]
+    assert "in full" in changes[0]
