@@ -21,6 +21,7 @@ from zooc.networks.network import Facts
 from zooc.preprocessing.fold_normalization import Folded
 from zooc.quantization.layers import Quantized
 from zooc.verification.agreement import Agreement
+from zooc.verification.decoding import DecodingDifference
 from zooc.verification.divergence import BodyComparison
 from zooc.verification.engine_view import FloatLayer
 from zooc.verification.goldens import Golden
@@ -182,6 +183,7 @@ class Verified:
         poor: why int8 is called poor, `None` where it is not.
         float_layers: the convolutions and products that ONNX Runtime computes in float.
         speed: measured where asked for.
+        decoding: what `Decode(scaled)` changes, `None` without it or without images.
     """
 
     goldens: tuple[Golden, ...]
@@ -191,6 +193,7 @@ class Verified:
     poor: Poor | None
     float_layers: tuple[FloatLayer, ...]
     speed: Speed | None
+    decoding: DecodingDifference | None = None
 
     @property
     def agreement(self) -> Agreement | None:

@@ -154,5 +154,6 @@ def test_a_corrupt_image_is_named_and_ends_the_run(bench: Bench, folder: Path, w
 def test_the_bottleneck_of_overlapping_requests_is_a_stage() -> None:
     stages = {"decode": 6.0, "prelude": 2.0, "body": 1.0, "postlude": 1.0}
     assert bottleneck(None, stages) == (
-        "decode (60 % of the work; send smaller files, or read from a faster disk)"
+        "decode (60 % of the work; send smaller files, read from a faster disk, "
+        "or compile with `Decode(scaled)`)"
     )

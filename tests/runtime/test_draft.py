@@ -1,4 +1,4 @@
-"""Why images are decoded at full scale: with `Image.draft` the network would see other pixels."""
+"""Why images are decoded at full scale by default: with `Image.draft` the network would see other pixels."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def read_usable(
     Frames are made of ordinary images (`as_image_input`): of an NV12 `source` the image is RGB.
     """
     try:
-        image = decode(path, "rgb" if is_nv12(source) else source)
+        image = decode(path, "rgb" if is_nv12(source) else source, steps)
         output_size(steps, *image.shape[:2])
     except PackageError as problem:
         skipped[name] = str(problem).removeprefix(f"{path}: ")

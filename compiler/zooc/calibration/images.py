@@ -22,10 +22,10 @@ from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
 from zooc_runtime.evaluation.image_folder import draw
-from zooc_runtime.preprocessing.steps import Step
+from zooc_runtime.preprocessing.steps import Decode, Step, decodes_scaled
 from zooc_runtime.support.arrays import fill_batch
 
-__all__ = ["CalibrationImages", "pixel_batches", "pixel_items"]
+__all__ = ["CalibrationImages", "pixel_batches", "pixel_items", "pixel_pairs"]
 
 _LEAST_SHARE = 0.5
 """Of the images drawn, so many must be readable."""
@@ -98,6 +98,11 @@ class CalibrationImages:
         left_out = set(others.paths)
         return replace(self, paths=[path for path in self.paths if path not in left_out], warnings=[])
 
+    def decoded_exactly(self) -> CalibrationImages:
+        """Return the same images, to be decoded in full though the preprocessing says `Decode(scaled)`."""
+        steps = [step for step in self.steps if not isinstance(step, Decode)]
+        return replace(self, steps=steps, skipped={}, warnings=[])
+
     def name(self, path: Path) -> str:
         """Return the name below the folder."""
         return name_below(self.image_set.folder, path)
@@ -105,9 +110,11 @@ class CalibrationImages:
     def fingerprint(self) -> str:
         """Return a hash of the names, sizes and times of change of this shard's images, for cache keys.
 
-        The content is not read: of a million images that would take longer than many a calibration.
+        The content is not read: of a million images that would take longer than many a calibration. How
+        they are decoded counts, because their pixels depend on it.
         """
-        return self._hash(with_times=True)
+        found = self._hash(with_times=True)
+        return f"{found} scaled" if decodes_scaled(self.steps) else found
 
     def _hash(self, *, with_times: bool) -> str:
         digest = hashlib.sha256()
@@ -176,6 +183,28 @@ def pixel_batches(
     if waiting:
         # A network of a fixed batch cannot take less. Repetitions count: they are of all images in turn.
         yield np.resize(np.concatenate(waiting), (size, *waiting[0].shape[1:]))
+
+
+def pixel_pairs(
+    prelude: onnx.ModelProto, images: CalibrationImages, size: int
+) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
+    """Yield `pixel_batches` twice, in pairs: of images decoded in full, and as the package decodes them."""
+    if not decodes_scaled(images.steps):
+        yield from ((batch, batch) for batch in pixel_batches(prelude, images, size))
+        return
+    session, exactly = open_session(prelude, threads=1), images.decoded_exactly()
+
+    def pixels(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        found: npt.NDArray[np.uint8] = session.run(None, {"image": as_image_input(prelude, image)})[0]
+        return found
+
+    both = ((exactly.usable(path), images.usable(path)) for path in images.paths)
+    usable = ((pixels(full), pixels(own)) for full, own in both if full is not None and own is not None)
+    while some := list(islice(usable, size)):
+        full, own = (np.concatenate(way) for way in zip(*some, strict=True))
+        shape = (size, *own.shape[1:])
+        yield np.resize(full, shape), np.resize(own, shape)
+    images.check_enough()
 
 
 def pixel_items(

@@ -28,6 +28,8 @@ def print_package(package: WrittenPackage) -> None:
         poor = typer.style("POOR: ", fg="red", bold=True) if verified.poor else ""
         figures = f"{answers}logits {agreement['sqnr_db']:.1f} dB"
         typer.echo(f"  {poor}against float on {agreement['images']} images: {figures}")
+    if verified.decoding is not None:
+        typer.echo(f"  {verified.decoding.in_words()}")
     if compiled.contract is not None:
         typer.echo(f"  {compiled.contract.in_words()}")
     if compiled.quantized and compiled.quantized.kept is not None:

@@ -60,6 +60,7 @@ def build_manifest(c: Compilation, verified: Verified) -> dict[str, Any]:
         "preprocess": preprocess
         and {
             **preprocess.to_json(),
+            **({"decoding": verified.decoding.to_json()} if verified.decoding else {}),
             "pillow": PIL.__version__,
             "resample_order": resample_order_of_pillow(PIL.__version__),
         },

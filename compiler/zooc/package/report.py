@@ -42,6 +42,7 @@ def _facts(c: Compilation, verified: Verified) -> dict[str, Any]:
         "steps": [describe_step(step) for step in preprocess.steps] if preprocess else [],
         "normalize": describe_normalize(preprocess.normalize) if preprocess else None,
         "folded": c.program.folded,
+        "decoding": verified.decoding,
         "images_compared": verified.images_compared,
         "agreement": verified.agreement_json(),
         "poor": verified.poor,

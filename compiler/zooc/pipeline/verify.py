@@ -9,22 +9,27 @@ from typing import Any
 import numpy.typing as npt
 
 from zooc.accuracy.poor import Poor, below_bar, flat_warning, noisiest_layers, remedies
-from zooc.calibration.images import pixel_batches
+from zooc.calibration.images import CalibrationImages, pixel_batches, pixel_pairs
 from zooc.compilation import Compilation, Request, Verified
 from zooc.consumers.check import CONSUMERS, Consumption, check_consumer
 from zooc.diagnostics.diagnostic import ZoocError
 from zooc.package.manifest import stage_boundaries
 from zooc.pipeline.context import Context
 from zooc.preprocessing.nv12 import as_image_input
+from zooc.verification.decoding import DecodingDifference, measure_decoding, unmeasured
 from zooc.verification.divergence import BodyComparison, compare_bodies
 from zooc.verification.engine_view import float_convolutions
 from zooc.verification.goldens import Golden, check_against_pillow, logits_tolerance, make_goldens, record
 from zooc.verification.whole_graph import check_whole
+from zooc_runtime.preprocessing.steps import Decode, decodes_scaled
 
 __all__ = ["verify"]
 
 _NOISE_IMAGES = 4
 """Calibration images on which layers are run alone, where int8 is poor."""
+
+_DECODED_IMAGES = 256
+"""Images at most that are decoded both ways, where the description says `Decode(scaled)`."""
 
 _WHOLE_IMAGES = 8
 """Calibration images on which the whole graph is compared with its stages."""
@@ -52,6 +57,7 @@ def verify(compiled: Compilation, request: Request, context: Context) -> Verifie
         )
         consumptions = _try_in_consumers(compiled, goldens, request, context)
         comparison = _compare_with_float(compiled, context)
+        decoding = _compare_decoding(compiled, context)
         poor = None if comparison is None else _judge(compiled, comparison, context, strict=request.strict)
         layers = compiled.quantized.layers if compiled.quantized else ()
         in_integers = comparison is not None or compiled.program.levels is not None
@@ -62,7 +68,7 @@ def verify(compiled: Compilation, request: Request, context: Context) -> Verifie
 
             speed = measure_speed(preprocess, compiled.program.body, body, prelude)
         verified = Verified(
-            tuple(goldens), compared, tuple(consumptions), comparison, poor, tuple(in_float), speed
+            tuple(goldens), compared, tuple(consumptions), comparison, poor, tuple(in_float), speed, decoding
         )
         if comparison is not None:
             context.facts["agreement"] = verified.agreement_json()
@@ -77,9 +83,28 @@ def _compare_with_float(compiled: Compilation, context: Context) -> BodyComparis
     if images is None or prelude is None:
         return None
     with context.progress.track("comparing with float", len(images.paths)) as advance:
-        batches = pixel_batches(prelude, images, compiled.facts.batch or 1)
+        batches = pixel_pairs(prelude, images, compiled.facts.batch or 1)
         heads = compiled.program.heads
         return compare_bodies(compiled.program.body, compiled.body, batches, heads, advance)
+
+
+def _compare_decoding(compiled: Compilation, context: Context) -> DecodingDifference | None:
+    """What `Decode(scaled)` changes, on calibration images or the contract's; `None` without it or them."""
+    preprocess, prelude = compiled.deployment.preprocess, compiled.program.prelude
+    if preprocess is None or prelude is None or not decodes_scaled(preprocess.steps):
+        return None
+    images, require, found = compiled.images, compiled.deployment.quantize.require, None
+    if images is None and require is not None:
+        images = CalibrationImages.find(require.images, preprocess.steps, preprocess.source)
+    if images is not None:
+        images = images.sample(_DECODED_IMAGES)
+        with context.progress.track("decoding in full", len(images.paths)) as advance:
+            found = measure_decoding(prelude, images, advance)
+        context.facts["decoding"] = found.to_json()
+    place = next(step.span for step in preprocess.steps if isinstance(step, Decode))
+    if (finding := unmeasured(found, place)) is not None:
+        context.warn([finding])
+    return found
 
 
 def _judge(
@@ -95,7 +120,10 @@ def _judge(
     batches = list(pixel_batches(prelude, images.sample(_NOISE_IMAGES), compiled.facts.batch or 1))
     context.progress.note("int8 is poor: looking for the layers that make it so")
     layers = noisiest_layers(compiled.int8.legalized.body, compiled.body, batches, compiled.program.heads)
-    poor = Poor(reasons, layers, remedies(quantize, comparison.images))
+    preprocess = compiled.deployment.preprocess
+    scaled = preprocess is not None and decodes_scaled(preprocess.steps)
+    others = ("`Decode(exact)`",) if scaled else ()
+    poor = Poor(reasons, layers, (*remedies(quantize, comparison.images), *others))
     found = poor.to_diagnostic(quantize, strict=strict)
     if strict:
         raise ZoocError(found)

@@ -33,6 +33,7 @@ from zooc_runtime.preprocessing.sources import channels_of
 from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
+    Decode,
     ECenterCrop,
     Grayscale,
     Letterbox,
@@ -107,6 +108,8 @@ def _apply(  # noqa: PLR0911 - one return a case
     g: Builder, image: Picture, step: Step, crop: CenterCrop | Crop | None, order: ResampleOrder
 ) -> Picture:
     match step:
+        case Decode():
+            return image  # the caller's part
         case Resize() | ResizeCv() | ResizeTorch():
             return _resize(g, image, step, crop, order)
         case Letterbox():

@@ -15,6 +15,7 @@ from zooc_runtime.preprocessing.sources import bands_of
 from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
+    Decode,
     ECenterCrop,
     Grayscale,
     Letterbox,
@@ -89,6 +90,9 @@ def vdsp_document(preprocess: Preprocess, *, approximate: bool = False) -> tuple
         if isinstance(step, SwapChannels):
             swapped = not swapped
             continue
+        if isinstance(step, Decode) and approximate:
+            changes.append(f"{step_text(step)}: a file is decoded before the operation, and in full")
+            continue
         stand_in = _approximation(step)
         if stand_in is None:
             steps.append(_unswapped(step, swapped=swapped))
@@ -125,6 +129,8 @@ def vdsp_document(preprocess: Preprocess, *, approximate: bool = False) -> tuple
 def _approximation(step: Step) -> _Approximation | None:  # noqa: PLR0911 - one return a case
     """`None` for a step that an operation does exactly; `steps` is empty where nothing comes near."""
     match step:
+        case Decode():
+            return _Approximation((), "is about files; an operation begins with what is decoded of them")
         case Resize(size, interpolation, max_size):
             if max_size is not None:
                 return _Approximation((), "limits the longer side, which no operation can do")

@@ -7,6 +7,7 @@ from zooc_runtime.preprocessing.nv12 import is_nv12
 from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
+    Decode,
     ECenterCrop,
     Grayscale,
     Letterbox,
@@ -31,6 +32,8 @@ def preprocess_lines(preprocess: Preprocess) -> list[str]:
 def step_text(step: Step) -> str:  # noqa: PLR0911 - one return a case
     """Return one step as the language writes it."""
     match step:
+        case Decode(way):
+            return f"Decode({way})"
         case Resize(size, interpolation, max_size):
             limit = f", max_size={max_size}" if max_size is not None else ""
             return f"Resize({_size(size)}, interpolation={interpolation}{limit})"

@@ -113,18 +113,29 @@ class BodyComparison:
 def compare_bodies(
     float_body: onnx.ModelProto,
     body: onnx.ModelProto,
-    batches: Iterable[Array],
+    batches: Iterable[tuple[Array, Array]],
     heads: tuple[Head, ...],
     on_batch: Callable[[int], None],
 ) -> BodyComparison:
-    """Run both on every batch; one batch's pixels exist at a time, but for the few images that are kept."""
+    """Run both on every batch; one batch's pixels exist at a time, but for the few images that are kept.
+
+    Args:
+        float_body: the reference.
+        body: the other.
+        batches: what the reference is given, and what the other is: of the same images.
+        heads: what the logits mean.
+        on_batch: called with how many more images have been compared.
+    """
     sessions = [open_session(model) for model in (float_body, body)]
     source = input_of(body).name
     logits: tuple[list[Array], list[Array]] = ([], [])
     kept: list[tuple[float, int, Parted]] = []
     count = seen = 0
-    for batch in batches:
-        first, second = (session.run(None, {source: batch})[0] for session in sessions)
+    for pair in batches:
+        batch = pair[1]
+        first, second = (
+            session.run(None, {source: given})[0] for session, given in zip(sessions, pair, strict=True)
+        )
         for rows, values in zip(logits, (first, second), strict=True):
             rows.append(values)
         apart = _parted(heads, first, second, batch, seen)

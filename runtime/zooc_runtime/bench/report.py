@@ -64,7 +64,7 @@ def bottleneck(latency: float | None, stages: dict[str, float]) -> str:
     name, spent = max([*stages.items(), ("queue", waiting)], key=lambda item: item[1])
     share = f"{100 * spent / total:.0f} %" if total else "0 %"
     advice = {
-        "decode": "send smaller files, or read from a faster disk",
+        "decode": "send smaller files, read from a faster disk, or compile with `Decode(scaled)`",
         "prelude": "send smaller images",
         "body": "more cores, or int8 and a faster engine",
         "postlude": "compile without softmax",

@@ -63,7 +63,7 @@ class Network:
 
     def decode(self, image: ImageLike) -> U8Array:
         """What the prelude takes: `uint8 [H, W, channels]`, or an NV12 frame; the first half of `pixels`."""
-        return decode(image, self._prelude.source)
+        return decode(image, self._prelude.source, self._prelude.steps)
 
     def prepare(self, decoded: U8Array, image: ImageLike) -> U8Array:
         """Return `uint8 [channels, h, w]` of what `decode` made of `image`, which is for messages."""

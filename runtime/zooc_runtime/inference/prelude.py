@@ -17,9 +17,13 @@ __all__ = ["CompiledPrelude", "Prelude", "VdspPrelude"]
 
 
 class Prelude(Protocol):
-    """What `source` says, `uint8 [H, W, channels]` or an NV12 frame, to `uint8 [channels, h, w]`."""
+    """What `source` says, `uint8 [H, W, channels]` or an NV12 frame, to `uint8 [channels, h, w]`.
+
+    `steps` lead there.
+    """
 
     source: str
+    steps: Sequence[Step]
 
     def pixels(self, image: U8Array) -> U8Array:
         """Raise PackageError when the image is too small for the preprocessing."""
@@ -34,12 +38,12 @@ class CompiledPrelude:
     ) -> None:
         self.source = source
         self._stage = stage
-        self._steps = steps
+        self.steps = steps
         self._size = size
 
     def pixels(self, image: U8Array) -> U8Array:
         """Run the stage, after a look at the image's size."""
-        _check_size(self._steps, image, self._size, self.source)
+        _check_size(self.steps, image, self._size, self.source)
         result: U8Array = self._stage.run(image)[0]
         return result
 
@@ -49,13 +53,13 @@ class VdspPrelude:
 
     def __init__(self, steps: Sequence[Step], size: tuple[int, int], source: str = "rgb") -> None:
         self.source = source
-        self._steps = steps
+        self.steps = steps
         self._size = size
 
     def pixels(self, image: U8Array) -> U8Array:
         """Apply the steps."""
-        _check_size(self._steps, image, self._size, self.source)
-        return reference_pixels(image, self.source, self._steps)
+        _check_size(self.steps, image, self._size, self.source)
+        return reference_pixels(image, self.source, self.steps)
 
 
 def _check_size(steps: Sequence[Step], image: U8Array, size: tuple[int, int], source: str) -> None:

@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Union
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import PackageError
 from ..support.arrays import AnyArray, U8Array
 from .bands import NPY_MAGIC, bands_of_array, bands_of_image, read_npy
 from .nv12 import check_frame, is_nv12
+from .reduced_decoding import reduced_size, reduction
 from .sources import bands_of
+from .steps import Step
 
 __all__ = ["ImageLike", "decode", "describe"]
 
@@ -30,13 +33,15 @@ ImageLike = Union[str, "os.PathLike[str]", bytes, Image.Image, AnyArray]
 """One image: a path, the bytes of an image file, a PIL image, or `uint8 [H, W, 3]` RGB."""
 
 
-def decode(image: ImageLike, source: str = "rgb") -> U8Array:
+def decode(image: ImageLike, source: str = "rgb", steps: Sequence[Step] = ()) -> U8Array:
     """Read one image.
 
     Args:
         image: a path, the bytes of an image file, a PIL image, or a `uint8 [H, W, 3]` RGB array; for NV12
             a `uint8 [H * 3 / 2, W]` frame and nothing else.
         source: `rgb`, one of `nv12.MATRICES`, or `bands-4`: images of so many channels.
+        steps: the preprocessing to come. Where it begins with `Decode("scaled")`, a JPEG file (a path or
+            bytes) is decoded at 1/2, 1/4 or 1/8 of its size if that is enough (`reduced_decoding`).
 
     Returns:
         `uint8 [H, W, 3]`, RGB, C-contiguous; of NV12 the frame as it is; of `bands-4` `[H, W, 4]`.
@@ -54,9 +59,9 @@ def decode(image: ImageLike, source: str = "rgb") -> U8Array:
             return bands_of_image(image, "the PIL image", bands)
         return _to_rgb(image, "the PIL image", ours=False)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return _decode_bytes(bytes(image), f"the {len(image)} bytes given", bands)
+        return _decode_bytes(bytes(image), f"the {len(image)} bytes given", bands, steps)
     if isinstance(image, (str, os.PathLike)):
-        return _decode_file(image, bands)
+        return _decode_file(image, bands, steps)
     raise PackageError(
         f"cannot read an image from a {type(image).__name__}; give a path, the bytes of an image file, "
         f"a PIL image or a uint8 array [H, W, {bands or 3}]"
@@ -70,7 +75,7 @@ def describe(image: ImageLike) -> str:
     return f"array {list(image.shape)}" if isinstance(image, np.ndarray) else f"{type(image).__name__} image"
 
 
-def _decode_file(path: str | os.PathLike[str], bands: int | None) -> U8Array:
+def _decode_file(path: str | os.PathLike[str], bands: int | None, steps: Sequence[Step]) -> U8Array:
     name = os.fspath(path)
     try:
         if Path(path).is_dir():
@@ -82,10 +87,10 @@ def _decode_file(path: str | os.PathLike[str], bands: int | None) -> U8Array:
         raise PackageError(f"{name}: permission denied; make the file readable") from None
     except (OSError, ValueError) as error:
         raise PackageError(f"{name}: cannot be read ({error}); check the path and the disk") from None
-    return _decode_bytes(data, name, bands)
+    return _decode_bytes(data, name, bands, steps)
 
 
-def _decode_bytes(data: bytes, name: str, bands: int | None) -> U8Array:
+def _decode_bytes(data: bytes, name: str, bands: int | None, steps: Sequence[Step]) -> U8Array:
     if not data:
         raise PackageError(f"{name}: the file is empty; fetch or export the image again")
     if data.startswith(NPY_MAGIC):
@@ -95,7 +100,9 @@ def _decode_bytes(data: bytes, name: str, bands: int | None) -> U8Array:
         convert = partial(bands_of_image, count=bands)
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            return convert(opened, name)
+            kept = _reduce(opened, steps)
+            pixels = convert(opened, name)
+            return pixels if kept is None else np.ascontiguousarray(pixels[: kept[0], : kept[1]])
     except PackageError:
         raise
     except UnidentifiedImageError:
@@ -108,6 +115,15 @@ def _decode_bytes(data: bytes, name: str, bands: int | None) -> U8Array:
         ) from None
     except Exception as error:  # Pillow's decoders raise whatever they meet in a damaged file
         raise _damaged(name, error) from None
+
+
+def _reduce(image: Image.Image, steps: Sequence[Step]) -> tuple[int, int] | None:
+    """Has a JPEG file decoded smaller where the steps allow; returns the height and width to keep of it."""
+    width, height = image.size
+    by = reduction(steps, height, width) if isinstance(image, JpegImageFile) else 1
+    if by == 1 or image.draft(None, (width // by, height // by)) is None:
+        return None
+    return reduced_size(height, width, by)
 
 
 def _to_rgb(image: Image.Image, name: str, *, ours: bool) -> U8Array:

@@ -18,6 +18,7 @@ from .sizes import crop_offset, ecenter_crop_box, letterbox_size, output_size, r
 from .steps import (
     CenterCrop,
     Crop,
+    Decode,
     ECenterCrop,
     Grayscale,
     Letterbox,
@@ -74,6 +75,8 @@ def apply_steps(image: U8Array, steps: Sequence[Step]) -> U8Array:
 def _apply(image: U8Array, step: Step) -> U8Array:  # noqa: PLR0911 - one return a case
     height, width = image.shape[:2]
     match step:
+        case Decode():
+            return image  # it has been
         case Resize():
             size = resized_size(height, width, step.size, step.max_size)
             return _pillow_resize(image, *size, step.interpolation)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import PackageError
-from .steps import Crop, ECenterCrop, Grayscale, Pad, Resize, ResizeTorch, Step, SwapChannels
+from .steps import Crop, Decode, ECenterCrop, Grayscale, Pad, Resize, ResizeTorch, Step, SwapChannels
 
 __all__ = [
     "ECENTER_CROP_MARGIN",
+    "Size",
     "crop_offset",
     "ecenter_crop_box",
     "letterbox_size",
@@ -87,7 +88,7 @@ def _after(step: Step, now: Size) -> Size:
             return (0, 0) if right <= left or bottom <= top else (step.size, step.size)
         case Pad():
             return height + step.top + step.bottom, width + step.left + step.right
-        case SwapChannels() | Grayscale():
+        case Decode() | SwapChannels() | Grayscale():
             return now
         case Crop() if step.top + step.height > height or step.left + step.width > width:
             return 0, 0

@@ -15,6 +15,7 @@ from ..errors import PackageError
 __all__ = [
     "CenterCrop",
     "Crop",
+    "Decode",
     "ECenterCrop",
     "Grayscale",
     "Interpolation",
@@ -27,13 +28,26 @@ __all__ = [
     "Step",
     "SwapChannels",
     "TorchInterpolation",
+    "decodes_scaled",
     "steps_from_json",
     "steps_to_json",
 ]
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
 TorchInterpolation = Literal["bilinear", "bicubic"]
+Decoding = Literal["exact", "scaled"]
 PadMode = Literal["constant", "edge", "reflect", "symmetric"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """How image files are decoded: `scaled` reads JPEG files no larger than needed, which is inexact.
+
+    It is the first step; the others begin with what is decoded.
+    """
+
+    how: Decoding = "scaled"
+    span: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +156,8 @@ class Letterbox:
 
 
 Step = (
-    Resize
+    Decode
+    | Resize
     | CenterCrop
     | ECenterCrop
     | Pad
@@ -155,6 +170,11 @@ Step = (
 )
 
 _KINDS: dict[str, type[Step]] = {kind.__name__: kind for kind in get_args(Step)}
+
+
+def decodes_scaled(steps: Sequence[Step]) -> bool:
+    """Tell whether JPEG files may be decoded at a reduced size."""
+    return any(isinstance(step, Decode) and step.how == "scaled" for step in steps)
 
 
 def steps_to_json(steps: Iterable[Step]) -> list[dict[str, Any]]:

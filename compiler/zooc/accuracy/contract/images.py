@@ -19,6 +19,7 @@ from zooc_runtime.errors import PackageError
 from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_label_file
 from zooc_runtime.evaluation.image_folder import draw
 from zooc_runtime.package.heads import Head
+from zooc_runtime.preprocessing.steps import Decode, decodes_scaled
 
 __all__ = ["ContractImages"]
 
@@ -106,12 +107,19 @@ class ContractImages:
             self._check_half()
             _check_enough(self._requirement, len(self.paths) - len(self.skipped))
             return None
-        given = as_image_input(self._prelude, image)
-        pixels: npt.NDArray[np.uint8] = self._session.run(None, {"image": given})[0]
+        pixels = self._run(image)
         if pixels.nbytes <= self._room:
             self._room -= pixels.nbytes
             self._kept[index] = pixels
         return pixels
+
+    def exact_pixels(self, index: int) -> npt.NDArray[np.uint8] | None:
+        """Return what `pixels` does, of the image decoded in full though the package decodes otherwise."""
+        if not decodes_scaled(self._preprocess.steps):
+            return self.pixels(index)
+        steps = [step for step in self._preprocess.steps if not isinstance(step, Decode)]
+        image = read_usable(self.paths[index], steps, {}, self.name(index), self._preprocess.source)
+        return self.pixels(index) if image is None else self._run(image)
 
     def name(self, index: int) -> str:
         """Return the path below the folder, with forward slashes."""
@@ -124,6 +132,11 @@ class ContractImages:
         message = f"{len(self.skipped)} of the contract's images cannot be used and do not count"
         notes = skip_notes(dict(sorted(self.skipped.items())))
         return [warning("Z0494", message, self.image_set.span, notes=notes)]
+
+    def _run(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        given = as_image_input(self._prelude, image)
+        pixels: npt.NDArray[np.uint8] = self._session.run(None, {"image": given})[0]
+        return pixels
 
     def _check_half(self) -> None:
         if 2 * len(self.skipped) > len(self.paths):

@@ -77,13 +77,13 @@ class FloatAnswers:
         self._runner: _Runner | None = None
         self._known: dict[int, Answer] = {}
 
-    def of(self, indices: list[int], pixels: list[npt.NDArray[np.uint8]]) -> list[Answer]:
-        """Return the answer to each image."""
-        missing = [i for i, index in enumerate(indices) if index not in self._known]
+    def of(self, indices: list[int], images: ContractImages) -> list[Answer]:
+        """Return the answer to each of these usable images, decoded in full."""
+        missing = [index for index in indices if index not in self._known]
         if missing:
             self._runner = self._runner or _Runner(self._body, self.heads)
-            found = self._runner.answers([pixels[i] for i in missing])
-            self._known |= {indices[i]: answer for i, answer in zip(missing, found, strict=True)}
+            pixels = [found for index in missing if (found := images.exact_pixels(index)) is not None]
+            self._known |= dict(zip(missing, self._runner.answers(pixels), strict=True))
         return [self._known[index] for index in indices]
 
 
@@ -117,7 +117,7 @@ def run_trial(
         indices = list(range(start, min(start + runner.batch, len(images))))
         found = {index: pixels for index in indices if (pixels := images.pixels(index)) is not None}
         usable = list(found)
-        first = dict(zip(usable, answers.of(usable, list(found.values())), strict=True))
+        first = dict(zip(usable, answers.of(usable, images), strict=True))
         second = dict(zip(usable, runner.answers(list(found.values())), strict=True))
         for index in indices:
             if index not in found:

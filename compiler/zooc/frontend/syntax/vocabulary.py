@@ -12,6 +12,7 @@ __all__ = [
     "CALIBRATION_METHODS",
     "CLIPS",
     "CORRECTIONS",
+    "DECODINGS",
     "DTYPES",
     "EFFORTS",
     "ENGINES",
@@ -103,6 +104,7 @@ EXAMPLES: dict[tuple[str, str], str] = {
 """How each statement is written, for hints."""
 
 STEPS: dict[str, tuple[Parameter, ...]] = {
+    "Decode": (Parameter("how"),),
     "NV12": (Parameter("matrix", True),),
     "Resize": (
         Parameter("size", True),
@@ -161,6 +163,7 @@ TARGETS = ("vnni", "avx2", "any")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 LAYOUTS = ("nchw", "nhwc")
 LIBRARIES = ("pillow", "opencv", "torch")
+DECODINGS = ("exact", "scaled")
 MATRICES = ("bt601", "bt709")
 PAD_MODES = ("constant", "edge", "reflect", "symmetric")
 REQUIRED_LABELS = ("folders", "none")
@@ -180,6 +183,7 @@ RESERVED = frozenset(
         *INTERPOLATIONS,
         *LAYOUTS,
         *LIBRARIES,
+        *DECODINGS,
         *MATRICES,
         *PAD_MODES,
         *ENGINES,

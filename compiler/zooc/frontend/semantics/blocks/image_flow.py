@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from zooc.deployment import InputShape, Normalize, Preprocess
 from zooc.diagnostics.diagnostic import Diagnostic, Label, Span, error, warning
 from zooc.frontend.semantics.blocks.image_channels import ChannelFlow, first_channels
+from zooc.frontend.semantics.blocks.image_decoding import check_decoding
 from zooc_runtime.preprocessing.sources import RGB
 from zooc_runtime.preprocessing.steps import (
     CenterCrop,
     Crop,
+    Decode,
     ECenterCrop,
     Letterbox,
     Pad,
@@ -127,6 +129,8 @@ def check_flow(
     in_colour = "vdsp" if vdsp else "NV12" if frames else None
     first = first_channels((a.step for a in actions if isinstance(a, Pixel)), shape, in_colour)
     state = _State(ChannelFlow(first, in_colour, refuse))
+    decoding = check_decoding([_step(action) for action in actions], first, refuse, frames=frames)
+    actions = [action for action in actions if not isinstance(_step(action), Decode)]
 
     for action in actions:
         match action:
@@ -156,7 +160,11 @@ def check_flow(
     plain = Normalize(state.convert.divisor, (0.0,) * count, (1.0,) * count, state.convert.span)
     normalize = state.normalize or plain
     source = state.source.kind if state.source else "rgb" if first == RGB else f"bands-{first}"
-    return Preprocess(tuple(state.steps), normalize, source, span)
+    return Preprocess((*decoding, *state.steps), normalize, source, span)
+
+
+def _step(action: Action) -> Step | None:
+    return action.step if isinstance(action, Pixel) else None
 
 
 def _begin(action: Source, first: Action, state: _State, refuse: Report) -> None:

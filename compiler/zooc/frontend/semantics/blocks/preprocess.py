@@ -31,8 +31,8 @@ from zooc.frontend.semantics.blocks.vdsp import read_inline_vdsp, read_vdsp
 from zooc.frontend.semantics.declarations import BlockSettings
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
-from zooc.frontend.syntax.vocabulary import MATRICES, PAD_MODES, STEPS
-from zooc_runtime.preprocessing.steps import CenterCrop, ECenterCrop, Grayscale, Pad, PadMode
+from zooc.frontend.syntax.vocabulary import DECODINGS, MATRICES, PAD_MODES, STEPS
+from zooc_runtime.preprocessing.steps import CenterCrop, Decode, ECenterCrop, Grayscale, Pad, PadMode
 
 __all__ = ["read_preprocess"]
 
@@ -117,6 +117,11 @@ def _vdsp(
     return read_vdsp(path, call.span, shape, reader.report)
 
 
+def _decode(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
+    how = reader.word(bound["how"], DECODINGS, "way of decoding") if "how" in bound else "exact"
+    return None if how is None else Pixel(Decode("scaled" if how == "scaled" else "exact", call.span))
+
+
 def _nv12(call: ast.Call, bound: Arguments, reader: Reader) -> Action | None:
     matrix = reader.word(bound["matrix"], MATRICES, "colour matrix")
     return None if matrix is None else Source(f"nv12-{matrix}", call.span)
@@ -190,6 +195,7 @@ def _channels(order: str) -> Callable[[ast.Call, Arguments, Reader], Action]:
 
 
 _READERS: dict[str, Callable[[ast.Call, Arguments, Reader], Action | None]] = {
+    "Decode": _decode,
     "NV12": _nv12,
     "Resize": read_resize,
     "Letterbox": read_letterbox,
