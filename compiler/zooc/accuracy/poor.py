@@ -89,8 +89,8 @@ def remedies(quantize: Quantize, images: int) -> tuple[str, ...]:
     found = []
     if method.name != "auto" or method.effort != "high":
         found.append("`calibrate auto(effort=high)`")
-    if "rounding" not in quantize.corrections:
-        found.append("`corrections [equalization, rounding, bias]`")
+        if "reconstruction" not in quantize.corrections:
+            found.append("`corrections [equalization, bias, reconstruction]`")
     if not quantize.keep_auto and not quantize.require:
         found.append("`keep fp32 auto`")
     if images < 50:

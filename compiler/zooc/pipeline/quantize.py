@@ -165,8 +165,7 @@ class Int8Quantizer:
         with self._context.stage("quantize_network"):
             release()
             batches = self._batches_for(calibrated.images)
-            if (finding := left_out(self._quantize, batches)) is not None:
-                self._context.warn([finding])
+            self._context.warn(left_out(self._quantize, batches))
             quantized = self._corrected(self._quantize, calibrated.ranges, batches)
             if self._quantize.calibrate.name == "auto" and calibrated.images is not None:
                 quantized = self._corrected_if_no_worse(quantized, calibrated.ranges, calibrated.images)

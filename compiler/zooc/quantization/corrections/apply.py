@@ -14,7 +14,11 @@ from zooc.deployment import Quantize
 from zooc.diagnostics.diagnostic import Diagnostic, warning
 from zooc.quantization.corrections.adaptive_rounding import round_weights
 from zooc.quantization.corrections.bias import correct_biases
-from zooc.quantization.corrections.reconstruction.reconstruct import can_learn, reconstruct
+from zooc.quantization.corrections.reconstruction.reconstruct import (
+    FEWEST_IMAGES,
+    can_learn,
+    reconstruct,
+)
 from zooc.quantization.layers import Quantized
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
@@ -40,15 +44,27 @@ def correction_batches(
     return list(pixel_batches(prelude, few, size))
 
 
-def left_out(quantize: Quantize, batches: Batches) -> Diagnostic | None:
-    """Return the warning that corrections were asked for, and no image is at hand (`--ranges`)."""
+def left_out(quantize: Quantize, batches: Batches) -> list[Diagnostic]:
+    """Return the warnings that corrections were asked for, and cannot be had."""
     asked_for = _with_images(quantize)
-    if batches or not asked_for:
-        return None
-    names = " and ".join(f"`{name}`" for name in asked_for)
-    message = f"there are no calibration images: left out {names} of `corrections`"
-    hint = "compile on a machine with the images, or write `corrections [equalization]`"
-    return warning("Z0481", message, quantize.span, hint=hint)
+    if asked_for and not batches:  # `--ranges`
+        names = " and ".join(f"`{name}`" for name in asked_for)
+        message = f"there are no calibration images: left out {names} of `corrections`"
+        hint = "compile on a machine with the images, or write `corrections [equalization]`"
+        return [warning("Z0481", message, quantize.span, hint=hint)]
+    if "reconstruction" not in asked_for:
+        return []
+    note = "weights are rounded adaptively instead, as with `rounding`"
+    images = sum(map(len, batches))
+    if images < FEWEST_IMAGES:
+        message = f"{images} calibration images are too few to learn from: left out `reconstruction`"
+        hint = f"calibrate on {FEWEST_IMAGES} images or more"
+    elif not can_learn():
+        message = "torch cannot be imported: left out `reconstruction`"
+        hint = "install it with `pip install torch`, or write `rounding` in its place"
+    else:
+        return []
+    return [warning("Z0488", message, quantize.span, notes=(note,), hint=hint)]
 
 
 def correct(
@@ -80,7 +96,7 @@ def correct(
     if "bias" in asked_for:
         with progress.track("correcting biases", sum(map(len, batches))) as advance:
             correct_biases(body, quantized.model, batches, advance, open_reader())
-    if "reconstruction" in asked_for and can_learn():
+    if "reconstruction" in asked_for and not left_out(quantize, batches):
         reconstruct(body, quantized.model, batches, cache, progress=progress, bounded=bounded)
 
 

@@ -93,7 +93,7 @@ class BlockLearner:
         """Return the noise power of the block's result over its signal's, on the int8 network's inputs."""
         with torch.no_grad():
             difference = self._run(images.given) - images.wanted
-            return float(difference.square().sum() / images.wanted.square().sum())
+            return float(difference.square().sum() / images.wanted.square().sum().clamp(min=1e-30))
 
     def learn(self, images: BlockImages, steps: int) -> None:
         """Take so many steps of Adam, each on a few of the images."""

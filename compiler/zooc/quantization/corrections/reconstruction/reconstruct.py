@@ -25,7 +25,7 @@ from zooc.support.cache import Cache, key
 from zooc.support.memory import release
 from zooc.support.progress import Progress
 
-__all__ = ["can_learn", "reconstruct"]
+__all__ = ["FEWEST_IMAGES", "can_learn", "reconstruct"]
 
 _VERSION = 1
 """Part of the cache key: raised when the same block would be learned otherwise."""
@@ -40,7 +40,7 @@ _TOGETHER = 8
 _HELD_BACK = 0.25
 """Of the images: they tell whether a block became better."""
 
-_FEWEST_IMAGES = 8
+FEWEST_IMAGES = 8
 
 _MOST_BYTES = 2**28
 """Of one tensor between two blocks, over all images."""
@@ -76,8 +76,9 @@ def reconstruct(
 
     Blocks are learned in the network's order, each on what the blocks before it give now. A block keeps what
     it had where it has an operator that `operators.run` does not know, where that gives other results than
-    ONNX Runtime, and where images that were held back show no gain. What was learned is kept in the cache,
-    block by block: an interrupted command continues there, and the next one gives the same bytes.
+    ONNX Runtime, and where the noise of the network's output on images that were held back does not fall: a
+    block's own error says little about that. What was learned is kept in the cache, block by block: an
+    interrupted command continues there, and the next one gives the same bytes.
 
     Needs torch, see `can_learn`.
 
@@ -96,10 +97,15 @@ def reconstruct(
     blocks = _blocks(body, quantized, layers)
     size = input_of(body).sizes[0]
     exact = given = _images(body, blocks, np.concatenate(batches), size or 1)
+    held = int(len(exact) * _HELD_BACK) // (size or 1) * (size or 1)
+    if not held:
+        return 0
     steps = _steps(count_macs(body, size or 1) // (size or 1))
     settings = model_sha256(body), model_sha256(quantized), _sha256(exact), bounded, steps
     kept = _Kept(cache, key(_VERSION, *settings))
     stored, better = StoredTensors(quantized), 0
+    pixels, logits = exact[:held], _run(body, exact[:held], size)
+    least = _noise(_run(quantized, pixels, size), logits)
     with progress.track("reconstructing blocks", len(blocks)) as advance:
         for number, block in enumerate(blocks):
             before = extract(quantized, block)
@@ -107,17 +113,17 @@ def reconstruct(
             learned = kept.load(number)
             if learned is None:
                 mine = [layers[layer] for layer in block.layers]
-                task = _Task(before, mine, exact, given, wanted, made, size)
+                task = _Task(before, mine, exact, given, wanted, made, held, size)
                 learned = task.learn(steps, bounded=bounded)
                 kept.save(number, learned)
-            for name, (levels, bias) in learned.items():
-                layer = layers[name]
-                stored[layer.stored_weight[0]] = levels
-                if layer.stored_bias is not None:
-                    stored[layer.stored_bias[0]] = bias
             if learned:
-                better += 1
-                made = _run(extract(quantized, block), given, size)
+                old = {name: _integers(layers[name], stored) for name in learned}
+                _store(learned, layers, stored)
+                noise = _noise(_run(quantized, pixels, size), logits)
+                if noise < least:
+                    least, better, made = noise, better + 1, _run(extract(quantized, block), given, size)
+                else:
+                    _store(old, layers, stored)
             exact, given = wanted, made
             release()
             advance(1)
@@ -126,7 +132,7 @@ def reconstruct(
 
 @dataclass(frozen=True)
 class _Task:
-    """A block to learn: its QDQ form and layers, what float and int8 read and make there, the batch."""
+    """A block to learn: its QDQ form and layers, what float and int8 read and make there."""
 
     model: onnx.ModelProto
     layers: Sequence[QuantizedLayer]
@@ -134,6 +140,7 @@ class _Task:
     given: Arrays
     wanted: Arrays
     made: Arrays
+    held: int
     size: int | None
 
     def learn(self, steps: int, *, bounded: bool) -> Learned:
@@ -141,22 +148,39 @@ class _Task:
         from zooc.quantization.corrections.reconstruction.learn import BlockImages, BlockLearner
         from zooc.quantization.corrections.reconstruction.operators import unsupported
 
-        unit, graph = self.size or 1, read_graph(self.model)
-        held = int(len(self.given) * _HELD_BACK) // unit * unit
-        if not held or len(self.given) < _FEWEST_IMAGES or not self.layers or unsupported(graph):
+        graph = read_graph(self.model)
+        if not self.layers or unsupported(graph):
             return {}
-        noise = float(np.square(self.made - self.wanted)[:held].sum() / np.square(self.wanted)[:held].sum())
         images = BlockImages.of(self.exact, self.given, self.wanted)
-        for together in dict.fromkeys((_TOGETHER, unit)):  # few graphs need the batch that they declare
+        noise = _noise(self.made[: self.held], self.wanted[: self.held])
+        for together in dict.fromkeys((_TOGETHER, self.size or 1)):  # few graphs need the batch they declare
             learner = BlockLearner(graph, self.layers, together, bounded=bounded)
             try:
-                before = learner.noise(images[:held])
+                found = learner.noise(images[: self.held])
             except (RuntimeError, ValueError, TypeError, LookupError):  # an operator in an unknown form
                 continue
-            if abs(before - noise) <= _AGREEMENT * noise:
-                learner.learn(images[held:], steps)
-                return learner.learned() if learner.noise(images[:held]) < before else {}
+            if abs(found - noise) <= _AGREEMENT * noise:
+                learner.learn(images[self.held :], steps)
+                return learner.learned()
         return {}
+
+
+def _noise(values: Arrays, exact: Arrays) -> float:
+    """The noise power over the signal's."""
+    return float(np.square(values - exact).sum() / max(np.square(exact).sum(), 1e-30))
+
+
+def _integers(layer: QuantizedLayer, stored: StoredTensors) -> tuple[Arrays, Arrays]:
+    bias = stored[layer.stored_bias[0]] if layer.stored_bias is not None else np.zeros(0, np.int32)
+    return stored[layer.stored_weight[0]], bias
+
+
+def _store(integers: Learned, layers: Mapping[str, QuantizedLayer], stored: StoredTensors) -> None:
+    for name, (levels, bias) in integers.items():
+        layer = layers[name]
+        stored[layer.stored_weight[0]] = levels
+        if layer.stored_bias is not None:
+            stored[layer.stored_bias[0]] = bias
 
 
 class _Kept:
