@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 from ..errors import PackageError
+from .placement import DEFAULT, Placement
 
 __all__ = ["HINTS", "Settings", "default_settings", "positive"]
 
@@ -21,12 +22,14 @@ class Settings:
         streams: batches in the network at the same time, each brought by a thread of the caller's.
         threads: threads within a stream.
         batch: images that go through the network together.
+        placement: the execution providers or the device that run the body.
     """
 
     engine: str
     streams: int
     threads: int
     batch: int
+    placement: Placement = DEFAULT
 
 
 def default_settings(
@@ -36,6 +39,7 @@ def default_settings(
     streams: int | None = None,
     threads: int | None = None,
     batch: int | None = None,
+    placement: Placement = DEFAULT,
 ) -> Settings:
     """Return the settings where nothing was measured; what is given counts.
 
@@ -43,10 +47,12 @@ def default_settings(
         engine: the engine.
         cores: those that the process may use.
         hint: `latency` is one stream on all cores, `throughput` a stream a core, both one image at a time;
-            without a hint images go through one stream in batches of 8.
+            without a hint images go through one stream in batches of 8, or one by one where each batch
+            takes as long as a full one.
         streams: see `Settings`.
         threads: see `Settings`.
         batch: see `Settings`.
+        placement: see `Settings`.
 
     Raises:
         PackageError: an unknown hint, or a number below 1.
@@ -60,8 +66,8 @@ def default_settings(
     else:
         positive("streams", streams)
     threads = max(1, cores // streams) if threads is None else positive("threads", threads)
-    batch = (1 if hint else 8) if batch is None else positive("batch_size", batch)
-    return Settings(engine, streams, threads, batch)
+    batch = (1 if hint or placement.fixed_batch else 8) if batch is None else positive("batch_size", batch)
+    return Settings(engine, streams, threads, batch, placement)
 
 
 def positive(name: str, value: int) -> int:
