@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from zooc_runtime.preprocessing.vdsp.keys import KEYS
 
 __all__ = [
+    "ACCELERATORS",
     "ACTIVATIONS",
     "BLOCKS",
     "CALIBRATION_METHODS",
@@ -158,6 +159,7 @@ CLIPS = ("max", "mse")
 ACTIVATIONS = ("asymmetric", "symmetric")
 CORRECTIONS = ("equalization", "rounding", "bias")
 TARGETS = ("vnni", "avx2", "any")
+ACCELERATORS = ("tensorrt", "qnn", "openvino_npu")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 LAYOUTS = ("nchw", "nhwc")
 LIBRARIES = ("pillow", "opencv", "torch")
@@ -177,6 +179,7 @@ RESERVED = frozenset(
         *ACTIVATIONS,
         *CORRECTIONS,
         *TARGETS,
+        *ACCELERATORS,
         *INTERPOLATIONS,
         *LAYOUTS,
         *LIBRARIES,

@@ -69,7 +69,7 @@ def correct(
     if "rounding" in asked_for:
         layers = sum(layer.weight_scale is not None for layer in quantized.layers)
         with progress.track("rounding weights", layers) as advance:
-            bounded = quantize.target != "vnni"
+            bounded = quantize.saturates
             round_weights(body, quantized.model, batches, bounded=bounded, on_layer=advance)
     if "bias" in asked_for:
         with progress.track("correcting biases", sum(map(len, batches))) as advance:
