@@ -15,9 +15,10 @@ import pytest
 
 from zooc_runtime import PackageError, open_package
 from zooc_runtime.commands.main import main
-from zooc_runtime.inference import engines, sessions
+from zooc_runtime.inference import sessions
 from zooc_runtime.inference.placement import Placement, Provider, read_placement
 from zooc_runtime.inference.sessions import open_session
+from zooc_runtime.inference.settings import default_settings
 
 CPU, CUDA, TRT, QNN = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt", "QNN"))
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 3, 8, 8), dtype=np.uint8)
@@ -266,12 +267,11 @@ def test_a_provider_of_fixed_shapes_gets_one_batch_size_and_filled_batches(
         real(given)  # three images: the session was made for two
 
 
-def test_providers_of_fixed_shapes_take_single_images_unless_told_otherwise(package: Path) -> None:
+def test_providers_of_fixed_shapes_take_single_images_unless_told_otherwise() -> None:
     _, placement = read_placement("auto", ["qnn"])
-    assert engines.Settings("onnxruntime", 1, 1, 1, placement).placement.fixed_batch
-    from zooc_runtime.inference.settings import default_settings
-
     assert default_settings("onnxruntime", 4, placement=placement).batch == 1
+    throughput = default_settings("onnxruntime", 4, "throughput", placement=placement)
+    assert (throughput.streams, throughput.threads, throughput.batch) == (2, 2, 8)
     assert default_settings("onnxruntime", 4, batch=4, placement=placement).batch == 4
     assert default_settings("onnxruntime", 4, placement=Placement((Provider(CUDA),))).batch == 8
 

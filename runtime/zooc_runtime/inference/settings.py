@@ -12,6 +12,10 @@ __all__ = ["HINTS", "Settings", "default_settings", "positive"]
 
 HINTS = ("latency", "throughput")
 
+_BATCH = 8
+_ELSEWHERE = 2
+"""Streams that keep another processor busy: one batch is computed while the next is brought."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -47,8 +51,9 @@ def default_settings(
         engine: the engine.
         cores: those that the process may use.
         hint: `latency` is one stream on all cores, `throughput` a stream a core, both one image at a time;
-            without a hint images go through one stream in batches of 8, or one by one where each batch
-            takes as long as a full one.
+            without a hint images go through one stream in batches of 8. Elsewhere than on the CPU,
+            `throughput` is two streams of batches of 8, and without a hint images go one by one where each
+            batch takes as long as a full one.
         streams: see `Settings`.
         threads: see `Settings`.
         batch: see `Settings`.
@@ -62,12 +67,20 @@ def default_settings(
         advice = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(HINTS)}"
         raise PackageError(f'unknown hint "{hint}"; {advice}')
     if streams is None:
-        streams = max(1, cores // positive("threads", threads or 1)) if hint == "throughput" else 1
+        most = max(1, cores // positive("threads", threads or 1)) if placement.on_cpu else _ELSEWHERE
+        streams = most if hint == "throughput" else 1
     else:
         positive("streams", streams)
     threads = max(1, cores // streams) if threads is None else positive("threads", threads)
-    batch = (1 if hint or placement.fixed_batch else 8) if batch is None else positive("batch_size", batch)
+    batch = _default_batch(hint, placement) if batch is None else positive("batch_size", batch)
     return Settings(engine, streams, threads, batch, placement)
+
+
+def _default_batch(hint: str | None, placement: Placement) -> int:
+    if placement.on_cpu:
+        return 1 if hint else _BATCH
+    alone = hint == "latency" or (hint is None and placement.fixed_batch)
+    return 1 if alone else _BATCH
 
 
 def positive(name: str, value: int) -> int:
