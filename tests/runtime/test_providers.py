@@ -93,6 +93,8 @@ class FakeRuntime:
         assert enable_fallback == 0
         self.opened.append(options)
         names = [name for name, _ in providers or options.providers]
+        if any("refuses" in self.broken.get(name, "") for name in names):
+            raise RuntimeError("an operator is not known; CPUExecutionProvider is not asked")
         started = [name for name in names if name not in self.broken]
         for name in set(names) - set(started):
             place = "\x1b[1;31m2026-01-01 [E:onnxruntime:Default, x.cc:1 Get] a.cc:2 Get()"
@@ -163,6 +165,14 @@ def test_a_provider_that_fails_to_start_is_an_error_with_the_reason_from_the_log
     with pytest.raises(PackageError, match=rf"^{CUDA} cannot be started \(libcublas\.so\.13: cannot open"):
         _open(runtime, "cuda", *more)
     assert capfd.readouterr().err == ""
+
+
+def test_a_provider_that_refuses_the_network_is_blamed_and_not_the_cpu() -> None:
+    runtime = FakeRuntime(CUDA, broken={CUDA: "refuses"})
+    with pytest.raises(PackageError, match=rf"^{CUDA} cannot load the network \(an operator is not known"):
+        _open(runtime, "cuda", "cpu")
+    with pytest.warns(RuntimeWarning, match=f"{CUDA} cannot load the network"):
+        assert _open(runtime, "cuda", fallback=True).providers == [(CPU, {})]
 
 
 def test_nodes_that_no_provider_takes_are_an_error_unless_the_cpu_is_listed() -> None:
@@ -263,7 +273,7 @@ def test_a_provider_of_fixed_shapes_gets_one_batch_size_and_filled_batches(
     logits = model.run_tensor(given)
     assert shapes == [(2, 3, 8, 8)] * 2
     np.testing.assert_allclose(logits, open_package(folder, "onnxruntime").run_tensor(given), rtol=1e-5)
-    with pytest.raises(PackageError, match="failed on an input of shape"):
+    with pytest.raises(PackageError, match="failed on CPUExecutionProvider on an input of shape"):
         real(given)  # three images: the session was made for two
 
 

@@ -95,6 +95,7 @@ class OnnxRuntimeStage:
         else:
             self._session = self._on_cpu(ort, model, threads)
         self._input = self._session.get_inputs()[0].name
+        self._place = f" on {placement}" if placement.providers else ""
         serial = any(one.name in SERIAL for one in placement.providers)
         self._turn: AbstractContextManager[object] = threading.Lock() if serial else nullcontext()
         nodes = nodes_by_provider(self._session) if placement.providers else {}
@@ -127,7 +128,8 @@ class OnnxRuntimeStage:
                 result: AnyArray = self._session.run(None, {self._input: tensor})[0]
         except Exception as error:  # as above
             raise PackageError(
-                f"ONNX Runtime failed on an input of shape {list(tensor.shape)}: {one_line(error)}"
+                f"ONNX Runtime failed{self._place} on an input of shape {list(tensor.shape)}: "
+                f"{one_line(error)}"
             ) from None
         return result
 

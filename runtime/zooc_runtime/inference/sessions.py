@@ -66,7 +66,7 @@ def open_session(ort: Any, model: bytes, make_options: Callable[[], Any], placem
     Args:
         ort: the module `onnxruntime`.
         model: an ONNX model.
-        make_options: gives the session's options; they are used once.
+        make_options: gives a session's options; each trial takes its own.
         placement: its providers, at least one; with `fallback` those that cannot be had are left out with a
             warning, and the CPU runs what is left.
 
@@ -109,11 +109,11 @@ def _open(ort: Any, model: bytes, make_options: Callable[[], Any], wanted: Seque
     session, failure, log = _try(ort, model, make_options, wanted, strict)
     if strict and failure is not None and _REFUSED in failure:  # maybe as the provider failed to start
         session, failure, log = _try(ort, model, make_options, wanted, strict=False)
-        missing = session and _missing(session, wanted)
-        if session is not None and not missing:
+        if session is not None and _missing(session, wanted) is None:
             raise _Unusable(wanted[0], _left_over(session, wanted))
     if session is None:
-        provider = next((one for one in wanted if one.name in f"{failure} {log}"), wanted[0])
+        accelerators = [one for one in wanted if one.name != CPU] or wanted
+        provider = next((one for one in accelerators if one.name in f"{failure} {log}"), accelerators[0])
         raise _Unusable(provider, f"{provider} cannot load the network ({_reason(log) or failure})")
     if missing := _missing(session, wanted):
         reason = _reason(log) or "ONNX Runtime does not say why"
