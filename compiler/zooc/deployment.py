@@ -279,7 +279,8 @@ class Quantize:
         clip: whether a weight channel's scale covers its largest weight or has the least squared error.
         activations: `symmetric` ranges reach equally far to both sides of zero, where there are two sides.
         corrections: what is done about the error of int8 beside choosing ranges.
-        target: the CPUs for which integer convolutions must be proven not to saturate.
+        target: the CPUs for which integer convolutions must be proven not to saturate, or the accelerator
+            whose form of int8 is written.
         ranges: measured on images, or those of a source that is quantized already, with its scales.
         warn: below what int8 is called poor; `None` where `warn none` says so.
         limits: of the layers that a contract returns to float.
@@ -296,12 +297,17 @@ class Quantize:
     clip: Literal["max", "mse"] = "max"
     activations: Literal["asymmetric", "symmetric"] = "asymmetric"
     corrections: tuple[Correction, ...] = ("equalization", "bias")
-    target: Literal["vnni", "avx2", "any"] = "vnni"
+    target: Literal["vnni", "avx2", "any", "tensorrt", "qnn", "openvino_npu"] = "vnni"
     ranges: Literal["measured", "source"] = "measured"
     ranges_span: Span | None = field(default=None, compare=False)
     warn: Bar | None = Bar()
     limits: FloatLimits = FloatLimits()
     span: Span | None = field(default=None, compare=False)
+
+    @property
+    def saturates(self) -> bool:
+        """Whether the target's CPUs add products in 16 bits, which the weights must not exceed."""
+        return self.target in ("avx2", "any")
 
 
 @dataclass(frozen=True, slots=True)

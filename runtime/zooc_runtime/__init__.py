@@ -7,6 +7,7 @@ Pillow, and imports none of them before a package is loaded.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import PackageError
@@ -26,11 +27,26 @@ def open_package(
     max_wait_us: float = 0,
     streams: int | None = None,
     hint: str | None = None,
+    providers: Sequence[str | tuple[str, Mapping[str, object]]] | None = None,
+    device: str | None = None,
+    fallback: bool = False,
 ) -> Model:
     """Load the package in `directory`; see `model.open_package`."""
     from .inference import model
 
-    return model.open_package(directory, engine, threads, batch_size, vdsp_params, max_wait_us, streams, hint)
+    return model.open_package(
+        directory,
+        engine,
+        threads,
+        batch_size,
+        vdsp_params,
+        max_wait_us,
+        streams,
+        hint,
+        providers,
+        device,
+        fallback,
+    )
 
 
 def __getattr__(name: str) -> Any:

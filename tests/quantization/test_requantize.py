@@ -19,7 +19,17 @@ DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 
 
 @pytest.mark.parametrize("network", ["resnest", "iresnet"])
-@pytest.mark.parametrize("settings", [{}, {"weights": "per_tensor"}, {"activations": "symmetric"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"weights": "per_tensor"},
+        {"activations": "symmetric"},
+        {"target": "tensorrt"},
+        {"target": "qnn"},
+        {"target": "openvino_npu"},
+    ],
+)
 def test_the_bytes_are_the_same(network: str, settings: dict[str, str]) -> None:
     body = legalize(simplify(onnx.load(DIGITS / f"digits_{network}.onnx")))
     quantize = Quantize("int8", **settings)  # type: ignore[arg-type]

@@ -141,7 +141,8 @@ def test_one_bad_image_of_a_list_is_named(model: Model, photo: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "tensorrt"}, 'unknown engine "tensorrt"; known are auto, onnxruntime, openvino'),
+        ({"engine": "tflite"}, 'unknown engine "tflite"; known are auto, onnxruntime, openvino'),
+        ({"engine": "tensorrt"}, r'unknown engine "tensorrt"; .*providers=\["TensorrtExecutionProvider"\]'),
         ({"threads": 0}, "threads is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
     ],

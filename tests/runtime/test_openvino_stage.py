@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zooc_runtime import open_package
+from zooc_runtime import PackageError, open_package
 from zooc_runtime.inference.engines import OpenVinoStage
 
 
@@ -32,19 +32,32 @@ class FakeOpenVino(SimpleNamespace):
 
     def __init__(self) -> None:
         f32 = SimpleNamespace(to_dtype=lambda: self.set_up.append("numpy"))
-        super().__init__(__version__="2.0", log=[], set_up=[], Type=SimpleNamespace(f32=f32))
+        super().__init__(
+            __version__="2.0",
+            log=[],
+            set_up=[],
+            Type=SimpleNamespace(f32=f32),
+            devices=["CPU"],
+            refusal="",
+        )
 
     def Core(self) -> Any:
-        def compiled(verb: str, content: bytes, properties: dict[str, Any]) -> SimpleNamespace:
+        def compiled(verb: str, content: bytes, properties: dict[str, Any], device: str) -> SimpleNamespace:
+            if self.refusal:
+                raise RuntimeError(self.refusal)
             self.log.append((verb, content, properties))
-            return SimpleNamespace(export_model=lambda: io.BytesIO(b"compiled " + content))
+            return SimpleNamespace(
+                export_model=lambda: io.BytesIO(b"compiled " + content),
+                get_property=lambda name: {"EXECUTION_DEVICES": [f"real {device}"]}[name],
+            )
 
         return SimpleNamespace(
+            available_devices=self.devices,
             read_model=lambda model, weights: FakeNetwork(model),
             compile_model=lambda network, device, properties: compiled(
-                "compile", network.content, properties
+                "compile", network.content, properties, device
             ),
-            import_model=lambda blob, device, properties: compiled("import", blob, properties),
+            import_model=lambda blob, device, properties: compiled("import", blob, properties, device),
         )
 
 
@@ -134,3 +147,53 @@ def test_an_imported_network_gives_the_bits_of_the_compiled_one(package: Path, c
     np.testing.assert_array_equal(first, again)
     one_by_one = open_package(package, "openvino", hint="latency").run_tensor(pixels)
     np.testing.assert_allclose(first, one_by_one, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ("GPU", {"NUM_STREAMS": 2, "INFERENCE_PRECISION_HINT": "f32"}),
+        ("GPU.1", {"NUM_STREAMS": 2, "INFERENCE_PRECISION_HINT": "f32"}),
+        ("AUTO:GPU,CPU", {"NUM_STREAMS": 2, "INFERENCE_PRECISION_HINT": "f32"}),
+        ("NPU", {}),
+    ],
+)
+def test_a_device_is_told_what_it_knows_and_its_network_is_not_cached(
+    fake: FakeOpenVino, cache: Path, device: str, expected: dict[str, Any]
+) -> None:
+    fake.devices = ["CPU", "GPU.0", "GPU.1", "NPU"]
+    stage = OpenVinoStage(b"model", 2, 3, single=False, device=device)
+    content = b"model for [1, 3, 8, 8]" if device == "NPU" else b"model"  # an NPU takes fixed shapes
+    assert fake.log == [("compile", content, expected)]
+    assert stage.runs_on == {f"real {device}": None}
+    assert not list(cache.glob("openvino/*"))
+
+
+@pytest.mark.parametrize("device", ["NPU", "GPU.2", "AUTO:NPU,CPU", "HETERO:GPU.2"])
+def test_an_absent_device_is_an_error_that_lists_those_there(fake: FakeOpenVino, device: str) -> None:
+    fake.devices = ["CPU", "GPU.0", "GPU.1"]
+    with pytest.raises(
+        PackageError, match=r"finds no device (NPU|GPU\.2) here; available are CPU, GPU\.0, GPU\.1"
+    ):
+        OpenVinoStage(b"model", 1, 1, single=False, device=device)
+
+
+def test_what_a_device_refuses_names_the_device(fake: FakeOpenVino, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.devices = ["CPU", "NPU"]
+    monkeypatch.setattr(fake, "refusal", "no such layer")
+    with pytest.raises(PackageError, match=r'on NPU \(no such layer\); use device="CPU"'):
+        OpenVinoStage(b"model", 1, 1, single=False, device="NPU")
+
+
+@pytest.mark.slow
+def test_auto_gives_what_the_cpu_gives(package: Path) -> None:
+    openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    if openvino.Core().available_devices != ["CPU"]:
+        pytest.skip("AUTO takes another device here")
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 3, 8, 8), dtype=np.uint8)
+    model = open_package(package, device="auto")
+    assert (model.engine, model.runs_on) == ("openvino", {"CPU": None})
+    expected = open_package(package, "openvino").run_tensor(pixels)
+    np.testing.assert_allclose(model.run_tensor(pixels), expected, rtol=1e-5)
+    with pytest.raises(PackageError, match="finds no device NPU here; available are CPU"):
+        open_package(package, device="NPU")

@@ -39,6 +39,7 @@ from zooc.quantization.fp16 import to_fp16
 from zooc.quantization.layers import Quantized
 from zooc.quantization.placement import tensors_to_observe
 from zooc.quantization.qdq import quantize_body
+from zooc.quantization.target_form import for_target
 from zooc.support.memory import release
 
 __all__ = ["Int8Quantizer", "quantize_program"]
@@ -62,7 +63,8 @@ def quantize_program(
         if context.stop_before is None:
             quantizer.find_contract_images()
         calibrated = quantizer.calibrate(request)
-        return quantizer.hold_contract(calibrated, quantizer.quantize(calibrated))
+        shipped, int8 = quantizer.hold_contract(calibrated, quantizer.quantize(calibrated))
+        return for_target(shipped, quantize), int8
     refuse_ranges(request.ranges, quantize)
     with context.stage("quantize_network"):
         release()

@@ -25,6 +25,7 @@ from zooc.ir.graph import (
 )
 from zooc.quantization.float_patterns import kept_nodes
 from zooc.quantization.operators import Role, role_of
+from zooc.quantization.targets import Rules, rules_of
 
 __all__ = ["BETWEEN_FLOATS", "NodePlan", "Placement", "operands", "place", "tensors_to_observe"]
 
@@ -109,17 +110,22 @@ def place(graph: Graph, quantize: Quantize) -> Placement:
         ZoocError: Z0410, a `keep` pattern matches no node.
     """
     kept = kept_nodes([node.name for node in graph.nodes], quantize)
-    plans = {node.name: _first_plan(node, kept) for node in graph.nodes}
+    rules = rules_of(quantize)
+    plans = {node.name: _first_plan(node, kept, rules) for node in graph.nodes}
     _fuse_clamps(graph, plans, kept)
     _settle(graph, plans)
-    _release_outputs(graph, plans)
+    if rules.float_results:
+        _release_outputs(graph, plans)
     pixels = tuple(
         node.outputs[0].name
         for node in graph.nodes
         if _casts_pixels(node) and _has_integer_reader(plans, node.outputs[0])
     )
     quantized = _quantized_tensors(graph, plans, pixels)
-    shared, sources = _share(graph, plans, quantized, pixels)
+    if rules.fused_sums:
+        fused = _fused_into_sums(graph, plans)
+        quantized = [name for name in quantized if name not in fused]
+    shared, sources = _share(graph, plans, quantized, pixels, rules.shared)
     return Placement(plans, shared, sources, pixels)
 
 
@@ -131,9 +137,11 @@ def operands(node: Node) -> list[Tensor]:
     return [node.inputs[0]]
 
 
-def _first_plan(node: Node, kept: Mapping[str, str]) -> NodePlan:
+def _first_plan(node: Node, kept: Mapping[str, str], rules: Rules) -> NodePlan:
     if (pattern := kept.get(node.name)) is not None:
         return NodePlan("float", False, f'kept by "{pattern}"')
+    if rules.signed and any((before := maker(t)) and _casts_pixels(before) for t in node.inputs):
+        return NodePlan("float", False, "reads the pixels, for which signed levels have half the precision")
     role, reason = role_of(node)
     return NodePlan(role, role != "float", reason)
 
@@ -229,8 +237,23 @@ def _quantized_tensors(graph: Graph, plans: Plans, pixels: tuple[str, ...]) -> l
     return [tensor.name for tensor in variables(graph) if tensor.name in wanted]
 
 
+def _fused_into_sums(graph: Graph, plans: Plans) -> set[str]:
+    """Of each sum one operand at most, that a convolution or product makes for it alone."""
+    found = set()
+    for node in graph.nodes:
+        if node.op != "Add" or not plans[node.name].int8 or len(operands(node)) < 2:
+            continue
+        for tensor in operands(node):
+            before = _maker(plans, tensor)
+            plan = None if before is None else plans[before.name]
+            if plan and plan.int8 and plan.role == "compute" and only_reader(graph, tensor) is node:
+                found.add(tensor.name)
+                break
+    return found
+
+
 def _share(
-    graph: Graph, plans: Plans, quantized: list[str], pixels: tuple[str, ...]
+    graph: Graph, plans: Plans, quantized: list[str], pixels: tuple[str, ...], unified: frozenset[str]
 ) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     owner = {name: name for name in [*quantized, *pixels]}
     joined: dict[str, list[str]] = {}
@@ -248,10 +271,22 @@ def _share(
                 for tensor in joining:
                     if owner[tensor.name] == tensor.name and all(reader is node for reader in tensor.outputs):
                         owner[tensor.name] = result.name
+        elif plan.int8 and node.op in unified:
+            _unify([_root(owner, tensor.name) for tensor in operands(node)], owner, joined, pixels)
     shared = {name: _root(owner, name) for name in quantized}
     roots = dict.fromkeys(root for root in shared.values() if root not in pixels)
     sources = {root: tuple(dict.fromkeys(joined.get(root, [root]))) for root in roots}
     return shared, sources
+
+
+def _unify(
+    roots: list[str], owner: dict[str, str], joined: dict[str, list[str]], pixels: tuple[str, ...]
+) -> None:
+    """Let the tensors of these roots have one scale, but for pixels, whose scale is fixed."""
+    first, *others = dict.fromkeys(root for root in roots if root not in pixels)
+    for other in others:
+        joined[first] = [*joined.get(first, [first]), *joined.get(other, [other])]
+        owner[other] = first
 
 
 def _root(owner: Mapping[str, str], name: str) -> str:

@@ -25,7 +25,14 @@ from zooc.ir.graph import (
 )
 from zooc.quantization.layers import Quantized, describe_layers
 from zooc.quantization.placement import Placement, operands, place
-from zooc.quantization.scales import ActivationScale, QuantizedWeight, activation_scale, bias_scale
+from zooc.quantization.scales import (
+    ActivationScale,
+    QuantizedWeight,
+    activation_scale,
+    bias_scale,
+    signed_scale,
+)
+from zooc.quantization.targets import rules_of
 from zooc.quantization.weights import check_weights, quantize_weights
 
 __all__ = ["quantize_body", "scales_of"]
@@ -81,7 +88,10 @@ def scales_of(
     by_root = {}
     for root, sources in placement.sources.items():
         limits = min(ranges[s][0] for s in sources), max(ranges[s][1] for s in sources)
-        by_root[root] = activation_scale(symmetric(limits) if symmetrical else limits)
+        if rules_of(quantize).signed:
+            by_root[root] = signed_scale(limits)
+        else:
+            by_root[root] = activation_scale(symmetric(limits) if symmetrical else limits)
     fixed = dict.fromkeys(placement.pixels, PIXEL_SCALE)
     by_root |= fixed
     return {name: by_root[root] for name, root in placement.quantized.items()} | fixed

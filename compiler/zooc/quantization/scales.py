@@ -13,13 +13,18 @@ from zooc.calibration.ranges import Range
 from zooc.quantization.saturation import limit_adjacent_pairs
 
 __all__ = [
+    "MIDDLE",
     "ActivationScale",
     "QuantizedWeight",
     "activation_scale",
     "bias_scale",
     "least_scale_for_bias",
     "quantize_weight",
+    "signed_scale",
 ]
+
+MIDDLE = 128
+"""The uint8 level that is int8's zero."""
 
 Order = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
@@ -70,6 +75,13 @@ def activation_scale(limits: Range) -> ActivationScale:
     scale = np.float32(max((high - low) / 255.0, _SMALLEST_SCALE))
     zero_point = round(-low / float(scale))
     return ActivationScale(scale, min(max(zero_point, 0), 255))
+
+
+def signed_scale(limits: Range) -> ActivationScale:
+    """Return the scale of 127 levels to both sides of zero, which is level 128: as int8, zero point 0."""
+    largest = max(-limits[0], limits[1])
+    scale = np.float32(max(largest / 127.0, _SMALLEST_SCALE)) if largest else np.float32(1.0 / 127.0)
+    return ActivationScale(scale, MIDDLE)
 
 
 def quantize_weight(

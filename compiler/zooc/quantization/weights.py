@@ -23,6 +23,7 @@ from zooc.quantization.scales import (
     least_scale_for_bias,
     quantize_weight,
 )
+from zooc.quantization.targets import rules_of
 
 __all__ = ["check_weights", "quantize_layer", "quantize_weights", "requantize_bias"]
 
@@ -63,9 +64,9 @@ def quantize_layer(node: Node, input_scale: ActivationScale, quantize: Quantize)
         bias,
         axis,
         input_scale.scale,
-        per_channel=quantize.weights == "per_channel",
+        per_channel=quantize.weights == "per_channel" and (node.op == "Conv" or rules_of(quantize).channels),
         clip=quantize.clip,
-        pairs=None if quantize.target == "vnni" else order,
+        pairs=order if quantize.saturates else None,
     )
     if bias is not None and (channel := mask_channel(node)) is not None:
         bias = compensate_mask_channel(weight, quantized, bias, channel)

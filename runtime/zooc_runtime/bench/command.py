@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..inference.options import add_engine_options
 from ..inference.settings import HINTS
 from ..support.error_boundary import guarded, note, say
 
@@ -44,7 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-p", "--processes", type=_count, default=1, metavar="N", help="processes (1)")
     add("-b", "--batch_size", type=_count, metavar="N", help="images per request (1)")
     add("-s", "--shape", type=_shape, metavar="[3,H,W]", help="the images' size (default: the network's)")
-    add("-d", "--device", type=_device, default="0", metavar="D", help="0, [0] or cpu: there is one device")
+    add(
+        "-d",
+        "--device",
+        type=_device,
+        metavar="D",
+        help="0, [0] or cpu: the CPU; or a device of OpenVINO: CPU, GPU, NPU, AUTO",
+    )
     add(
         "--iterations",
         type=_count,
@@ -71,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--network_only", action="store_true", help="tensors, through the network alone")
     add("--path_output", type=Path, metavar="DIR", help="write output_0 of each listed file there")
-    add("--engine", default="auto", help="auto, onnxruntime or openvino")
+    add_engine_options(parser, device=False)
     add(
         "--hint",
         choices=HINTS,
@@ -101,7 +108,7 @@ def run(directory: Path, options: argparse.Namespace) -> int:
     outputs = open_outputs(manifest, files, options)
     if not options.quiet and not options.json:
         note(f"{manifest['name']} {manifest['version']}: loading and warming up {len(jobs)} process(es)")
-    result = merge(jobs, run_jobs(jobs), options.device, options.percentiles)
+    result = merge(jobs, run_jobs(jobs), options.percentiles)
     if outputs is not None:
         write_outputs(outputs, jobs[0], files, options)
     if options.json:
@@ -135,10 +142,15 @@ def _shape(text: str) -> tuple[int, int, int]:
     return 3, *height_width
 
 
-def _device(text: str) -> str:
-    if text.replace(" ", "") not in ("0", "[0]", "cpu", "[cpu]"):
-        raise argparse.ArgumentTypeError(f"{text!r}: there is one device, the CPU; give 0, [0] or cpu")
-    return text.strip("[] ")
+def _device(text: str) -> str | None:
+    """A device of OpenVINO; vamp's only device is the default one."""
+    if text.replace(" ", "") in ("0", "[0]", "cpu", "[cpu]"):
+        return None
+    if text.strip("[] ").isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: there is one device, the CPU; give 0, [0] or cpu, or a device of OpenVINO's"
+        )
+    return text
 
 
 def _percentiles(text: str) -> list[float]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ..inference.placement import DEFAULT, Placement
+
 __all__ = ["STAGES", "Job", "Measurement", "Mode", "Requests"]
 
 STAGES = ("decode", "prelude", "body", "postlude")
@@ -37,6 +39,7 @@ class Job:
     queue_size: int
     vdsp_params: str | None
     files: tuple[str, ...]
+    placement: Placement = DEFAULT
 
     @property
     def images_a_request(self) -> int:
@@ -55,6 +58,7 @@ class Measurement:
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     memory_mb: float = 0.0
     engine: str = ""
+    runs_on: dict[str, int | None] = field(default_factory=dict)
 
 
 class Requests:

@@ -13,6 +13,7 @@ from ..evaluation.npz import read_input, refuse_repeats
 from ..evaluation.output_folder import OutputFolder
 from ..inference.cpu import available_cores
 from ..inference.model import open_package
+from ..inference.options import placement_of
 from ..package.manifest import MANIFEST_HASH, Manifest
 from ..support.error_boundary import note, progress
 from ..support.parallel import in_order
@@ -32,7 +33,9 @@ def open_outputs(
     if options.path_output is None:
         return None
     refuse_repeats(files, options.datalist)
-    made_by = hashlib.sha256((manifest.directory / MANIFEST_HASH).read_bytes() + options.engine.encode())
+    engine, placement = placement_of(options)
+    where = f"{engine}{placement}"
+    made_by = hashlib.sha256((manifest.directory / MANIFEST_HASH).read_bytes() + where.encode())
     if options.vdsp_params is not None:
         try:
             made_by.update(Path(options.vdsp_params).read_bytes())
@@ -53,7 +56,14 @@ def write_outputs(folder: OutputFolder, job: Job, files: Sequence[str], options:
     if len(missing) < len(files):
         note(f"{len(files) - len(missing)} of {len(files)} outputs are there already and are kept")
     # Here one stream has the machine to itself.
-    model = open_package(job.directory, job.engine, options.threads, job.batch_size, job.vdsp_params)
+    model = open_package(
+        job.directory,
+        job.engine,
+        options.threads,
+        job.batch_size,
+        job.vdsp_params,
+        **job.placement.arguments,
+    )
     channels = model.image_channels
     images = in_order(lambda index: read_input(files[index], channels), missing, available_cores())
     for start in range(0, len(missing), model.batch_size):

@@ -9,6 +9,7 @@ from ..errors import PackageError
 from ..evaluation.image_folder import list_images
 from ..evaluation.npz import read_datalist
 from ..inference.cpu import available_cores
+from ..inference.options import placement_of
 from ..inference.settings import Settings
 from ..inference.tuning import choose_settings
 from ..package.manifest import Manifest
@@ -71,6 +72,7 @@ def plan_jobs(manifest: Manifest, options: argparse.Namespace, files: tuple[str,
             queue_size=queue if options.queue_size is None else options.queue_size,
             vdsp_params=options.vdsp_params,
             files=files[i::processes] or files,
+            placement=settings.placement,
         )
         for i, share in enumerate(shares)
     ]
@@ -88,7 +90,8 @@ def _settings(manifest: Manifest, options: argparse.Namespace, hint: str | None)
     cores = max(1, available_cores() // options.processes)
     one = None if hint else 1
     streams, batch = options.instance or one, options.batch_size or one
-    return choose_settings(manifest, cores, options.engine, hint, streams, options.threads, batch)
+    engine, placement = placement_of(options)
+    return choose_settings(manifest, cores, engine, hint, streams, options.threads, batch, placement)
 
 
 def _mode(options: argparse.Namespace) -> Mode:

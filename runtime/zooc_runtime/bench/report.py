@@ -15,7 +15,7 @@ _ALWAYS = (50.0, 90.0, 95.0, 99.0)
 
 
 def merge(
-    jobs: Sequence[Job], measured: Sequence[Measurement], device: str, percentiles: Sequence[float]
+    jobs: Sequence[Job], measured: Sequence[Measurement], percentiles: Sequence[float]
 ) -> dict[str, Any]:
     """Return the result as the JSON document that `--json` prints.
 
@@ -35,6 +35,7 @@ def merge(
         "latency_us": latency,
         "mode": job.mode,
         "engine": measured[0].engine,
+        "runs_on": measured[0].runs_on,
         "instances": job.instances,
         "processes": len(jobs),
         "batch_size": job.batch_size,
@@ -42,7 +43,7 @@ def merge(
         "stages_us": stages,
         "load_ms": max(one.load for one in measured) * 1e3,
         "peak_memory_mb": sum(one.memory_mb for one in measured),
-        "device": device,
+        "device": str(job.placement) or "0",
         "queue_size": job.queue_size,
         "shape": None if job.mode == "end_to_end" else list(job.shape),
         "threads": job.threads,
@@ -90,6 +91,7 @@ def lines(result: dict[str, Any], percentiles: Sequence[float]) -> list[str]:
     out += [
         f"  engine: {result['engine']} ({result['threads']} threads a stream, "
         f"{result['processes']} processes of {result['instances']} streams)",
+        f"  runs on: {', '.join(map(_share, result['runs_on'].items()))}",
         f"  requests: {result['iterations']} in {result['duration_s']:.2f} s",
         f"  load time (ms): {result['load_ms']:.0f}",
         "  stages (us a request):",
@@ -99,3 +101,9 @@ def lines(result: dict[str, Any], percentiles: Sequence[float]) -> list[str]:
     out += [f"  peak memory (MiB): {memory:.0f}" if memory else "  peak memory (MiB): unknown on this system"]
     out += [f"  bottleneck: {result['bottleneck']}"]
     return out
+
+
+def _share(one: tuple[str, int | None]) -> str:
+    """A provider or device, with how many of the network's nodes it runs."""
+    name, nodes = one
+    return name if nodes is None else f"{name} ({nodes} nodes)"

@@ -60,9 +60,15 @@ def prepare(job: Job) -> tuple[Model, Measurement]:
     """Load the package and warm it up: `warmup` requests on each stream, not counted."""
     begin = time.monotonic()
     model = open_package(
-        job.directory, job.engine, job.threads, job.batch_size, job.vdsp_params, streams=job.instances
+        job.directory,
+        job.engine,
+        job.threads,
+        job.batch_size,
+        job.vdsp_params,
+        streams=job.instances,
+        **job.placement.arguments,
     )
-    result = Measurement(load=time.monotonic() - begin, engine=model.engine)
+    result = Measurement(load=time.monotonic() - begin, engine=model.engine, runs_on=model.runs_on)
     if job.files and model.takes_frames:
         raise PackageError("the files contain RGB images, but this package was compiled to take NV12 frames")
     if job.mode == "end_to_end":

@@ -101,6 +101,7 @@ def _eval_results(file: Path, known: ClassInfo, options: argparse.Namespace) -> 
 
 def _eval_images(folder: Path, known: ClassInfo, options: argparse.Namespace) -> Outcome:
     from ..inference.model import open_package
+    from ..inference.options import engine_arguments
 
     if known.package is None or known.head is None:
         raise PackageError(
@@ -115,11 +116,11 @@ def _eval_images(folder: Path, known: ClassInfo, options: argparse.Namespace) ->
     return measure(
         open_package(
             known.package,
-            options.engine,
-            options.threads,
-            options.batch_size,
-            options.vdsp_params,
+            threads=options.threads,
+            batch_size=options.batch_size,
+            vdsp_params=options.vdsp_params,
             hint="throughput",
+            **engine_arguments(options),
         )
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..bench import command as bench
+from ..inference.options import add_engine_options, engine_arguments, placement_of
 from ..support.error_boundary import DONE, USER_ERROR, guarded, note, say
 from . import classify, tools, tune
 
@@ -64,7 +65,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         tools.add_tool(commands.add_parser(tool, help=purpose), tool, of_package=True)
 
     verify = commands.add_parser("verify", help="check every file, and run the golden inputs")
-    verify.add_argument("--engine", default="auto", help="auto, onnxruntime or openvino")
+    add_engine_options(verify)
     verify.add_argument("--json", action="store_true", help="print one JSON document")
     verify.add_argument("--quiet", action="store_true", help="print problems only")
 
@@ -74,7 +75,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--engine", default="auto", help="auto, onnxruntime or openvino")
+    add_engine_options(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="threads within an operator")
     parser.add_argument("--batch_size", type=int, default=8, metavar="N", help="images at a time (8)")
     parser.add_argument("--vdsp_params", metavar="JSON", help="preprocessing that replaces the compiled one")
@@ -85,7 +86,13 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _load(directory: Path, options: argparse.Namespace) -> Model:
     from ..inference.model import open_package
 
-    return open_package(directory, options.engine, options.threads, options.batch_size, options.vdsp_params)
+    return open_package(
+        directory,
+        threads=options.threads,
+        batch_size=options.batch_size,
+        vdsp_params=options.vdsp_params,
+        **engine_arguments(options),
+    )
 
 
 def _classify(directory: Path, options: argparse.Namespace) -> int:
@@ -101,7 +108,7 @@ def _tool(directory: Path, options: argparse.Namespace) -> int:
 def _verify(directory: Path, options: argparse.Namespace) -> int:
     from .verify import verify
 
-    complaints = list(verify(directory, options.engine))
+    complaints = list(verify(directory, *placement_of(options)))
     if options.json:
         say(json.dumps({"ok": not complaints, "complaints": complaints}, indent=2, ensure_ascii=False))
     else:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..inference.options import add_engine_options
 from ..support.error_boundary import DONE, guarded, note, progress, say
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _add_eval(parser: argparse.ArgumentParser, of_package: bool) -> None:
     _add_knowledge(parser, of_package)
     add("--head", metavar="NAME", help="of a package with several heads the one to evaluate")
     add("--per_class", action="store_true", help="print one line per class")
-    add("--engine", default="auto", help="auto, onnxruntime or openvino")
+    add_engine_options(parser)
     add("--threads", type=int, metavar="N", help="threads within an operator")
     add("--batch_size", type=int, default=8, metavar="N", help="images at a time (8)")
     add("--vdsp_params", metavar="JSON", help="preprocessing that replaces the compiled one")

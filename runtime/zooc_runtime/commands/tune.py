@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..inference.options import add_engine_options, placement_of
+from ..inference.placement import DEFAULT, Placement
 from ..inference.settings import HINTS, Settings
 from ..support.error_boundary import DONE, progress, say
 
@@ -39,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     add = parser.add_argument
     add("--hint", choices=(*HINTS, "both"), default="both", help="what to measure for (both)")
-    add("--engine", default="auto", help="onnxruntime or openvino (auto: all that are installed)")
+    add_engine_options(parser, engine_help="onnxruntime or openvino (auto: all that are installed)")
     add("--duration", type=_seconds, default=1.0, metavar="S", help="seconds each setting is measured (1)")
     add("--json", action="store_true", help="print one JSON document")
     add("--quiet", action="store_true", help="no progress")
@@ -58,12 +60,13 @@ def run(directory: Path, options: argparse.Namespace) -> int:
 
     manifest = Manifest(directory.absolute())
     cores = available_cores()
+    engine, placement = placement_of(options)
     engines = list(installed_engines(manifest["engines"]))
-    if options.engine != "auto" or not engines:
-        engines = [choose_engine(options.engine, manifest["engines"])]
+    if engine != "auto" or not engines:
+        engines = [choose_engine(engine, manifest["engines"])]
     hints = HINTS if options.hint == "both" else (options.hint,)
     fixed = manifest["model"]["input"]["shape"][0]
-    wanted = {hint: candidates(hint, engines, cores, fixed) for hint in hints}
+    wanted = {hint: candidates(hint, engines, cores, fixed, placement) for hint in hints}
 
     def report(text: str) -> None:
         progress(text, quiet=options.quiet)
@@ -73,7 +76,9 @@ def run(directory: Path, options: argparse.Namespace) -> int:
     finally:
         progress("", last=True, quiet=options.quiet)
     others = [
-        r for r in read_tuning(manifest, cores) if r.hint not in hints or r.settings.engine not in engines
+        row
+        for row in read_tuning(manifest, cores)
+        if row.hint not in hints or row.settings.engine not in engines or row.settings.placement != placement
     ]
     place = keep_tuning(manifest, cores, [*others, *rows])
     if options.json:
@@ -86,7 +91,13 @@ def run(directory: Path, options: argparse.Namespace) -> int:
     return DONE
 
 
-def candidates(hint: str, engines: Sequence[str], cores: int, batch: int | None) -> list[Settings]:
+def candidates(
+    hint: str,
+    engines: Sequence[str],
+    cores: int,
+    batch: int | None,
+    placement: Placement = DEFAULT,
+) -> list[Settings]:
     """Return what to measure: few settings, of which one is good on most machines.
 
     Args:
@@ -94,6 +105,7 @@ def candidates(hint: str, engines: Sequence[str], cores: int, batch: int | None)
         engines: the engines.
         cores: those that the process may use.
         batch: the network's batch size where it is fixed.
+        placement: where the network runs.
     """
     if hint == "latency":
         splits = [(1, threads) for threads in sorted({cores, max(1, cores // 2)})]
@@ -102,7 +114,7 @@ def candidates(hint: str, engines: Sequence[str], cores: int, batch: int | None)
         splits = [(streams, cores // streams) for streams in sorted({1, max(1, cores // 4), cores})]
         batches = _BATCHES
     return [
-        Settings(engine, streams, threads, size)
+        Settings(engine, streams, threads, size, placement)
         for engine in engines
         for streams, threads in splits
         for size in (batches if batch is None else (batch,))
@@ -180,7 +192,9 @@ def _load(
 
 
 def _loaded_as(settings: Settings) -> Settings:
-    """Equal for settings that can share a loaded network: all batches but single images."""
+    """Equal for settings that can share a loaded network: where batches are free all but single images."""
+    if settings.placement.fixed_batch:
+        return settings
     return replace(settings, batch=min(settings.batch, 2))
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from ..errors import PackageError
 from ..inference.cpu import available_cores
 from ..inference.engines import OnnxRuntimeStage, Stage, choose_engine, open_body
-from ..inference.settings import default_settings
+from ..inference.placement import DEFAULT, Placement
+from ..inference.settings import Settings, default_settings
 from ..inference.whole import Whole
 from ..package.manifest import Manifest
 from ..package.stages import STAGE_NAMES, Graph
@@ -23,7 +24,7 @@ __all__ = ["verify"]
 _POSTLUDE_TOLERANCE = 1e-5
 
 
-def verify(directory: Path, engine: str = "auto") -> Iterator[str]:
+def verify(directory: Path, engine: str = "auto", placement: Placement = DEFAULT) -> Iterator[str]:
     """Yield complaints about a package, none if it is as compiled; the first differing stage ends the replay.
 
     Every stage is fed the golden output of the one before it, so that the stage named is the one at fault.
@@ -31,17 +32,18 @@ def verify(directory: Path, engine: str = "auto") -> Iterator[str]:
     1e-5. Then `model.onnx` as a whole must give what its stages give here, to the bit, in ONNX Runtime.
 
     Raises:
-        PackageError: no package at all, or an engine that cannot be had.
+        PackageError: no package at all, or an engine, provider or device that cannot be had.
     """
     manifest = Manifest(directory)
     complaints = [*manifest.changed_files(), *manifest.changed_distribution_files()]
     complaints += [f"{directory / name}: not written by the compiler" for name in manifest.unexpected_files()]
     yield from complaints
     if not any(manifest.changed_files()):
-        yield from _replay(manifest, choose_engine(engine, manifest["engines"]))
+        chosen = choose_engine(engine, manifest["engines"])
+        yield from _replay(manifest, default_settings(chosen, available_cores(), placement=placement))
 
 
-def _replay(manifest: Manifest, engine: str) -> Iterator[str]:
+def _replay(manifest: Manifest, settings: Settings) -> Iterator[str]:
     goldens = _read(manifest)
     model = manifest.read("model.onnx")
     graph = Graph(model)
@@ -52,7 +54,7 @@ def _replay(manifest: Manifest, engine: str) -> Iterator[str]:
         boundary = manifest["stages"][name]
         if boundary is None:
             continue
-        stage = _open(graph, name, boundary, engine)
+        stage = _open(graph, name, boundary, settings)
         tolerance = tolerances.get(name, _POSTLUDE_TOLERANCE)
         for index in range(count):
             given, wanted = (goldens[f"{boundary[side]}_{index}"] for side in ("input", "output"))
@@ -82,10 +84,10 @@ def _read(manifest: Manifest) -> dict[str, AnyArray]:
         raise PackageError(f"{manifest['goldens']['file']}: not a golden file ({error})") from None
 
 
-def _open(graph: Graph, name: Any, boundary: dict[str, str], engine: str) -> Stage:
+def _open(graph: Graph, name: Any, boundary: dict[str, str], settings: Settings) -> Stage:
     model = graph.cut(name, [boundary["input"]], [boundary["output"]])
     if name == "body":
-        return open_body(model, default_settings(engine, available_cores()))
+        return open_body(model, settings)
     return OnnxRuntimeStage(model, 1)
 
 

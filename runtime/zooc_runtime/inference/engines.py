@@ -1,5 +1,7 @@
 """What runs a stage: ONNX Runtime for all three, OpenVINO (optional) for the body.
 
+Prelude and postlude run on the CPU, where the former is exact; the body runs where its `Placement` says.
+
 Engines are imported when a package is loaded, not when it is imported. A stage may be run from several
 threads.
 """
@@ -13,16 +15,20 @@ import importlib.metadata
 import importlib.util
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import PackageError
-from ..support.arrays import AnyArray
+from ..package.protobuf import fields
+from ..support.arrays import AnyArray, fill_batch
 from ..support.user_cache import Damaged, key_of, read_entry, write_entry
 from .amx_weights import move_zero_points
 from .cpu import cpu_flags, cpu_name, has_amx
+from .devices import check_device, properties_of, takes_any_batch
+from .placement import CPU, DEFAULT, PROVIDERS, Placement, find_provider
+from .sessions import SERIAL, nodes_by_provider, open_session
 from .settings import Settings
 
 __all__ = [
@@ -39,9 +45,20 @@ __all__ = [
 
 ENGINES = ("onnxruntime", "openvino")
 
+_GRAPH, _INPUT, _TYPE, _TENSOR_TYPE, _SHAPE, _DIM, _DIM_NAME = 7, 11, 2, 1, 2, 1, 2
+
 
 class Stage(Protocol):
-    """One tensor in, one tensor out."""
+    """One tensor in, one tensor out.
+
+    Attributes:
+        runs_on: the execution providers or devices that run it, with how many of its nodes, where known.
+    """
+
+    @property
+    def runs_on(self) -> dict[str, int | None]:
+        """See above."""
+        ...
 
     def run(self, tensor: AnyArray) -> AnyArray:
         """Run the stage; thread-safe."""
@@ -49,18 +66,43 @@ class Stage(Protocol):
 
 
 class OnnxRuntimeStage:
-    """A stage in ONNX Runtime, on the CPU.
+    """A stage in ONNX Runtime, on the CPU or on the providers of a placement.
 
     Args:
         model: the stage, as an ONNX model.
         threads: threads within an operator.
+        placement: its providers.
+        batch: the batch that the session is made for, where the model's is free.
 
     Raises:
-        PackageError: ONNX Runtime is missing or refuses the model.
+        PackageError: ONNX Runtime or a provider is missing, or refuses the model.
     """
 
-    def __init__(self, model: bytes, threads: int) -> None:
+    def __init__(
+        self, model: bytes, threads: int, placement: Placement = DEFAULT, batch: int | None = None
+    ) -> None:
         ort = import_engine("onnxruntime", "pip install onnxruntime")
+        if placement.providers:
+            free = _free_batch(model) if batch else None
+
+            def make_options() -> Any:
+                options = self._options(ort, threads)
+                if free:
+                    options.add_free_dimension_override_by_name(free, batch)
+                return options
+
+            self._session: Any = open_session(ort, model, make_options, placement)
+        else:
+            self._session = self._on_cpu(ort, model, threads)
+        self._input = self._session.get_inputs()[0].name
+        self._place = f" on {placement}" if placement.providers else ""
+        serial = any(one.name in SERIAL for one in placement.providers)
+        self._turn: AbstractContextManager[object] = threading.Lock() if serial else nullcontext()
+        nodes = nodes_by_provider(self._session) if placement.providers else {}
+        self.runs_on: dict[str, int | None] = {**nodes} or dict.fromkeys(self._session.get_providers())
+
+    @staticmethod
+    def _options(ort: Any, threads: int) -> Any:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -68,28 +110,50 @@ class OnnxRuntimeStage:
         options.log_severity_level = 3
         # Each session has its own pool, and idle ones that spin would take the cores from the one at work.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return options
+
+    def _on_cpu(self, ort: Any, model: bytes, threads: int) -> Any:
         try:
-            self._session: Any = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            return ort.InferenceSession(model, self._options(ort, threads), providers=[CPU])
         except Exception as error:  # ONNX Runtime's errors share no public base
             raise PackageError(
                 f"ONNX Runtime {ort.__version__} cannot load the model ({one_line(error)}); "
                 "upgrade onnxruntime, or compile the package again"
             ) from None
-        self._input = self._session.get_inputs()[0].name
 
     def run(self, tensor: AnyArray) -> AnyArray:
         """Run the stage; thread-safe."""
         try:
-            result: AnyArray = self._session.run(None, {self._input: tensor})[0]
+            with self._turn:
+                result: AnyArray = self._session.run(None, {self._input: tensor})[0]
         except Exception as error:  # as above
             raise PackageError(
-                f"ONNX Runtime failed on an input of shape {list(tensor.shape)}: {one_line(error)}"
+                f"ONNX Runtime failed{self._place} on an input of shape {list(tensor.shape)}: "
+                f"{one_line(error)}"
             ) from None
         return result
 
 
+class InBatchesOf:
+    """A stage that takes one batch size: it is given such batches, the last one filled up."""
+
+    def __init__(self, stage: Stage, size: int) -> None:
+        self._stage = stage
+        self._size = size
+
+    @property
+    def runs_on(self) -> dict[str, int | None]:
+        """See `Stage`."""
+        return self._stage.runs_on
+
+    def run(self, tensor: AnyArray) -> AnyArray:
+        """Run the stage; thread-safe."""
+        parts = (tensor[i : i + self._size] for i in range(0, len(tensor), self._size))
+        return np.concatenate([self._stage.run(fill_batch(part, self._size))[: len(part)] for part in parts])
+
+
 class OpenVinoStage:
-    """The body in OpenVINO, on the CPU; every thread has its own inference request.
+    """The body in OpenVINO; every thread has its own inference request.
 
     What OpenVINO compiles is kept in the user's cache folder, where that can be written, and checked by hash:
     OpenVINO's own cache takes a damaged file for good.
@@ -99,28 +163,34 @@ class OpenVinoStage:
         streams: requests that run at the same time.
         threads: threads within a stream.
         single: compiles for one image at a time, which OpenVINO fuses better; several then run one by one.
+        device: one of OpenVINO's.
 
     Raises:
-        PackageError: OpenVINO is missing or refuses the model.
+        PackageError: OpenVINO is missing or refuses the model, or has no such device here.
     """
 
-    def __init__(self, model: bytes, streams: int, threads: int, single: bool) -> None:
+    def __init__(
+        self, model: bytes, streams: int, threads: int, single: bool, device: str | None = None
+    ) -> None:
+        device = device or "CPU"
         openvino = import_engine("openvino", "pip install openvino")
         # The first such call sets up what the binding knows of numpy. Two threads that do it at once wait for
         # each other for good (OpenVINO 2026.4: a static variable of pybind11 against the interpreter lock).
         openvino.Type.f32.to_dtype()
-        properties = {
-            "NUM_STREAMS": streams,
-            "INFERENCE_NUM_THREADS": streams * threads,
-            "INFERENCE_PRECISION_HINT": "f32",  # by default float layers run in bf16 where the CPU has it
-        }
+        core = openvino.Core()
+        if device != "CPU":
+            check_device(core, device)
+        single = single or not takes_any_batch(device)
+        properties = properties_of(device, streams, threads)
         try:
-            self._compiled = _compiled(openvino, model, properties, single)
+            self._compiled = _compiled(openvino, core, model, device, properties, single)
+            used = [device] if device == "CPU" else self._compiled.get_property("EXECUTION_DEVICES")
         except Exception as error:  # OpenVINO raises RuntimeError and its own kinds
             raise PackageError(
-                f"OpenVINO {openvino.__version__} cannot load the model ({one_line(error)}); use "
-                f'engine="onnxruntime"'
+                f"OpenVINO {openvino.__version__} cannot load the model on {device} ({one_line(error)}); use "
+                + ('engine="onnxruntime"' if device == "CPU" else 'device="CPU"')
             ) from None
+        self.runs_on: dict[str, int | None] = dict.fromkeys(used)
         self._single = single
         self._local = threading.local()
 
@@ -135,21 +205,24 @@ class OpenVinoStage:
         return result
 
 
-def _compiled(openvino: Any, model: bytes, properties: dict[str, Any], single: bool) -> Any:
-    core = openvino.Core()
+def _compiled(
+    openvino: Any, core: Any, model: bytes, device: str, properties: dict[str, Any], single: bool
+) -> Any:
+    """The network, compiled or, for the CPU, from the cache; other devices' drivers change unseen."""
     parts = hashlib.sha256(model).hexdigest(), openvino.__version__, cpu_name(), sorted(cpu_flags() or ())
-    key = key_of(*parts, properties["INFERENCE_PRECISION_HINT"], single)
+    key = key_of(*parts, properties.get("INFERENCE_PRECISION_HINT"), single) if device == "CPU" else None
     with suppress(Damaged):
-        if (kept := read_entry("openvino", key)) is not None:
-            return core.import_model(kept, "CPU", properties)
+        if key is not None and (kept := read_entry("openvino", key)) is not None:
+            return core.import_model(kept, device, properties)
     network = core.read_model(model, b"")
     if single:
         shape = network.inputs[0].partial_shape
         shape[0] = 1
         network.reshape(shape)
-    compiled = core.compile_model(network, "CPU", properties)
-    with suppress(PackageError):
-        write_entry("openvino", key, compiled.export_model().getvalue())
+    compiled = core.compile_model(network, device, properties)
+    if key is not None:
+        with suppress(PackageError):
+            write_entry("openvino", key, compiled.export_model().getvalue())
     return compiled
 
 
@@ -158,11 +231,17 @@ def installed_engines(supported: Sequence[str]) -> dict[str, str]:
     found = {}
     for engine in ENGINES:
         if engine in supported and importlib.util.find_spec(engine):
-            try:
-                found[engine] = importlib.metadata.version(engine)
-            except importlib.metadata.PackageNotFoundError:  # installed under another name
-                found[engine] = "unknown"
+            found[engine] = _version(engine)
     return found
+
+
+def _version(engine: str) -> str:
+    """An engine's version, also where it is installed as another package, as onnxruntime-gpu."""
+    others = {package for package in PROVIDERS.values() if package and package.startswith(f"{engine}-")}
+    for package in (engine, *sorted(others)):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            return f"{importlib.metadata.version(package)}{package.removeprefix(engine)}"
+    return "unknown"
 
 
 def choose_engine(wanted: str, supported: Sequence[str]) -> str:
@@ -181,6 +260,8 @@ def choose_engine(wanted: str, supported: Sequence[str]) -> str:
     if wanted not in ENGINES:
         near = difflib.get_close_matches(wanted, ENGINES, 1)
         advice = f'did you mean "{near[0]}"?' if near else f"known are auto, {', '.join(ENGINES)}"
+        if provider := find_provider(wanted):
+            advice = f'it is an execution provider of onnxruntime: providers=["{provider}"]'
         raise PackageError(f'unknown engine "{wanted}"; {advice}')
     if wanted not in supported:
         raise PackageError(
@@ -192,9 +273,26 @@ def choose_engine(wanted: str, supported: Sequence[str]) -> str:
 
 def open_body(model: bytes, settings: Settings) -> Stage:
     """Return the body in the engine that `choose_engine` gave."""
+    placement = settings.placement
     if settings.engine == "openvino":
-        return OpenVinoStage(model, settings.streams, settings.threads, settings.batch == 1)
-    return OnnxRuntimeStage(move_zero_points(model) if has_amx() else model, settings.threads)
+        single = settings.batch == 1
+        return OpenVinoStage(model, settings.streams, settings.threads, single, placement.device)
+    if placement.on_cpu and has_amx():
+        model = move_zero_points(model)
+    batch = settings.batch if placement.fixed_batch else None
+    stage = OnnxRuntimeStage(model, settings.threads, placement, batch)
+    return stage if batch is None else InBatchesOf(stage, batch)
+
+
+def _free_batch(model: bytes) -> str | None:
+    """Return the name of the first dimension of the model's input; `None` if it has a size."""
+    part = memoryview(model)
+    for number in (_GRAPH, _INPUT, _TYPE, _TENSOR_TYPE, _SHAPE, _DIM, _DIM_NAME):
+        payload = next((field.payload for field in fields(part) if field.number == number), None)
+        if payload is None:
+            return None
+        part = payload
+    return bytes(part).decode()
 
 
 def import_engine(module: str, remedy: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,7 @@ from ..support.arrays import F32Array
 from .cpu import available_cores, warn_unless_proven
 from .engines import OnnxRuntimeStage, open_body
 from .network import Network, Stages
+from .placement import read_placement
 from .prelude import CompiledPrelude, Prelude, VdspPrelude
 from .results import Prediction, Result
 from .scheduler import Pipeline
@@ -55,7 +56,7 @@ class Model(Network):
 
     @property
     def info(self) -> dict[str, Any]:
-        """What was compiled: the manifest's main entries, and the engine in use."""
+        """What was compiled: the manifest's main entries; and the engine in use, and what it runs on."""
         keys = (
             "name",
             "version",
@@ -67,7 +68,7 @@ class Model(Network):
             "postprocess",
             "engines",
         )
-        return {**{key: self.manifest[key] for key in keys}, "engine": self.engine}
+        return {**{key: self.manifest[key] for key in keys}, "engine": self.engine, "runs_on": self.runs_on}
 
     @overload
     def __call__(  # type: ignore[overload-overlap]
@@ -208,6 +209,9 @@ def open_package(
     max_wait_us: float = 0,
     streams: int | None = None,
     hint: str | None = None,
+    providers: Sequence[str | tuple[str, Mapping[str, object]]] | None = None,
+    device: str | None = None,
+    fallback: bool = False,
 ) -> Model:
     """Load the package in `directory` (the folder that holds `manifest.json`).
 
@@ -221,16 +225,23 @@ def open_package(
             microseconds, though a stream is free.
         streams: batches in the network at the same time.
         hint: `latency` or `throughput`: what to choose the other settings for, as far as they are not given.
+        providers: execution providers of ONNX Runtime for the network, by preference: names, or pairs of a
+            name and its options. Without `CPUExecutionProvider` among them, nodes that none takes are an
+            error.
+        device: a device of OpenVINO for the network: `CPU`, `GPU`, `NPU`, `AUTO`.
+        fallback: leaves out, with a warning, providers that cannot be had, instead of failing.
 
     Raises:
-        PackageError: not a package, changed files, an engine that is missing or was not compiled for.
+        PackageError: not a package, changed files, an engine, provider or device that is missing, or an
+            engine that was not compiled for.
     """
     if not 0 <= max_wait_us < float("inf"):
         raise PackageError(f"max_wait_us is {max_wait_us!r}; 0 or more microseconds are expected")
     manifest = Manifest(Path(directory).absolute())
     fixed = manifest["model"]["input"]["shape"][0]
     batch = batch_size if fixed is None else fixed
-    settings = choose_settings(manifest, available_cores(), engine, hint, streams, threads, batch)
+    engine, placement = read_placement(engine, providers, device, fallback)
+    settings = choose_settings(manifest, available_cores(), engine, hint, streams, threads, batch, placement)
     manifest.check_files(unless=frozenset({"model.onnx"}))
     warn_unless_proven(str(manifest["name"]), manifest["quantization"])
     graph = Graph(manifest.read("model.onnx"))

@@ -48,6 +48,7 @@ class Network:
         self.input_size = self.input_shape[1:]
         self.fixed_batch = shape[0] if isinstance(shape[0], int) else None
         self.batch_size = settings.batch
+        self.runs_on = stages.body.runs_on
         self.topk = heads[0].topk if len(heads) == 1 else 0
         self.takes_images = stages.prelude is not None
         self.takes_frames = stages.prelude is not None and is_nv12(stages.prelude.source)

@@ -6,10 +6,15 @@ import difflib
 from dataclasses import dataclass
 
 from ..errors import PackageError
+from .placement import DEFAULT, Placement
 
 __all__ = ["HINTS", "Settings", "default_settings", "positive"]
 
 HINTS = ("latency", "throughput")
+
+_BATCH = 8
+_ELSEWHERE = 2
+"""Streams that keep another processor busy: one batch is computed while the next is brought."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +26,14 @@ class Settings:
         streams: batches in the network at the same time, each brought by a thread of the caller's.
         threads: threads within a stream.
         batch: images that go through the network together.
+        placement: the execution providers or the device that run the body.
     """
 
     engine: str
     streams: int
     threads: int
     batch: int
+    placement: Placement = DEFAULT
 
 
 def default_settings(
@@ -36,6 +43,7 @@ def default_settings(
     streams: int | None = None,
     threads: int | None = None,
     batch: int | None = None,
+    placement: Placement = DEFAULT,
 ) -> Settings:
     """Return the settings where nothing was measured; what is given counts.
 
@@ -43,10 +51,13 @@ def default_settings(
         engine: the engine.
         cores: those that the process may use.
         hint: `latency` is one stream on all cores, `throughput` a stream a core, both one image at a time;
-            without a hint images go through one stream in batches of 8.
+            without a hint images go through one stream in batches of 8. Elsewhere than on the CPU,
+            `throughput` is two streams of batches of 8, and without a hint images go one by one where each
+            batch takes as long as a full one.
         streams: see `Settings`.
         threads: see `Settings`.
         batch: see `Settings`.
+        placement: see `Settings`.
 
     Raises:
         PackageError: an unknown hint, or a number below 1.
@@ -56,12 +67,20 @@ def default_settings(
         advice = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(HINTS)}"
         raise PackageError(f'unknown hint "{hint}"; {advice}')
     if streams is None:
-        streams = max(1, cores // positive("threads", threads or 1)) if hint == "throughput" else 1
+        most = max(1, cores // positive("threads", threads or 1)) if placement.on_cpu else _ELSEWHERE
+        streams = most if hint == "throughput" else 1
     else:
         positive("streams", streams)
     threads = max(1, cores // streams) if threads is None else positive("threads", threads)
-    batch = (1 if hint else 8) if batch is None else positive("batch_size", batch)
-    return Settings(engine, streams, threads, batch)
+    batch = _default_batch(hint, placement) if batch is None else positive("batch_size", batch)
+    return Settings(engine, streams, threads, batch, placement)
+
+
+def _default_batch(hint: str | None, placement: Placement) -> int:
+    if placement.on_cpu:
+        return 1 if hint else _BATCH
+    alone = hint == "latency" or (hint is None and placement.fixed_batch)
+    return 1 if alone else _BATCH
 
 
 def positive(name: str, value: int) -> int:

@@ -10,11 +10,13 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ..package.manifest import Manifest
 from ..support.user_cache import Damaged, key_of, read_entry, write_entry
 from .cpu import cpu_flags, cpu_name
 from .engines import choose_engine, installed_engines
+from .placement import DEFAULT, Placement
 from .settings import HINTS, Settings, default_settings
 
 __all__ = ["Measured", "best", "choose_settings", "keep_tuning", "read_tuning"]
@@ -52,6 +54,7 @@ def choose_settings(
     streams: int | None = None,
     threads: int | None = None,
     batch: int | None = None,
+    placement: Placement = DEFAULT,
 ) -> Settings:
     """The best settings that were measured, as far as the arguments leave a choice; else the default ones.
 
@@ -65,11 +68,16 @@ def choose_settings(
         streams: see `Settings`; what is given is kept, here and below.
         threads: see `Settings`.
         batch: see `Settings`.
+        placement: see `Settings`; what was measured elsewhere does not count.
 
     Raises:
         PackageError: an unknown hint or engine, an engine not compiled for, or a number below 1.
     """
-    measured = [row for row in read_tuning(manifest, cores) if engine in ("auto", row.settings.engine)]
+    measured = [
+        row
+        for row in read_tuning(manifest, cores)
+        if engine in ("auto", row.settings.engine) and row.settings.placement == placement
+    ]
     wanted = next((h for h in HINTS if hint in (h, None) and any(row.hint == h for row in measured)), None)
     rows = [row for row in measured if row.hint == wanted]
     given = (streams, threads, batch)
@@ -77,7 +85,7 @@ def choose_settings(
     if hint is not None and fitting:
         return best(fitting).settings
     chosen = best(rows).settings.engine if rows else choose_engine(engine, manifest["engines"])
-    return default_settings(chosen, cores, hint, streams, threads, batch)
+    return default_settings(chosen, cores, hint, streams, threads, batch, placement)
 
 
 def read_tuning(manifest: Manifest, cores: int) -> tuple[Measured, ...]:
@@ -88,7 +96,11 @@ def read_tuning(manifest: Manifest, cores: int) -> tuple[Measured, ...]:
         warnings.warn(f"{problem} and is not used; measure again with tune", RuntimeWarning, stacklevel=2)
         return ()
     rows = json.loads(text)["measured"] if text else ()
-    return tuple(Measured(**{**row, "settings": Settings(**row["settings"])}) for row in rows)
+    return tuple(Measured(**{**row, "settings": _settings(row["settings"])}) for row in rows)
+
+
+def _settings(document: dict[str, Any]) -> Settings:
+    return Settings(**{**document, "placement": Placement.from_json(document["placement"])})
 
 
 def keep_tuning(manifest: Manifest, cores: int, rows: Sequence[Measured]) -> Path:
@@ -109,7 +121,7 @@ def keep_tuning(manifest: Manifest, cores: int, rows: Sequence[Measured]) -> Pat
 
 def _key(manifest: Manifest, cores: int) -> str:
     versions = installed_engines(manifest["engines"])
-    return key_of(1, manifest.sha256, cpu_name(), sorted(cpu_flags() or ()), cores, versions)
+    return key_of(2, manifest.sha256, cpu_name(), sorted(cpu_flags() or ()), cores, versions)
 
 
 def _fits(settings: Settings, given: Sequence[int | None]) -> bool:

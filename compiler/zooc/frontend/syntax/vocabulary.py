@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from zooc_runtime.preprocessing.vdsp.keys import KEYS
 
 __all__ = [
+    "ACCELERATORS",
     "ACTIVATIONS",
     "BLOCKS",
     "CALIBRATION_METHODS",
@@ -160,6 +161,7 @@ CLIPS = ("max", "mse")
 ACTIVATIONS = ("asymmetric", "symmetric")
 CORRECTIONS = ("equalization", "rounding", "bias", "reconstruction")
 TARGETS = ("vnni", "avx2", "any")
+ACCELERATORS = ("tensorrt", "qnn", "openvino_npu")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 LAYOUTS = ("nchw", "nhwc")
 LIBRARIES = ("pillow", "opencv", "torch")
@@ -180,6 +182,7 @@ RESERVED = frozenset(
         *ACTIVATIONS,
         *CORRECTIONS,
         *TARGETS,
+        *ACCELERATORS,
         *INTERPOLATIONS,
         *LAYOUTS,
         *LIBRARIES,

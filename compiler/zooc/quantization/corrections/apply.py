@@ -88,7 +88,7 @@ def correct(
         cache: keeps what reconstruction learned.
     """
     asked_for = _with_images(quantize) if batches else []
-    bounded = quantize.target != "vnni"
+    bounded = quantize.saturates
     if {"rounding", "reconstruction"} & set(asked_for):  # which begins where rounding ends
         layers = sum(layer.weight_scale is not None for layer in quantized.layers)
         with progress.track("rounding weights", layers) as advance:

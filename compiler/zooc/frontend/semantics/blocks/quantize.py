@@ -16,6 +16,7 @@ from zooc.frontend.semantics.image_set import is_images_call, read_image_set
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.vocabulary import (
+    ACCELERATORS,
     ACTIVATIONS,
     BLOCKS,
     CALIBRATION_METHODS,
@@ -393,11 +394,14 @@ def _corrections(node: ast.Expr, reader: Reader) -> tuple[str, ...] | None:
 
 
 def _target(node: ast.Expr, reader: Reader) -> str | None:
-    """`cpu(vnni)`, `cpu(avx2)` or `cpu(any)`."""
+    """`cpu(vnni)`, `cpu(avx2)` or `cpu(any)`, or the name of an accelerator."""
     example = EXAMPLES["quantize", "target"]
+    if isinstance(node, ast.Reference) and node.text in ACCELERATORS:
+        return node.text
     if not isinstance(node, ast.Call) or node.name.text != "cpu":
-        message = f"a target is a kind of CPU, found `{node.span.text}`"
-        hint = f"write {either(f'cpu({kind})' for kind in TARGETS)}"
+        message = f"a target is a kind of CPU or an accelerator, found `{node.span.text}`"
+        known = [*(f"cpu({kind})" for kind in TARGETS), *ACCELERATORS]
+        hint = did_you_mean(node.span.text, ACCELERATORS) or f"write {either(known)}"
         reader.report(error("Z0480", message, node.span, notes=(f"write `{example}`",), hint=hint))
         return None
     bound = reader.bind(node, FUNCTIONS["cpu"])
