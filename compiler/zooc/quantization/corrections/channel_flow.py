@@ -91,7 +91,7 @@ def follow(graph: Graph) -> Flow:
     for node in graph.nodes:
         results: Sequence[Classes | None] | None = _layer(flow, node) or _passed(flow, node)
         if results is None:
-            for tensor in node.inputs:
+            for tensor in node.inputs if node.op != "Shape" else ():
                 flow.pin(tensor)
             results = [_unscaled(tensor) for tensor in node.outputs]
         for tensor, classes in zip(node.outputs, results, strict=True):
