@@ -9,6 +9,9 @@ import numpy as np
 import onnx
 import pytest
 
+from zooc.ir.channels import scale_inputs, scale_outputs
+from zooc.ir.graph import read_graph, write_graph
+from zooc.quantization.corrections.channel_flow import UNSCALED, follow
 from zooc.quantization.corrections.equalization import equalize
 from zooc.verification.agreement import sqnr_db
 
@@ -151,6 +154,24 @@ def test_an_ordinary_network_keeps_its_bytes(form: str, net: Callable[..., Any])
     FORMS[form](n, 1.0)
     body = n.model()
     assert equalize(body) == (body, ())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_any_factors_of_classes_change_no_bit(
+    form: str, net: Callable[..., Any], run: Callable[..., np.ndarray]
+) -> None:
+    n = net()
+    FORMS[form](n, 1.0)
+    body, images = n.model(), n.images()
+    graph = read_graph(body)
+    flow = follow(graph)
+    factors = np.exp2(np.random.default_rng(0).integers(-8, 9, flow.count))
+    factors[UNSCALED] = 1
+    for layer in flow.layers:
+        read, given = (factors[flow.classes[t.name].ravel()] for t in (layer.inputs[0], layer.outputs[0]))
+        scale_inputs(layer, 1 / read)
+        scale_outputs(layer, given)
+    assert np.array_equal(run(write_graph(graph), images), run(body, images))
 
 
 def mixed(n: Any, factor: float) -> None:
