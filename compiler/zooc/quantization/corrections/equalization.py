@@ -140,6 +140,7 @@ def _reach(layer: Node) -> Floats:
 
 
 def _power(flow: Flow, classes: Integers, readers: list[_Reader], writers: list[Node]) -> Floats:
+    """The classes' mean squares: norms of weights, of each writer such that a channel gives as much."""
     count = len(classes)
     gain = np.zeros(count)
     for reader in readers:
