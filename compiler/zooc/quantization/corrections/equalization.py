@@ -2,61 +2,61 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
-from zooc.ir.channels import SCALE_FREE, scale_inputs, scale_outputs
-from zooc.ir.graph import (
-    Constant,
-    Graph,
-    Node,
-    Tensor,
-    is_output,
-    read_graph,
-    readers,
-    shape_of,
-    values_of,
-    write_graph,
+from zooc.ir.channels import scale_inputs, scale_outputs
+from zooc.ir.graph import Node, read_graph, values_of, write_graph
+from zooc.quantization.corrections.channel_flow import (
+    UNSCALED,
+    Flow,
+    components,
+    follow,
+    spread_inputs,
+    weight_rows,
 )
 
 __all__ = ["equalize"]
 
 Floats = npt.NDArray[np.float64]
-Exponents = npt.NDArray[np.int64]
+Integers = npt.NDArray[np.int64]
 
 _LEAST_GAIN = 16.0
-"""Estimated noise power before over after (12 dB, two bits) from which a pair is worth touching."""
+"""Estimated noise power before over after (12 dB, two bits) from which channels are worth touching."""
 
 _ACTIVATION_LEVELS = 255.0
 _WEIGHT_LEVELS = 127.0
 _MEAN_SQUARE = 1.0 / 20.0
 """Of a channel's values behind a ReLU, as a share of its squared range: half of a normal with 3 sigma."""
 
-_MOST_ROUNDS = 4
+_SHARES = (0.5, 1.0)
 _LARGEST_DOUBLINGS = 20
 
 
 def equalize(body: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]:
-    """Scale channels between a convolution and those that read it, where that makes int8 much better.
+    """Scale channels between the convolutions that make and those that read them, where int8 gains much.
 
     From M. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (arXiv
     1906.04721), section 4.1: for `y = W2 f(W1 x + b)` and `f` with `f(s z) = s f(z)`, dividing channel i of
     W1 and b by `s_i` and multiplying the matching input channel of W2 by it changes nothing. One scale has to
     do for all channels of an activation; when a few have a hundred times the range of the others, those
-    keep two or three levels.
+    keep two or three levels. The same holds for every class of channels that `channel_flow.follow` finds:
+    branches of a concatenation, and all that is added up in a residual stream, where all convolutions that
+    write to a channel divide by `s_i` and all that read it multiply.
 
     Three things differ from the paper. `s_i` is a power of two, so that every product and sum of the network
-    keeps its bits. A pair is scaled only if the estimated noise falls by at least 12 dB, because weights have
-    a scale for each output channel here, which the paper's single scale lacked, and networks without unlike
-    channels gain nothing. And `s_i` may be the range of the activation itself or the paper's geometric mean
-    with the weights that read it, whichever has the less estimated noise.
+    keeps its bits. Channels are scaled only if the estimated noise falls by at least 12 dB, because weights
+    have a scale for each output channel here, which the paper's single scale lacked, and networks without
+    unlike channels gain nothing. And `s_i` may be the range of the activation itself or the paper's geometric
+    mean with the weights that read it, whichever has the less estimated noise.
 
-    Only weights are looked at, so that every shard of a calibration prepares the same network. A channel's
-    range is taken to be proportional to the norm of its weights.
+    Only weights are looked at, so that every shard of a calibration prepares the same network. Among the
+    channels of one convolution, ranges are taken to be proportional to the norms of the weights; among
+    several convolutions, to be such that a channel of each gives as much to what is computed next.
 
     Args:
         body: float32; not changed.
@@ -66,123 +66,174 @@ def equalize(body: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]:
         whose channels were scaled.
     """
     graph = read_graph(body)
-    touched: dict[str, None] = {}
-    for _ in range(_MOST_ROUNDS):
-        changed = False
-        for producer, consumers in _pairs(graph):
-            if (doublings := _doublings(producer, consumers)) is None:
-                continue
-            scale_outputs(producer, np.exp2(-doublings))
-            for consumer in consumers:
-                scale_inputs(consumer, np.exp2(doublings))
-            touched[producer.name] = None
-            changed = True
-        if not changed:
-            break
-    return (write_graph(graph), tuple(touched)) if touched else (body, ())
+    flow = follow(graph)
+    scaled = [(group.classes, found) for group in _groups(flow) if (found := _doublings(group)) is not None]
+    doublings = _together(flow, scaled)
+    while lossy := {int(c) for layer in flow.layers for c in _lossy(flow, layer, doublings)}:
+        scaled = [(classes, found) for classes, found in scaled if lossy.isdisjoint(classes[found != 0])]
+        doublings = _together(flow, scaled)
+    touched = tuple(_scaled(flow, doublings))
+    return (write_graph(graph), touched) if touched else (body, ())
 
 
-def _pairs(graph: Graph) -> Iterator[tuple[Node, list[Node]]]:
-    """Producers whose channels only meet stored weights, behind nothing but operators that scale along."""
-    for node in graph.nodes:
-        if _has_own_weights(node) and (consumers := _consumers(graph, node.outputs[0])):
-            yield node, consumers
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """A layer that reads channels.
+
+    Attributes:
+        indices: the place of each input channel's class among those of the group.
+        reach: the largest weight over the taps, `[output channels, input channels of a group]`.
+    """
+
+    layer: Node
+    indices: Integers
+    reach: Floats
+
+    def spread(self, values: Floats) -> Floats:
+        """Return what belongs to each class beside `reach`."""
+        return spread_inputs(self.layer, values[self.indices], len(self.reach))
+
+    def by_channel(self) -> Floats:
+        """Return `reach` as `[input channels, output channels of a group]`."""
+        width = self.reach.shape[1]
+        columns = self.reach.reshape(len(self.indices) // width, -1, width).swapaxes(1, 2)
+        return np.asarray(columns.reshape(len(self.indices), -1))
 
 
-def _has_own_weights(node: Node) -> bool:
-    """Whether weight and bias are stored, as float32, for this node alone."""
-    if node.op not in ("Conv", "Gemm") or (node.op == "Gemm" and node.attrs.get("transA", 0)):
-        return False
-    stored = [tensor for tensor in node.inputs[1:3] if not tensor.is_empty()]
-    if not all(isinstance(t, Constant) and len(t.outputs) == 1 and t.dtype == np.float32 for t in stored):
-        return False
-    if len(stored) == 2 and math.prod(stored[1].shape) != _rows(node).shape[0]:
-        return False
-    return len(stored[0].shape) >= 2
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Classes of channels that meet in some tensors, with those who read and those who write them.
+
+    Attributes:
+        classes: in ascending order; `UNSCALED` first, where it is among them.
+        power: the estimated mean square of each class, all up to one factor.
+    """
+
+    classes: Integers
+    power: Floats
+    readers: list[_Reader]
 
 
-def _consumers(graph: Graph, tensor: Tensor) -> list[Node]:
-    """The weighted nodes that read a tensor, straight or through what scales along; none if others do."""
-    found: dict[str, Node] = {}
-    waiting = [tensor]
-    while waiting:
-        current = waiting.pop()
-        if is_output(graph, current) or not current.outputs:
-            return []
-        for node in readers(current):
-            if node.op in ("Conv", "Gemm"):
-                if sum(i is current for i in node.inputs) != 1 or node.inputs[0] is not current:
-                    return []
-                if not _has_own_weights(node):
-                    return []
-                found[node.name] = node
-            elif _scales_along(node):
-                waiting.append(node.outputs[0])
-            else:
-                return []
-    return [node for node in graph.nodes if node.name in found]
+def _groups(flow: Flow) -> Iterator[_Group]:
+    """The classes that share tensors, and so the scales of these."""
+    free = [np.unique(known[known != UNSCALED]) for known in flow.classes.values()]
+    roots = components(flow.count, ((classes[:-1], classes[1:]) for classes in free))
+    reading: dict[int, list[Node]] = {}
+    writing: dict[int, list[Node]] = {}
+    for layer in flow.layers:
+        for ends, tensor in ((reading, layer.inputs[0]), (writing, layer.outputs[0])):
+            known = flow.classes[tensor.name]
+            for root in np.unique(roots[known[known != UNSCALED]]):
+                ends.setdefault(int(root), []).append(layer)
+    for root, layers in reading.items():
+        read = [flow.classes[layer.inputs[0].name].ravel() for layer in layers]
+        classes = np.unique(np.concatenate(read))
+        readers = [
+            _Reader(layer, np.searchsorted(classes, own), _reach(layer))
+            for layer, own in zip(layers, read, strict=True)
+        ]
+        yield _Group(classes, _power(flow, classes, readers, writing[root]), readers)
 
 
-def _scales_along(node: Node) -> bool:
-    if node.op == "Flatten":
-        shape = shape_of(node.inputs[0])
-        return node.attrs.get("axis", 1) == 1 and shape is not None and all(d == 1 for d in shape[2:])
-    return node.op in SCALE_FREE and len(node.outputs) == 1
+def _reach(layer: Node) -> Floats:
+    return np.asarray(np.abs(weight_rows(layer)).max(axis=2).astype(np.float64))
 
 
-def _rows(node: Node) -> npt.NDArray[np.float32]:
-    """The weights as `[output channels, input channels of a group, taps]`."""
-    weight = values_of(node.inputs[1])
-    assert weight is not None
-    if node.op == "Gemm" and not node.attrs.get("transB", 0):
-        weight = weight.T
-    return weight.reshape(*weight.shape[:2], -1)
+def _power(flow: Flow, classes: Integers, readers: list[_Reader], writers: list[Node]) -> Floats:
+    """The classes' mean squares: norms of weights, of each writer such that a channel gives as much."""
+    count = len(classes)
+    gain = np.zeros(count)
+    for reader in readers:
+        squares = np.square(reader.by_channel()).sum(axis=1)
+        channels = np.maximum(np.bincount(reader.indices, minlength=count), 1)
+        gain += np.bincount(reader.indices, squares, count) / channels / (squares.mean() or 1.0)
+    power = np.zeros(count)
+    sources = [(np.zeros(1, np.int64), np.ones(1))] if classes[0] == UNSCALED else []
+    for writer in writers:
+        made = flow.classes[writer.outputs[0].name].ravel()
+        used = np.isin(made, classes) & (made != UNSCALED)
+        norms = np.square(weight_rows(writer), dtype=np.float64).sum(axis=(1, 2))
+        sources.append((np.searchsorted(classes, made[used]), norms[used]))
+    for indices, norms in sources:
+        if (given := (gain[indices] * norms).sum()) > 0:
+            np.add.at(power, indices, norms * (len(norms) / given))
+    return power
 
 
-def _doublings(producer: Node, consumers: Sequence[Node]) -> Exponents | None:
-    """The exponents by which each channel's readers grow; `None` if it would not pay."""
-    rows = _rows(producer).astype(np.float64)
-    ranges = np.sqrt(np.square(rows).sum(axis=(1, 2)))
-    columns = [_columns(consumer) for consumer in consumers]
-    if any(c.shape[1] != len(ranges) for c in columns):
-        return None
-    reach = np.max([c.max(axis=0) for c in columns], axis=0)
-    live = (ranges > 0) & (reach > 0)
+def _doublings(group: _Group) -> Integers | None:
+    """The exponents by which each class's readers grow; `None` if it would not pay."""
+    count = len(group.classes)
+    reach = np.zeros(count)
+    for reader in group.readers:
+        largest = reader.by_channel().max(axis=1)
+        np.maximum.at(reach, reader.indices, largest / (largest.max() or 1.0))
+    live = (group.power > 0) & (reach > 0)
     if live.sum() < 2:
         return None
-    best, least = None, _noise(ranges, columns, np.zeros(len(ranges), np.int64)) / _LEAST_GAIN
-    for share in (0.5, 1.0):
-        wanted = np.zeros(len(ranges))
-        wanted[live] = share * np.log2(ranges[live]) - (1.0 - share) * np.log2(reach[live])
-        wanted[live] -= np.median(wanted[live])
+    best, least = None, _noise(group, np.zeros(count, np.int64)) / _LEAST_GAIN
+    for share in _SHARES:
+        wanted = np.zeros(count)
+        wanted[live] = 0.5 * share * np.log2(group.power[live]) - (1.0 - share) * np.log2(reach[live])
+        fixed = live & (group.classes == UNSCALED)
+        wanted[live] -= np.median(wanted[fixed if fixed.any() else live])
         exponents = np.clip(np.rint(wanted), -_LARGEST_DOUBLINGS, _LARGEST_DOUBLINGS).astype(np.int64)
-        noise = _noise(ranges, columns, exponents)
+        noise = _noise(group, exponents)
         if exponents.any() and noise < least:
             best, least = exponents, noise
     return best
 
 
-def _columns(node: Node) -> Floats:
-    """What reads each channel: the largest weight over the taps, `[output channels, all input channels]`."""
-    largest = np.abs(_rows(node)).max(axis=2).astype(np.float64)
-    groups = node.attrs.get("group", 1)
-    if groups == 1:
-        return np.asarray(largest)
-    outputs, inputs = largest.shape[0], largest.shape[1]
-    spread = np.zeros((groups, outputs // groups, groups, inputs))
-    every = np.arange(groups)
-    spread[every, :, every] = largest.reshape(groups, -1, inputs)
-    return np.asarray(spread.reshape(outputs, groups * inputs))
+def _noise(group: _Group, exponents: Integers) -> float:
+    """The noise in the readers' results over their power, from rounding the activation and their weights."""
+    scale = np.exp2(exponents.astype(np.float64))
+    power = group.power / scale**2
+    total = 0.0
+    for reader in group.readers:
+        signal = float((np.square(reader.reach) * reader.spread(group.power)).sum())
+        weights = reader.reach * reader.spread(scale)
+        step = power[reader.indices].max() / _MEAN_SQUARE / _ACTIVATION_LEVELS**2
+        meets = ((reader.reach > 0) * reader.spread(power)).sum(axis=1)
+        noise = step * float(np.square(weights).sum())
+        noise += float((np.square(weights.max(axis=1) / _WEIGHT_LEVELS) * meets).sum())
+        total += noise / signal if signal else 0.0
+    return total
 
 
-def _noise(ranges: Floats, columns: list[Floats], exponents: Exponents) -> float:
-    """The noise power in the readers' results, from rounding the activation and rounding their weights."""
-    scale = 2.0**exponents
-    scaled = ranges / scale
-    power = 0.0
-    for matrix in columns:
-        weights = matrix * scale
-        power += (scaled.max() / _ACTIVATION_LEVELS) ** 2 * float(np.square(weights).sum())
-        meets = (matrix > 0) @ np.square(scaled)
-        power += _MEAN_SQUARE * float((np.square(weights.max(axis=1) / _WEIGHT_LEVELS) * meets).sum())
-    return power
+def _together(flow: Flow, scaled: Sequence[tuple[Integers, Integers]]) -> Integers:
+    """Of all classes, the exponents that were found for some groups."""
+    doublings = np.zeros(flow.count, np.int64)
+    for classes, found in scaled:
+        doublings[classes] = found
+    return doublings
+
+
+def _exponents(flow: Flow, layer: Node, doublings: Integers) -> tuple[Integers, Integers]:
+    """By how many doublings a layer is to give more, and to take what it reads as more."""
+    read, given = (flow.classes[tensor.name].ravel() for tensor in (layer.inputs[0], layer.outputs[0]))
+    return -doublings[given], doublings[read]
+
+
+def _lossy(flow: Flow, layer: Node, doublings: Integers) -> Integers:
+    """The classes that a layer reads and gives, if its weights or biases would lose bits."""
+    given, read = _exponents(flow, layer, doublings)
+    rows, none = weight_rows(layer), np.zeros(0, np.int64)
+    if not (given.any() or read.any()):
+        return none
+    stored = [(rows, (given[:, None] + spread_inputs(layer, read, len(rows)))[..., None])]
+    if len(layer.inputs) > 2 and (bias := values_of(layer.inputs[2])) is not None:
+        stored.append((bias.ravel(), given))
+    with np.errstate(over="ignore", under="ignore"):
+        if all(np.array_equal(np.ldexp(np.ldexp(v, e), -e), v) for v, e in stored):
+            return none
+    return np.concatenate([flow.classes[t.name].ravel() for t in (layer.inputs[0], layer.outputs[0])])
+
+
+def _scaled(flow: Flow, doublings: Integers) -> Iterator[str]:
+    """Scale the weights, and tell whose results are scaled."""
+    for layer in flow.layers:
+        given, read = _exponents(flow, layer, doublings)
+        if read.any():
+            scale_inputs(layer, np.exp2(read))
+        if given.any():
+            scale_outputs(layer, np.exp2(given))
+            yield layer.name
