@@ -66,7 +66,7 @@ CONTESTANTS = (
     Contestant(OURS["onnxruntime"], "zooc", "package", options={"engine": "onnxruntime"}),
     Contestant(OURS["openvino"], "zooc", "package", "openvino", options={"engine": "openvino"}),
 )
-IMAGES = 16
+IMAGES = 8
 """For calibration, which decides about accuracy and hardly about time."""
 SIZE = 224
 

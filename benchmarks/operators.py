@@ -8,7 +8,8 @@ installed, in OpenVINO; `benchmarks/peers.py` makes these files. One thread, med
 puts the table into RESULTS-operators.md beside this script.
 
 `--fleet` looks at the folder that `benchmarks/fleet.py --keep` filled, image by image, and also at the float
-network and NNCF's.
+network and NNCF's. It takes of each operator the least of its times, which other work on the machine hardly
+lengthens.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ second are all the network's multiply-accumulates over the time of its convoluti
 """
 Times = dict[str, float]
 """Milliseconds an image by kind of operator."""
+Typical = Callable[[list[float]], float]
 
 
 def main() -> int:
@@ -72,7 +74,7 @@ def main() -> int:
             for engine, profile in ENGINES.items():
                 if importlib.util.find_spec(engine) is not None:
                     print(f"  {name}, {graph}, {engine}", file=sys.stderr)
-                    found = profile(model, _images(model, options.batch), options.rounds)
+                    found = profile(model, _images(model, options.batch), options.rounds, median)
                     lines.append(f"| {name} | {graph} | {engine} | {_cells(found, products)} |")
     text = "\n".join(lines) + "\n"
     if options.write:
@@ -128,7 +130,7 @@ def _fleet(options: argparse.Namespace) -> int:
                 ):
                     continue
                 given = _images(model, 1, images.shape[1:]) if graph == "zooc" else images
-                cells = _cells(profile(model, given, options.rounds), products)
+                cells = _cells(profile(model, given, options.rounds, min), products)
                 print(f"| {name} | {graph} | {engine} | {cells} |", flush=True)
     return 0
 
@@ -151,7 +153,7 @@ def _images(model: bytes | Path, batch: int, sizes: tuple[int, ...] = ()) -> NDA
     return random.standard_normal(shape).astype(np.float32)
 
 
-def _onnxruntime(model: bytes | Path, images: NDArray[Any], rounds: int) -> Times:
+def _onnxruntime(model: bytes | Path, images: NDArray[Any], rounds: int, typical: Typical) -> Times:
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
@@ -169,10 +171,10 @@ def _onnxruntime(model: bytes | Path, images: NDArray[Any], rounds: int) -> Time
         for event in events
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
     ]
-    return _by_kind(spent, len(images))
+    return _by_kind(spent, len(images), typical)
 
 
-def _openvino(model: bytes | Path, images: NDArray[Any], rounds: int) -> Times:
+def _openvino(model: bytes | Path, images: NDArray[Any], rounds: int, typical: Typical) -> Times:
     import openvino
 
     core = openvino.Core()
@@ -192,7 +194,7 @@ def _openvino(model: bytes | Path, images: NDArray[Any], rounds: int) -> Times:
             (counter.node_name, _kind(counter), counter.real_time.total_seconds() * 1e3)
             for counter in request.profiling_info
         ]
-    return _by_kind(spent, len(images))
+    return _by_kind(spent, len(images), typical)
 
 
 def _kind(counter: Any) -> str:
@@ -201,20 +203,20 @@ def _kind(counter: Any) -> str:
     return f"{counter.node_type} {precision.lower()}"
 
 
-ENGINES: dict[str, Callable[[bytes | Path, NDArray[Any], int], Times]] = {
+ENGINES: dict[str, Callable[[bytes | Path, NDArray[Any], int, Typical], Times]] = {
     "onnxruntime": _onnxruntime,
     "openvino": _openvino,
 }
 
 
-def _by_kind(spent: Iterable[tuple[str, str, float]], batch: int) -> Times:
-    """Of each operator the median of its runs, the first two left out; the sums by kind."""
+def _by_kind(spent: Iterable[tuple[str, str, float]], batch: int, typical: Typical) -> Times:
+    """Of each operator the typical one of its runs, the first two left out; the sums by kind."""
     runs: dict[tuple[str, str], list[float]] = {}
     for name, kind, time_spent in spent:
         runs.setdefault((name, kind), []).append(time_spent)
     times: Times = {}
     for (_, kind), measured in runs.items():
-        times[kind] = times.get(kind, 0.0) + median(measured[2:]) / batch
+        times[kind] = times.get(kind, 0.0) + typical(measured[2:]) / batch
     return times
 
 
