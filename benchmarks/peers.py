@@ -87,6 +87,10 @@ CONTESTANTS = (
 )
 
 
+class Failed(SystemExit):
+    """A contestant ended of itself; the message says which, and where its words are."""
+
+
 class Process:
     """A contestant at work."""
 
@@ -111,7 +115,7 @@ class Process:
             self._process.stdin.write(json.dumps(setting) + "\n")
             self._process.stdin.flush()
         if not (line := self._process.stdout.readline()):
-            raise SystemExit(f"peers.py: {self.contestant.label} failed; its words are in {self._log}")
+            raise Failed(f"{self.contestant.label} failed; its words are in {self._log}")
         result: dict[str, float] = json.loads(line)
         return result
 

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ PEERS = {
 METHODS = ("max", "percentile(99.99)", "mse", "kl_divergence", "auto", "auto(effort=high)")
 MARGIN = {"auto": 2.0, "auto(effort=high)": 4.0}
 """Decibels above the best peer; the second of EfficientNets only."""
+
+PICTURES = ("calibration", "comparison")
 
 Row = dict[str, Any]
 
@@ -110,7 +113,7 @@ def _network(subject: Subject, options: argparse.Namespace) -> list[Row]:
         subject.describe(folder)
         if options.prepare is not None:
             return []
-        _save_pixels(subject, folder)
+        save_pixels(subject, folder)
         jobs = {label: job for label, job in PEERS.items() if label in options.peers}
         for method in options.methods:
             statements = f"calibrate {method} {options.statements}"
@@ -121,8 +124,8 @@ def _network(subject: Subject, options: argparse.Namespace) -> list[Row]:
         ]
 
 
-def _save_pixels(subject: Subject, folder: Path) -> None:
-    """What zooc's prelude makes of all pictures, uint8 `[images, 3, height, width]`."""
+def save_pixels(subject: Subject, folder: Path, names: Sequence[str] = PICTURES) -> None:
+    """Write what zooc's prelude makes of each folder's pictures, uint8 `[images, 3, height, width]`."""
     from zooc.compilation import Request
     from zooc.ir.session import open_session
     from zooc.pipeline.compile import compile_graph
@@ -135,7 +138,7 @@ def _save_pixels(subject: Subject, folder: Path) -> None:
     prelude = compile_graph(request, Context(Cache(None), Progress())).program.prelude
     assert prelude is not None
     session = open_session(prelude)
-    for name in ("calibration", "comparison"):
+    for name in names:
         files = sorted((folder / name).iterdir())
         pixels = [session.run(None, {"image": decode(file)})[0] for file in files]
         np.save(folder / f"{name}.npy", np.concatenate(pixels))

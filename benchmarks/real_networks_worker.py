@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def _float(subject: Subject, folder: Path, _job: Job) -> dict[str, Any]:
-    logits = _onnx_logits(_logits_model(subject, folder), _inputs(subject, folder, "comparison"))
+    logits = _onnx_logits(logits_model(subject, folder), _inputs(subject, folder, "comparison"))
     np.save(folder / "float.npy", logits)
     return {}
 
@@ -62,7 +62,7 @@ def _onnxruntime(subject: Subject, folder: Path, job: Job) -> dict[str, Any]:
     from onnxruntime import quantization as q
 
     source = folder / "logits.onnx"
-    source.write_bytes(_logits_model(subject, folder))
+    source.write_bytes(logits_model(subject, folder))
     name = onnx.load(source).graph.input[0].name
 
     class Reader(q.CalibrationDataReader):  # type: ignore[misc]
@@ -97,7 +97,7 @@ def _nncf(subject: Subject, folder: Path, job: Job) -> dict[str, Any]:
     import openvino
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
 
-    (folder / "logits.onnx").write_bytes(_logits_model(subject, folder))
+    (folder / "logits.onnx").write_bytes(logits_model(subject, folder))
     start = time.perf_counter()
     model = openvino.Core().read_model(folder / "logits.onnx")
     inputs = _inputs(subject, folder, "calibration")
@@ -141,7 +141,7 @@ def _openvino_logits(model: Any, inputs: Sequence[Floats]) -> Floats:
     return np.concatenate([compiled(value)[0] for value in inputs])
 
 
-def _logits_model(subject: Subject, folder: Path) -> bytes:
+def logits_model(subject: Subject, folder: Path) -> bytes:
     """The file with a batch of one, up to its final softmax, of an opset that has scales per channel."""
     model = onnx.load(folder / f"{subject.name}.onnx")
     if model.opset_import[0].version < PER_CHANNEL_SINCE:

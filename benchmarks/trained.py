@@ -25,7 +25,7 @@ preprocess {{
 }}
 quantize int8 {{ {data} }}
 postprocess {{ {softmax} }}
-package {{ name {name} }}
+package {{ name {name}  engines [onnxruntime, openvino] }}
 """
 
 Floats = NDArray[np.float32]

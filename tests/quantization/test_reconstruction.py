@@ -216,7 +216,7 @@ def one_operator(op: str, inputs: dict[str, np.ndarray], **attributes: Any) -> o
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
-F, I = np.float32, np.int64
+F, INT = np.float32, np.int64
 WEIGHT = np.random.default_rng(3).normal(size=(6, 2, 3, 3)).astype(F)
 MATRIX = np.random.default_rng(4).normal(size=(9, 5)).astype(F)
 CASES: list[tuple[str, dict[str, np.ndarray], dict[str, Any]]] = [
@@ -241,10 +241,10 @@ CASES: list[tuple[str, dict[str, np.ndarray], dict[str, Any]]] = [
     ("MaxPool", {}, {"kernel_shape": [3, 2], "pads": [1, 0, 1, 1], "strides": [2, 2]}),
     ("Mul", {"b": F(2)}, {}),
     ("PRelu", {"slope": F(np.linspace(0, 1, 4).reshape(4, 1, 1))}, {}),
-    ("Pad", {"pads": I([0, 1, 2, 0, 0, 0, 1, 3])}, {}),
-    ("ReduceMean", {"axes": I([2, 3])}, {"keepdims": 0}),
+    ("Pad", {"pads": INT([0, 1, 2, 0, 0, 0, 1, 3])}, {}),
+    ("ReduceMean", {"axes": INT([2, 3])}, {"keepdims": 0}),
     ("Relu", {}, {}),
-    ("Reshape", {"shape": I([0, -1, 9])}, {}),
+    ("Reshape", {"shape": INT([0, -1, 9])}, {}),
     ("Sigmoid", {}, {}),
     ("Softmax", {}, {"axis": 1}),
     ("Sub", {"b": F(2)}, {}),
