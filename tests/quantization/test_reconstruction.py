@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper
 
 from zooc.deployment import CalibrationMethod, Quantize
 from zooc.ir.graph import read_graph
+from zooc.ir.interface import set_batch
 from zooc.quantization.corrections.bias import correct_biases
 from zooc.quantization.corrections.reconstruction import reconstruct as driver
 from zooc.quantization.corrections.reconstruction.blocks import blocks_of
@@ -32,7 +33,7 @@ COARSE = Quantize(dtype="int8", calibrate=CalibrationMethod("max"), weights="per
 
 
 def residual(n: Any) -> Any:
-    """Two residual units; one scale for all weights of a layer, a few of which are large."""
+    """Two residual units."""
     x = n.add("Relu", n.conv(n.begin(), 3, 16, name="stem"))
     for unit in "ab":
         y = n.add("Relu", n.conv(x, 16, 16, name=f"{unit}1"))
@@ -40,6 +41,11 @@ def residual(n: Any) -> Any:
         y = n.conv(y, 16, 16, k=1, name=f"{unit}3")
         x = n.add("Relu", n.add("Add", x, y, name=f"{unit}_add"), name=f"{unit}_out")
     n.head(x, 16)
+    return coarse(n)
+
+
+def coarse(n: Any) -> Any:
+    """With one scale for all weights of a layer, a few large ones leave the others three bits."""
     for name, values in n.weights.items():
         if name.endswith(".weight"):
             values.reshape(-1)[:3] *= 40
@@ -52,7 +58,7 @@ def squeeze_excite(n: Any) -> Any:
     gate = n.conv(n.add("GlobalAveragePool", x), 16, 16, k=1, name="gate")
     x = n.add("Mul", x, n.add("HardSigmoid", gate, alpha=1 / 6))
     n.head(n.add("Relu", n.conv(x, 16, 16, name="last")), 16)
-    return n
+    return coarse(n)
 
 
 def learned(
@@ -176,10 +182,12 @@ def test_a_block_that_torch_computes_otherwise_stays(
 
 def test_a_fixed_batch_is_kept(net: Any, run: Any, quantized: Any) -> None:
     n = residual(net())
-    body = n.model()
-    body.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    _, after, better = learned(body, quantized, n.images(16))
-    assert better
+    body, images = n.model(), n.images(16)
+    after = quantized(body, images, COARSE).model
+    for model in (body, after):
+        set_batch(model, 1)
+    batches = [images[i : i + 1] for i in range(len(images))]
+    assert reconstruct(body, after, batches, Cache(None), progress=Progress())
     assert run(after, n.images(1)).shape == (1, 10)
 
 
