@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -29,7 +26,8 @@ from zooc.ir.session import open_session
 from zooc.pipeline.context import Context
 from zooc.quantization.corrections.bias import BiasCorrection
 from zooc.quantization.requantize import Requantizer
-from zooc.support.cache import Cache, key
+from zooc.support.cache import key
+from zooc.support.kept import KeptTrials
 
 __all__ = ["find_ranges", "is_no_worse", "with_rounding", "without_images"]
 
@@ -38,8 +36,6 @@ _VERSION = 2
 
 _COMPARED = 128
 """Images on which two int8 bodies are compared."""
-
-_SAVE_EVERY = 5.0
 
 Batches = Sequence[npt.NDArray[Any]]
 
@@ -82,9 +78,12 @@ def find_ranges(
     if "bias" in quantize.corrections and correction_batches:
         correction = BiasCorrection(body, requantize.template, correction_batches, open_reader)
     settings = [quantize.weights, quantize.clip, quantize.activations, quantize.target, quantize.keep]
+    if quantize.placed:
+        settings.append(quantize.placed)
     corrections, identity = list(quantize.corrections), calibration_identity(body, prelude, None, images)
-    kept = _Kept(
+    kept = KeptTrials(
         context.cache,
+        "searches",
         key(_VERSION, asdict(identity), images.fingerprint(), settings, corrections, count),
     )
     trials = Trials(body, parts, requantize, correction, list(candidates.values()), kept.load())
@@ -160,35 +159,3 @@ def _too_few(quantize: Quantize, parts: HeldBack) -> Diagnostic:
         quantize.calibrate.span or quantize.span,
         hint="give `data` at least eight different images: half of them check what the others show",
     )
-
-
-class _Kept:
-    """The noise of what was tried, in the cache."""
-
-    def __init__(self, cache: Cache, name: str) -> None:
-        self._cache, self._name = cache, name
-        self._saved, self._count = time.monotonic(), -1
-
-    def load(self) -> dict[str, list[float]]:
-        """Return what an earlier search has left."""
-        path = self._cache.get("searches", self._name)
-        if path is None:
-            return {}
-        try:
-            found = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-        self._count = len(found)
-        return dict(found)
-
-    def save(self, done: dict[str, list[float]], *, now: bool = False) -> None:
-        """Keep it, if there is more and it is time."""
-        if len(done) == self._count or not (now or time.monotonic() - self._saved > _SAVE_EVERY):
-            return
-        text = json.dumps(done, sort_keys=True)
-
-        def write(path: Path) -> None:
-            path.write_text(text, "utf-8")
-
-        self._cache.put("searches", self._name, write)
-        self._saved, self._count = time.monotonic(), len(done)

@@ -26,9 +26,10 @@ from zooc.ir.graph import (
 from zooc.quantization.float_patterns import kept_nodes
 from zooc.quantization.operators import Role, role_of
 
-__all__ = ["BETWEEN_FLOATS", "NodePlan", "Placement", "operands", "place", "tensors_to_observe"]
+__all__ = ["BETWEEN_FLOATS", "MEASURED", "NodePlan", "Placement", "operands", "place", "tensors_to_observe"]
 
 BETWEEN_FLOATS = "its neighbours compute in float"
+MEASURED = "measured to be faster in float"
 
 
 @dataclass(slots=True)
@@ -108,7 +109,11 @@ def place(graph: Graph, quantize: Quantize) -> Placement:
     Raises:
         ZoocError: Z0410, a `keep` pattern matches no node.
     """
-    kept = kept_nodes([node.name for node in graph.nodes], quantize)
+    names = [node.name for node in graph.nodes]
+    kept = {
+        **dict.fromkeys(quantize.placed, MEASURED),
+        **{name: f'kept by "{pattern}"' for name, pattern in kept_nodes(names, quantize).items()},
+    }
     plans = {node.name: _first_plan(node, kept) for node in graph.nodes}
     _fuse_clamps(graph, plans, kept)
     _settle(graph, plans)
@@ -132,8 +137,8 @@ def operands(node: Node) -> list[Tensor]:
 
 
 def _first_plan(node: Node, kept: Mapping[str, str]) -> NodePlan:
-    if (pattern := kept.get(node.name)) is not None:
-        return NodePlan("float", False, f'kept by "{pattern}"')
+    if (reason := kept.get(node.name)) is not None:
+        return NodePlan("float", False, reason)
     role, reason = role_of(node)
     return NodePlan(role, role != "float", reason)
 

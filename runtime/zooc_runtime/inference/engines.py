@@ -99,12 +99,13 @@ class OpenVinoStage:
         streams: requests that run at the same time.
         threads: threads within a stream.
         single: compiles for one image at a time, which OpenVINO fuses better; several then run one by one.
+        keep: whether what is compiled is kept.
 
     Raises:
         PackageError: OpenVINO is missing or refuses the model.
     """
 
-    def __init__(self, model: bytes, streams: int, threads: int, single: bool) -> None:
+    def __init__(self, model: bytes, streams: int, threads: int, single: bool, keep: bool = True) -> None:
         openvino = import_engine("openvino", "pip install openvino")
         # The first such call sets up what the binding knows of numpy. Two threads that do it at once wait for
         # each other for good (OpenVINO 2026.4: a static variable of pybind11 against the interpreter lock).
@@ -115,7 +116,7 @@ class OpenVinoStage:
             "INFERENCE_PRECISION_HINT": "f32",  # by default float layers run in bf16 where the CPU has it
         }
         try:
-            self._compiled = _compiled(openvino, model, properties, single)
+            self._compiled = _compiled(openvino, model, properties, single, keep)
         except Exception as error:  # OpenVINO raises RuntimeError and its own kinds
             raise PackageError(
                 f"OpenVINO {openvino.__version__} cannot load the model ({one_line(error)}); use "
@@ -135,7 +136,7 @@ class OpenVinoStage:
         return result
 
 
-def _compiled(openvino: Any, model: bytes, properties: dict[str, Any], single: bool) -> Any:
+def _compiled(openvino: Any, model: bytes, properties: dict[str, Any], single: bool, keep: bool) -> Any:
     core = openvino.Core()
     parts = hashlib.sha256(model).hexdigest(), openvino.__version__, cpu_name(), sorted(cpu_flags() or ())
     key = key_of(*parts, properties["INFERENCE_PRECISION_HINT"], single)
@@ -148,8 +149,9 @@ def _compiled(openvino: Any, model: bytes, properties: dict[str, Any], single: b
         shape[0] = 1
         network.reshape(shape)
     compiled = core.compile_model(network, "CPU", properties)
-    with suppress(PackageError):
-        write_entry("openvino", key, compiled.export_model().getvalue())
+    if keep:
+        with suppress(PackageError):
+            write_entry("openvino", key, compiled.export_model().getvalue())
     return compiled
 
 
@@ -190,10 +192,10 @@ def choose_engine(wanted: str, supported: Sequence[str]) -> str:
     return wanted
 
 
-def open_body(model: bytes, settings: Settings) -> Stage:
-    """Return the body in the engine that `choose_engine` gave."""
+def open_body(model: bytes, settings: Settings, *, keep: bool = True) -> Stage:
+    """Return the body in the engine that `choose_engine` gave; `keep`: see `OpenVinoStage`."""
     if settings.engine == "openvino":
-        return OpenVinoStage(model, settings.streams, settings.threads, settings.batch == 1)
+        return OpenVinoStage(model, settings.streams, settings.threads, settings.batch == 1, keep)
     return OnnxRuntimeStage(move_zero_points(model) if has_amx() else model, settings.threads)
 
 

@@ -1,0 +1,297 @@
+"""`zooc tune`: which layers compute in integers, by measuring on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import onnx
+
+from zooc import __version__
+from zooc.accuracy.contract.ranges import complete_ranges
+from zooc.accuracy.search.output_noise import HeldBack, OutputNoise, noise_db
+from zooc.calibration.images import CalibrationImages, pixel_batches
+from zooc.calibration.ranges import Ranges
+from zooc.compilation import Request
+from zooc.deployment import Quantize
+from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
+from zooc.ir.graph import read_graph
+from zooc.ir.interface import input_of
+from zooc.ir.session import open_session
+from zooc.ir.structure import structure_sha256
+from zooc.pipeline.context import Context
+from zooc.pipeline.lower import analyze, lower
+from zooc.pipeline.quantize import Int8Quantizer
+from zooc.quantization.placement import place
+from zooc.quantization.placement_table import MeasuredIn, MeasuredPlacement, require_rules
+from zooc.quantization.qdq import quantize_body
+from zooc.support.cache import key
+from zooc.support.kept import KeptTrials
+from zooc.tuning.race import Clock, Verdict, race
+from zooc.tuning.regions import find_regions
+from zooc.tuning.runners import Runner, seconds_of
+from zooc.tuning.search import Step, Trials, Tuned, climb_by_time
+from zooc_runtime.errors import PackageError
+from zooc_runtime.inference.cpu import available_cores, cpu_flags, cpu_name
+from zooc_runtime.inference.engines import installed_engines
+
+__all__ = ["TuneRequest", "Tuning", "tune"]
+
+_VERSION = 1
+"""Part of the cache key: raised when the same networks would be compared otherwise."""
+
+_IMAGES = 32
+"""On which the logits' noise is watched."""
+
+_LEAST_MARGIN = 0.005
+"""By how much a switch must be faster; more where the same network differs more from itself."""
+
+_NOISY = 0.04
+"""Width of the interval of a network against itself from which on small gains cannot be seen."""
+
+_NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """What the command line asks for.
+
+    Attributes:
+        compiled: the description, variant and settings.
+        engines: those that are timed, in one race.
+        goal: one of `zooc_runtime.inference.settings.HINTS`.
+        seconds: after which no further region is tried.
+    """
+
+    compiled: Request
+    engines: tuple[str, ...]
+    goal: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What was found.
+
+    Attributes:
+        placement: the table.
+        steps: the switches that made it.
+        finished: whether all regions were tried.
+        regions: how many there are.
+        itself: the network by the rules against itself.
+        over_float: the float32 network's time over the tuned one's.
+    """
+
+    placement: MeasuredPlacement
+    steps: tuple[Step, ...]
+    finished: bool
+    regions: int
+    itself: Verdict
+    over_float: Verdict
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `--format json`."""
+        engines = [one.engine for one in self.placement.engines]
+        faster = [round(ratio, 3) for ratio in self.over_float.by_engine]
+        return {
+            "placement": self.placement.to_json(),
+            "over_float": dict(zip(engines, faster, strict=True)),
+            "steps": [step.to_json() for step in self.steps],
+            "regions": self.regions,
+            "finished": self.finished,
+            "noise": round(self.itself.high / self.itself.low - 1.0, 4),
+        }
+
+
+def tune(request: TuneRequest, context: Context, clock: Clock = seconds_of) -> Tuning:
+    """Compile a description to int8, and find out which of its layers are faster in float.
+
+    Verdicts are kept in the cache, every five seconds and when interrupted: the same command continues there.
+
+    Args:
+        request: what is wanted.
+        context: told of warnings.
+        clock: tells a `Runner`'s seconds.
+
+    Raises:
+        ZoocError: Z0436, nothing in it is int8; Z0438, an engine is missing or refuses the network; what the
+            stages raise.
+    """
+    versions = _versions(request.engines)
+    deployment = analyze(request.compiled, context)
+    require_rules(deployment.quantize, "there is nothing to tune")
+    facts, program = lower(deployment, context)
+    quantizer = Int8Quantizer(deployment, facts, program, context)
+    calibrated = quantizer.calibrate(request.compiled)
+    assert program.prelude is not None and calibrated.images is not None
+    body, quantize = quantizer.legalized.body, deployment.quantize
+    structure = structure_sha256(body)
+    ranges = complete_ranges(body, calibrated.ranges, quantize)
+    noise = _noise(body, program.prelude, calibrated.images)
+    bench = _Bench(body, ranges, quantize, noise, request, clock)
+    kept = KeptTrials(context.cache, "tunings", _cache_key(structure, quantize, versions, request.goal))
+    trials = Trials(kept.load())
+    if trials.done:
+        context.progress.note(f"{len(trials.done)} comparisons are known from an earlier run")
+    regions = find_regions(body, bench.model(_NOTHING), quantize)
+    bench.on_verdict = lambda: kept.save(trials.done)
+    try:
+        itself = _known(trials, "itself ", _NOTHING, bench.against_itself)
+        margin = max(_LEAST_MARGIN, abs(itself.ratio - 1.0))
+        tuned = climb_by_time(regions, bench, trials, margin, context.progress)
+        final = _known(trials, "final ", tuned.layers, lambda: bench.final(tuned.layers))
+        if not final.is_faster():
+            tuned = replace(tuned, layers=_NOTHING)
+        over_float = _known(
+            trials, "float ", tuned.layers, lambda: bench.over_float(program.body, tuned.layers)
+        )
+    except KeyboardInterrupt:
+        kept.save(trials.done, now=True)
+        context.progress.note("what was compared is kept; the same command continues from there")
+        raise
+    kept.save(trials.done, now=True)
+    speedups = final.by_engine if tuned.layers else (1.0,) * len(versions)
+    placement = MeasuredPlacement(
+        name=deployment.package.name,
+        network=structure,
+        zooc=__version__,
+        cpu=cpu_name(),
+        cores=available_cores(),
+        goal=request.goal,
+        engines=tuple(
+            MeasuredIn(engine, version, speedup)
+            for (engine, version), speedup in zip(versions.items(), speedups, strict=True)
+        ),
+        layers=tuple(node.name for node in read_graph(body).nodes if node.name in tuned.layers),
+        notes={
+            layer: step.in_words() for step in tuned.steps for layer in step.layers if layer in tuned.layers
+        },
+    )
+    done = Tuning(placement, tuned.steps, tuned.finished, len(regions), itself, over_float)
+    context.warn(_warnings(done, tuned))
+    return done
+
+
+def _known(trials: Trials, what: str, layers: frozenset[str], measure: Callable[[], Verdict]) -> Verdict:
+    """A comparison of an earlier run, or now."""
+    found = trials.verdict(_NOTHING, layers, what)
+    if found is None:
+        found = measure()
+        trials.keep(_NOTHING, layers, found, what)
+    return found
+
+
+class _Bench:
+    """The network by layers in float, opened and timed; see `zooc.tuning.search.Bench`."""
+
+    def __init__(
+        self,
+        body: onnx.ModelProto,
+        ranges: Ranges,
+        quantize: Quantize,
+        noise: OutputNoise,
+        request: TuneRequest,
+        clock: Clock,
+    ) -> None:
+        self._body, self._ranges, self._quantize, self._noise = body, ranges, quantize, noise
+        self._graph = read_graph(body)
+        self._engines, self._goal, self._clock = request.engines, request.goal, clock
+        self._cores = available_cores()
+        self._until = time.monotonic() + request.seconds
+        self._open: dict[frozenset[str], list[Runner]] = {}
+        self.on_verdict: Callable[[], None] = lambda: None
+
+    def integers(self, layers: frozenset[str]) -> frozenset[str]:
+        plans = place(self._graph, self._placed(layers)).nodes
+        return frozenset(name for name, plan in plans.items() if plan.int8)
+
+    def compare(self, before: frozenset[str], after: frozenset[str]) -> Verdict:
+        self.on_verdict()
+        self._open = {layers: found for layers, found in self._open.items() if layers == before}
+        for layers in (before, after):
+            if layers not in self._open:
+                self._open[layers] = self._runners(self.model(layers))
+        return race(self._open[before], self._open[after], self._clock, _LEAST_MARGIN)
+
+    def sqnr_db(self, layers: frozenset[str]) -> float:
+        return noise_db(self._noise.of(open_session(self.model(layers), threads=1), "held"))
+
+    def is_over(self) -> bool:
+        return time.monotonic() > self._until
+
+    def model(self, layers: frozenset[str]) -> onnx.ModelProto:
+        """Return the body in int8 but for these layers; its biases are not corrected, which takes no time."""
+        return quantize_body(self._body, self._ranges, self._placed(layers)).model
+
+    def against_itself(self) -> Verdict:
+        """Compare the network by the rules with itself, opened twice: what differs is noise."""
+        return self._fresh(self.model(_NOTHING), self.model(_NOTHING))
+
+    def final(self, layers: frozenset[str]) -> Verdict:
+        """Compare the rules with the placement that was found, both opened anew."""
+        return self._fresh(self.model(_NOTHING), self.model(layers))
+
+    def over_float(self, body: onnx.ModelProto, layers: frozenset[str]) -> Verdict:
+        """Compare the float32 network with the placement that was found."""
+        return self._fresh(body, self.model(layers))
+
+    def _fresh(self, first: onnx.ModelProto, second: onnx.ModelProto) -> Verdict:
+        self._open = {}
+        return race(self._runners(first), self._runners(second), self._clock, to_the_end=True)
+
+    def _runners(self, model: onnx.ModelProto) -> list[Runner]:
+        try:
+            return [Runner(model, engine, self._goal, self._cores) for engine in self._engines]
+        except PackageError as problem:
+            hint = "leave that engine out with --engine"
+            raise ZoocError(error("Z0438", f"cannot time the network: {problem}", hint=hint)) from None
+
+    def _placed(self, layers: frozenset[str]) -> Quantize:
+        return replace(self._quantize, placed=tuple(sorted(layers)))
+
+
+def _noise(body: onnx.ModelProto, prelude: onnx.ModelProto, images: CalibrationImages) -> OutputNoise:
+    batches = tuple(pixel_batches(prelude, images.sample(_IMAGES), input_of(body).batch or 1))
+    return OutputNoise(body, HeldBack(batches, batches))
+
+
+def _versions(engines: Sequence[str]) -> dict[str, str]:
+    versions = installed_engines(engines)
+    for engine in engines:
+        if engine not in versions:
+            hint = f"pip install {engine}, or name another engine with --engine"
+            raise ZoocError(error("Z0438", f"{engine} is not installed, so nothing can be timed", hint=hint))
+    return versions
+
+
+def _cache_key(structure: str, quantize: Quantize, versions: dict[str, str], goal: str) -> str:
+    settings = [quantize.keep, quantize.weights, quantize.activations, quantize.target]
+    machine = [cpu_name(), sorted(cpu_flags() or ()), available_cores()]
+    return key(_VERSION, structure, settings, versions, machine, goal)
+
+
+def _warnings(tuning: Tuning, tuned: Tuned) -> list[Diagnostic]:
+    found = []
+    width = tuning.itself.high / tuning.itself.low - 1.0
+    if not tuned.layers and (tuned.steps or width > _NOISY):
+        what = "what seemed faster was not when measured again" if tuned.steps else "no region was faster"
+        found.append(
+            warning(
+                "Z0437",
+                "this machine is too noisy to decide: the placement stays that of the rules",
+                notes=(f"{what}; the network against itself differs by {width:.1%}",),
+                hint="measure while nothing else runs, with --no-cache to forget what was measured now",
+            )
+        )
+    if tuning.over_float.high < 1.0:
+        slower = f"{1 / tuning.over_float.ratio:.2f} times its time"
+        found.append(
+            warning(
+                "Z0439",
+                f"the network is faster in float32: int8 takes {slower}",
+                hint="write `quantize fp32`, unless the size of the file matters more",
+            )
+        )
+    return found

@@ -1,0 +1,129 @@
+"""Which of two is faster: timed in turn, decided by a bound on the median of the paired ratios.
+
+The bound is that of the sign test: of `n` independent ratios, the `k`-th smallest lies below the median but
+with the probability that a fair coin falls heads less than `k` times in `n`. It asks nothing of their
+distribution, so that a machine that others use does not mislead it, only make it undecided.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+__all__ = ["Clock", "Verdict", "confidence_interval", "race"]
+
+Clock = Callable[[Any], float]
+"""Runs a competitor once and returns its seconds."""
+
+_LOOKS = (8, 16, 32, 64)
+"""Rounds after which it is seen whether the race is decided."""
+
+_ALPHA = 0.005
+"""Probability, at each look and side, that the interval lies beside the median."""
+
+_LONGEST = 30.0
+"""Seconds after which a race ends at the next look, whatever was found."""
+
+_CLOSE = 0.003
+"""What is less than this much faster is not worth more rounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a race ended; ratios of the first one's time to the second's, above 1: the second is faster.
+
+    Attributes:
+        ratio: the median over the rounds, of all engines together (geometric mean).
+        low, high: what contains it but with a probability of one percent.
+        rounds: how many.
+        by_engine: the median for each engine.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    rounds: int
+    by_engine: tuple[float, ...]
+
+    def is_faster(self, margin: float = 0.0) -> bool:
+        """Tell whether the second is faster, by more than the margin, and slower in no engine by more."""
+        return self.low > 1.0 + margin and min(self.by_engine) > 1.0 - margin
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data, from which `Verdict(**data)` makes the same."""
+        return {**asdict(self), "by_engine": list(self.by_engine)}
+
+
+def race(
+    first: Sequence[Any],
+    second: Sequence[Any],
+    clock: Clock,
+    margin: float = 0.0,
+    *,
+    to_the_end: bool = False,
+) -> Verdict:
+    """Time two networks in turn until it is clear whether the second is faster by more than the margin.
+
+    Args:
+        first: for each engine what `clock` takes.
+        second: likewise.
+        clock: see `Clock`.
+        margin: see `Verdict.is_faster`.
+        to_the_end: all rounds, however clear it is, where the ratio itself is wanted.
+    """
+    ratios: list[tuple[float, ...]] = []
+    spent = 0.0
+    for runner in (*first, *second):
+        clock(runner)  # the first run allocates
+    verdict = None
+    for look in _LOOKS:
+        while len(ratios) < look:
+            times = _round(first, second, clock, swapped=bool(len(ratios) % 2))
+            spent += math.fsum(a + b for a, b in times)
+            ratios.append(tuple(a / b for a, b in times))
+        verdict = _verdict(ratios)
+        decided = verdict.is_faster(margin) or verdict.high < 1.0 + max(margin, _CLOSE)
+        if spent > _LONGEST or (decided and not to_the_end):
+            break
+    assert verdict is not None
+    return verdict
+
+
+def confidence_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return what contains the median of a distribution but with a probability of one percent.
+
+    With fewer than eight values that cannot be told, and it is the smallest and largest of them.
+    """
+    ordered, count = sorted(values), len(values)
+    below, tail = 0, 0.0
+    while below < count // 2:
+        tail += math.comb(count, below) / 2.0**count
+        if tail > _ALPHA:
+            break
+        below += 1
+    below = max(below, 1)
+    return ordered[below - 1], ordered[count - below]
+
+
+def _round(
+    first: Sequence[Any], second: Sequence[Any], clock: Clock, *, swapped: bool
+) -> list[tuple[float, float]]:
+    """One after the other in each engine; every other round the second goes first."""
+    times = []
+    for a, b in zip(first, second, strict=True):
+        if swapped:
+            of_b, of_a = clock(b), clock(a)
+        else:
+            of_a, of_b = clock(a), clock(b)
+        times.append((of_a, of_b))
+    return times
+
+
+def _verdict(ratios: Sequence[tuple[float, ...]]) -> Verdict:
+    together = [math.exp(math.fsum(map(math.log, row)) / len(row)) for row in ratios]
+    low, high = confidence_interval(together)
+    by_engine = tuple(median(column) for column in zip(*ratios, strict=True))
+    return Verdict(median(together), low, high, len(ratios), by_engine)
