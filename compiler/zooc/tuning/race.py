@@ -24,6 +24,9 @@ _LOOKS = (8, 16, 32, 64)
 _ALPHA = 0.005
 """Probability, at each look and side, that the interval lies beside the median."""
 
+_ENOUGH = 16
+"""Rounds after which a second network that is slower by the median is given up."""
+
 _LONGEST = 30.0
 """Seconds after which a race ends at the next look, whatever was found."""
 
@@ -85,7 +88,8 @@ def race(
             spent += math.fsum(a + b for a, b in times)
             ratios.append(tuple(a / b for a, b in times))
         verdict = _verdict(ratios)
-        decided = verdict.is_faster(margin) or verdict.high < 1.0 + max(margin, _CLOSE)
+        hopeless = verdict.high < 1.0 + max(margin, _CLOSE) or (look >= _ENOUGH and verdict.ratio < 1.0)
+        decided = verdict.is_faster(margin) or hopeless
         if spent > _LONGEST or (decided and not to_the_end):
             break
     assert verdict is not None
