@@ -48,7 +48,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[list[Any]], fl
     def set_cost(cost: Callable[[list[Any]], float]) -> None:
         FakeRunner.cost, FakeRunner.made = staticmethod(cost), 0
         monkeypatch.setattr(tuning, "Runner", FakeRunner)
-        monkeypatch.setattr(tuning, "seconds_of", lambda runner: runner.seconds)
+        monkeypatch.setattr(tuning, "seconds_of", lambda runner, _: runner.seconds)
 
     return set_cost
 
@@ -99,7 +99,7 @@ def test_float_that_is_faster_still_is_said(workplace, timed) -> None:
 def test_a_noisy_machine_keeps_the_rules_and_says_so(workplace, timed) -> None:
     rng = np.random.default_rng(0)
     timed(block_is_slow)
-    tuning.seconds_of = lambda runner: runner.seconds * np.exp(rng.normal(0, 3))
+    tuning.seconds_of = lambda runner, _: runner.seconds * np.exp(rng.normal(0, 3))
     said = workplace.zooc(*TUNE)
     assert "warning[Z0437]" in said
     assert read_placement(workplace.folder / TABLE).layers == ()
@@ -121,12 +121,12 @@ def test_after_an_interruption_it_goes_on(workplace, timed) -> None:
     timed(block_is_slow)
     runs, before = 0, tuning.seconds_of
 
-    def interrupted(runner: Any) -> float:
+    def interrupted(runner: Any, clock: str) -> float:
         nonlocal runs
         runs += 1
         if runs == 300:
             raise KeyboardInterrupt
-        return before(runner)
+        return before(runner, clock)
 
     tuning.seconds_of = interrupted
     said = workplace.zooc(*TUNE, code=130)

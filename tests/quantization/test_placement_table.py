@@ -26,6 +26,7 @@ TABLE = MeasuredPlacement(
     "Intel(R) Xeon(R)  # 1",
     2,
     "latency",
+    "wall",
     (MeasuredIn("onnxruntime", "1.32.0", 1.207), MeasuredIn("openvino", "2026.4.1-a b", 1.0)),
     ("stem/Conv", "a name", '"quoted" #0', "stem/Conv#0"),
     {"stem/Conv": "stage 1 in float: 1.2 times as fast"},
@@ -63,6 +64,7 @@ def test_its_lines_say_what_was_measured() -> None:
         ("float    stem/Conv", 'float    "a name"', "given twice"),
         ("goal     latency", "goal latnecy", "latency or throughput"),
         ("goal     latency", "goal latency\ngoal latency", "given twice"),
+        ("clock    wall", "clock wal", "wall or cpu"),
         ("cores    2", "cores two", "whole number"),
         ("cores    2", "cores 0", "whole number"),
         ("onnxruntime 1.32.0 1.207", "onxruntime 1.32.0 1.207", "onnxruntime, openvino"),
@@ -121,7 +123,7 @@ def network(net: Callable[..., Any]) -> Network:
 
 def placement(body: onnx.ModelProto, **changes: object) -> MeasuredPlacement:
     facts = {"cpu": cpu_name(), "engines": (), "layers": (), "network": structure_sha256(body), **changes}
-    names = ("name", "zooc", "cores", "goal")
+    names = ("name", "zooc", "cores", "goal", "clock")
     return MeasuredPlacement(**{**{name: getattr(TABLE, name) for name in names}, **facts})
 
 

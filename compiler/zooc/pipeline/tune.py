@@ -31,7 +31,7 @@ from zooc.support.cache import key
 from zooc.support.kept import KeptTrials
 from zooc.tuning.race import Verdict, race
 from zooc.tuning.regions import find_regions
-from zooc.tuning.runners import Runner, seconds_of
+from zooc.tuning.runners import CLOCKS, Runner, seconds_of
 from zooc.tuning.search import Step, Trials, Tuned, climb_by_time
 from zooc_runtime.errors import PackageError
 from zooc_runtime.inference.cpu import available_cores, cpu_flags, cpu_name
@@ -48,11 +48,13 @@ _IMAGES = 32
 _LEAST_MARGIN = 0.005
 """By how much a switch must be faster; more where the same network differs more from itself."""
 
-_NOISY = 0.02
-"""Width of the interval of a network against itself from which on a time is the least of `_RUNS`."""
+_NOISY, _BLIND = 0.02, 0.05
+"""Widths of the interval of a network against itself: from the first on CPU time is compared and not wall
+time, from the second on small gains cannot be seen even so."""
 
-_RUNS = 5
-"""Where other processes interrupt most runs, the shortest of a few is one that none has interrupted."""
+_RUNS = {"wall": 1, "cpu": 3}
+"""Of how many runs the least time counts. CPU time leaves out what other processes take, but for what they
+take of the caches; where they interrupt most runs of wall time, nothing else can be compared."""
 
 _NOTHING: frozenset[str] = frozenset()
 
@@ -140,8 +142,8 @@ def tune(request: TuneRequest, context: Context) -> Tuning:
     regions = find_regions(body, bench.model(_NOTHING), quantize)
     bench.on_verdict = lambda: kept.save(trials.done)
     try:
-        for bench.runs in (1, _RUNS):
-            itself = _known(trials, f"itself {bench.runs} ", _NOTHING, bench.against_itself)
+        for bench.clock in CLOCKS:
+            itself = _known(trials, f"itself {bench.clock} ", _NOTHING, bench.against_itself)
             if _width(itself) <= _NOISY:
                 break
         bench.margin = max(_LEAST_MARGIN, abs(itself.ratio - 1.0))
@@ -165,6 +167,7 @@ def tune(request: TuneRequest, context: Context) -> Tuning:
         cpu=cpu_name(),
         cores=available_cores(),
         goal=request.goal,
+        clock=bench.clock,
         engines=tuple(
             MeasuredIn(engine, version, speedup)
             for (engine, version), speedup in zip(versions.items(), speedups, strict=True)
@@ -205,7 +208,7 @@ class _Bench:
         self._cores = available_cores()
         self._until = time.monotonic() + request.seconds
         self._open: dict[frozenset[str], list[Runner]] = {}
-        self.runs, self.margin = 1, _LEAST_MARGIN
+        self.clock, self.margin = "wall", _LEAST_MARGIN
         self.on_verdict: Callable[[], None] = lambda: None
 
     def integers(self, layers: frozenset[str]) -> frozenset[str]:
@@ -247,7 +250,7 @@ class _Bench:
         return race(self._runners(first), self._runners(second), self._time, to_the_end=True)
 
     def _time(self, runner: Runner) -> float:
-        return min(seconds_of(runner) for _ in range(self.runs))
+        return min(seconds_of(runner, self.clock) for _ in range(_RUNS[self.clock]))
 
     def _runners(self, model: onnx.ModelProto) -> list[Runner]:
         try:

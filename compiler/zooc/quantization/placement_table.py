@@ -6,12 +6,14 @@
     cpu      "Intel(R) Xeon(R) Processor"
     cores    2
     goal     latency
+    clock    wall
     engine   onnxruntime 1.32.0 1.207
 
     # activations: 1.11 times as fast
     float    stem/Sigmoid
 
-The last column of `engine` is by how much the network is faster so than by the compiler's rules.
+The last column of `engine` is by how much the network is faster so than by the compiler's rules, in time of
+the clock on the wall, or in CPU time.
 """
 
 from __future__ import annotations
@@ -41,8 +43,10 @@ EXISTS = "Z0430"
 """The code for a table that `tune` would replace."""
 
 _MAGIC, _VERSION = "zooc-placement", "1"
-_COLUMNS = {"network": 2, "zooc": 1, "cpu": 1, "cores": 1, "goal": 1, "engine": 3, "float": 1}
+_COLUMNS = {"network": 2, "zooc": 1, "cpu": 1, "cores": 1, "goal": 1, "clock": 1, "engine": 3, "float": 1}
 """How many values stand behind each word."""
+
+_CLOCKS = ("wall", "cpu")
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _MOST_NAMED = 10
@@ -71,6 +75,7 @@ class MeasuredPlacement:
         zooc: the compiler's version.
         cpu, cores: the machine.
         goal: one of `HINTS`.
+        clock: `wall` or `cpu`: seconds that pass, or those that the process computes.
         engines: at least one.
         layers: names of nodes, in network order.
         notes: for some of them, what is written above.
@@ -83,6 +88,7 @@ class MeasuredPlacement:
     cpu: str
     cores: int
     goal: str
+    clock: str
     engines: tuple[MeasuredIn, ...]
     layers: tuple[str, ...]
     notes: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -91,8 +97,9 @@ class MeasuredPlacement:
     def in_words(self) -> str:
         """Return one line for summary and report."""
         count = f"{len(self.layers)} layer{'s' * (len(self.layers) != 1)}"
+        time = " (CPU time)" if self.clock == "cpu" else ""
         faster = ", ".join(one.in_words() for one in self.engines)
-        return f"placement measured for {self.goal}: {count} in float, {faster} than by rules"
+        return f"placement measured for {self.goal}: {count} in float, {faster} than by rules{time}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for manifests and `--format json`."""
@@ -102,6 +109,7 @@ class MeasuredPlacement:
             "cpu": self.cpu,
             "cores": self.cores,
             "goal": self.goal,
+            "clock": self.clock,
             "engines": {
                 one.engine: {"version": one.version, "speedup": round(one.speedup, 3)} for one in self.engines
             },
@@ -167,6 +175,7 @@ def format_placement(placement: MeasuredPlacement) -> str:
         ("cpu", [quoted(placement.cpu)]),
         ("cores", [str(placement.cores)]),
         ("goal", [placement.goal]),
+        ("clock", [placement.clock]),
         *(("engine", columns) for columns in engines),
     ]
     lines = [f"{_MAGIC} {_VERSION}", *(f"{word:<8} {' '.join(columns)}" for word, columns in head)]
@@ -220,6 +229,7 @@ def read_placement(path: Path) -> MeasuredPlacement:
         cpu=found["cpu"][0][0],
         cores=int(found["cores"][0][0]),
         goal=found["goal"][0][0],
+        clock=found["clock"][0][0],
         engines=tuple(MeasuredIn(name, version, float(ratio)) for name, version, ratio in found["engine"]),
         layers=tuple(values[0] for values in found["float"]),
         places=places,
@@ -276,6 +286,8 @@ def _expected(word: str, values: Sequence[str]) -> str | None:
         return "a whole number of at least 1"
     if word == "goal" and values[0] not in HINTS:
         return " or ".join(HINTS)
+    if word == "clock" and values[0] not in _CLOCKS:
+        return " or ".join(_CLOCKS)
     if word == "engine" and not (values[0] in ENGINES and _is_positive(values[2])):
         return f"one of {', '.join(ENGINES)}, its version, and a positive number"
     return None

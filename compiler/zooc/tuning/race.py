@@ -27,7 +27,7 @@ _ALPHA = 0.005
 _ENOUGH = 16
 """Rounds after which a second network that is slower by the median is given up."""
 
-_LONGEST = 30.0
+_LONGEST = 10.0
 """Seconds after which a race ends at the next look, whatever was found."""
 
 _CLOSE = 0.003
