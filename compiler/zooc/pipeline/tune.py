@@ -290,7 +290,7 @@ def _cache_key(structure: str, quantize: Quantize, versions: dict[str, str], goa
 def _warnings(tuning: Tuning, tuned: Tuned) -> list[Diagnostic]:
     found = []
     width = _width(tuning.itself)
-    if not tuned.layers and (tuned.steps or width > _NOISY):
+    if not tuned.layers and (tuned.steps or width > _BLIND):
         what = "what seemed faster was not when measured again" if tuned.steps else "no region was faster"
         found.append(
             warning(
