@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc.pipeline import tune as tuning
+from zooc.pipeline import tune as pipeline
 from zooc.quantization.placement_table import read_placement
+from zooc.tuning import bench as tuning
 
 FILE, TABLE = "tiny.zoo", "tiny.placement"
 TUNE = ("tune", FILE, "-o", TABLE)
@@ -176,7 +177,7 @@ def test_mistyped_choices(workplace, arguments: tuple[str, str]) -> None:
 
 
 def test_an_engine_that_is_not_installed(workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "installed_engines", lambda _: {})
+    monkeypatch.setattr(pipeline, "installed_engines", lambda _: {})
     assert "pip install openvino" in workplace.refused("Z0438", *TUNE, "--engine", "openvino")
 
 

@@ -134,3 +134,9 @@ def test_an_imported_network_gives_the_bits_of_the_compiled_one(package: Path, c
     np.testing.assert_array_equal(first, again)
     one_by_one = open_package(package, "openvino", hint="latency").run_tensor(pixels)
     np.testing.assert_allclose(first, one_by_one, rtol=1e-5)
+
+
+def test_what_is_only_tried_is_not_kept(fake: FakeOpenVino, cache: Path) -> None:
+    OpenVinoStage(b"model", 1, 1, single=False, keep=False)
+    assert [what for what, *_ in fake.log] == ["compile"]
+    assert not cache.exists()

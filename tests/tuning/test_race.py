@@ -57,6 +57,7 @@ def test_of_two_engines_neither_may_lose() -> None:
     clock = Noisy(0.001)
     assert race([1.2, 1.0], [1.0, 1.0], clock).is_faster(0.01)
     both = race([1.4, 1.0], [1.0, 1.1], clock)
+    assert race([1.2, 0.995], [1.0, 1.0], clock).is_faster()
     assert both.low > 1.0 and not both.is_faster(0.01)
     assert both.by_engine == pytest.approx((1.4, 1 / 1.1), rel=0.01)
 

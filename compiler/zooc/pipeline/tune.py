@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,29 +10,25 @@ import onnx
 
 from zooc import __version__
 from zooc.accuracy.contract.ranges import complete_ranges
-from zooc.accuracy.search.output_noise import HeldBack, OutputNoise, noise_db
+from zooc.accuracy.search.output_noise import HeldBack, OutputNoise
 from zooc.calibration.images import CalibrationImages, pixel_batches
-from zooc.calibration.ranges import Ranges
 from zooc.compilation import Request
 from zooc.deployment import Quantize
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.graph import read_graph
 from zooc.ir.interface import input_of
-from zooc.ir.session import open_session
 from zooc.ir.structure import structure_sha256
 from zooc.pipeline.context import Context
 from zooc.pipeline.lower import analyze, lower
 from zooc.pipeline.quantize import Int8Quantizer
-from zooc.quantization.placement import place
 from zooc.quantization.placement_table import MeasuredIn, MeasuredPlacement, require_rules
-from zooc.quantization.qdq import quantize_body
 from zooc.support.cache import key
 from zooc.support.kept import KeptTrials
-from zooc.tuning.race import Verdict, race
+from zooc.tuning.bench import NetworkBench
+from zooc.tuning.race import Verdict
 from zooc.tuning.regions import find_regions
-from zooc.tuning.runners import CLOCKS, Runner, seconds_of
+from zooc.tuning.runners import CLOCKS
 from zooc.tuning.search import Step, Trials, Tuned, climb_by_time
-from zooc_runtime.errors import PackageError
 from zooc_runtime.inference.cpu import available_cores, cpu_flags, cpu_name
 from zooc_runtime.inference.engines import installed_engines
 
@@ -51,10 +46,6 @@ _LEAST_MARGIN = 0.005
 _NOISY, _BLIND = 0.02, 0.05
 """Widths of the interval of a network against itself: from the first on CPU time is compared and not wall
 time, from the second on small gains cannot be seen even so."""
-
-_RUNS = {"wall": 1, "cpu": 3}
-"""Of how many runs the least time counts. CPU time leaves out what other processes take, but for what they
-take of the caches; where they interrupt most runs of wall time, nothing else can be compared."""
 
 _NOTHING: frozenset[str] = frozenset()
 
@@ -134,7 +125,7 @@ def tune(request: TuneRequest, context: Context) -> Tuning:
     structure = structure_sha256(body)
     ranges = complete_ranges(body, calibrated.ranges, quantize)
     noise = _noise(body, program.prelude, calibrated.images)
-    bench = _Bench(body, ranges, quantize, noise, request)
+    bench = NetworkBench(body, ranges, quantize, noise, request.engines, request.goal, request.seconds)
     kept = KeptTrials(context.cache, "tunings", _cache_key(structure, quantize, versions, request.goal))
     trials = Trials(kept.load())
     if trials.done:
@@ -148,9 +139,13 @@ def tune(request: TuneRequest, context: Context) -> Tuning:
                 break
         bench.margin = max(_LEAST_MARGIN, abs(itself.ratio - 1.0))
         tuned = climb_by_time(regions, bench, trials, bench.margin, context.progress)
-        final = _known(trials, "final ", tuned.layers, lambda: bench.final(tuned.layers))
-        if not final.is_faster():
-            tuned = replace(tuned, layers=_NOTHING)
+        speedups: tuple[float, ...] = (1.0,) * len(versions)
+        if tuned.layers:
+            final = _known(trials, "final ", tuned.layers, lambda: bench.final(tuned.layers))
+            if final.is_faster():
+                speedups = final.by_engine
+            else:
+                tuned = replace(tuned, layers=_NOTHING)
         over_float = _known(
             trials, "float ", tuned.layers, lambda: bench.over_float(program.body, tuned.layers)
         )
@@ -159,7 +154,6 @@ def tune(request: TuneRequest, context: Context) -> Tuning:
         context.progress.note("what was compared is kept; the same command continues from there")
         raise
     kept.save(trials.done, now=True)
-    speedups = final.by_engine if tuned.layers else (1.0,) * len(versions)
     placement = MeasuredPlacement(
         name=deployment.package.name,
         network=structure,
@@ -189,78 +183,6 @@ def _known(trials: Trials, what: str, layers: frozenset[str], measure: Callable[
         found = measure()
         trials.keep(_NOTHING, layers, found, what)
     return found
-
-
-class _Bench:
-    """The network by layers in float, opened and timed; see `zooc.tuning.search.Bench`."""
-
-    def __init__(
-        self,
-        body: onnx.ModelProto,
-        ranges: Ranges,
-        quantize: Quantize,
-        noise: OutputNoise,
-        request: TuneRequest,
-    ) -> None:
-        self._body, self._ranges, self._quantize, self._noise = body, ranges, quantize, noise
-        self._graph = read_graph(body)
-        self._engines, self._goal = request.engines, request.goal
-        self._cores = available_cores()
-        self._until = time.monotonic() + request.seconds
-        self._open: dict[frozenset[str], list[Runner]] = {}
-        self.clock, self.margin = "wall", _LEAST_MARGIN
-        self.on_verdict: Callable[[], None] = lambda: None
-
-    def integers(self, layers: frozenset[str]) -> frozenset[str]:
-        plans = place(self._graph, self._placed(layers)).nodes
-        return frozenset(name for name, plan in plans.items() if plan.int8)
-
-    def compare(self, before: frozenset[str], after: frozenset[str]) -> Verdict:
-        self.on_verdict()
-        self._open = {layers: found for layers, found in self._open.items() if layers == before}
-        for layers in (before, after):
-            if layers not in self._open:
-                self._open[layers] = self._runners(self.model(layers))
-        return race(self._open[before], self._open[after], self._time, self.margin)
-
-    def sqnr_db(self, layers: frozenset[str]) -> float:
-        return noise_db(self._noise.of(open_session(self.model(layers), threads=1), "held"))
-
-    def is_over(self) -> bool:
-        return time.monotonic() > self._until
-
-    def model(self, layers: frozenset[str]) -> onnx.ModelProto:
-        """Return the body in int8 but for these layers; its biases are not corrected, which takes no time."""
-        return quantize_body(self._body, self._ranges, self._placed(layers)).model
-
-    def against_itself(self) -> Verdict:
-        """Compare the network by the rules with itself, opened twice: what differs is noise."""
-        return self._fresh(self.model(_NOTHING), self.model(_NOTHING))
-
-    def final(self, layers: frozenset[str]) -> Verdict:
-        """Compare the rules with the placement that was found, both opened anew."""
-        return self._fresh(self.model(_NOTHING), self.model(layers))
-
-    def over_float(self, body: onnx.ModelProto, layers: frozenset[str]) -> Verdict:
-        """Compare the float32 network with the placement that was found."""
-        return self._fresh(body, self.model(layers))
-
-    def _fresh(self, first: onnx.ModelProto, second: onnx.ModelProto) -> Verdict:
-        self._open = {}
-        return race(self._runners(first), self._runners(second), self._time, to_the_end=True)
-
-    def _time(self, runner: Runner) -> float:
-        return min(seconds_of(runner, self.clock) for _ in range(_RUNS[self.clock]))
-
-    def _runners(self, model: onnx.ModelProto) -> list[Runner]:
-        try:
-            return [Runner(model, engine, self._goal, self._cores) for engine in self._engines]
-        except PackageError as problem:
-            hint = "leave that engine out with --engine"
-            raise ZoocError(error("Z0438", f"cannot time the network: {problem}", hint=hint)) from None
-
-    def _placed(self, layers: frozenset[str]) -> Quantize:
-        return replace(self._quantize, placed=tuple(sorted(layers)))
 
 
 def _width(verdict: Verdict) -> float:

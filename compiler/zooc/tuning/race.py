@@ -30,6 +30,9 @@ _ENOUGH = 16
 _LONGEST = 10.0
 """Seconds after which a race ends at the next look, whatever was found."""
 
+_SLACK = 0.01
+"""Within which one of several engines counts as no slower."""
+
 _CLOSE = 0.003
 """What is less than this much faster is not worth more rounds."""
 
@@ -52,8 +55,8 @@ class Verdict:
     by_engine: tuple[float, ...]
 
     def is_faster(self, margin: float = 0.0) -> bool:
-        """Tell whether the second is faster, by more than the margin, and slower in no engine by more."""
-        return self.low > 1.0 + margin and min(self.by_engine) > 1.0 - margin
+        """Tell whether the second is faster, by more than the margin, and slower in no engine."""
+        return self.low > 1.0 + margin and min(self.by_engine) > 1.0 - max(margin, _SLACK)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, from which `Verdict(**data)` makes the same."""
