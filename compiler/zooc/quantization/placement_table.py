@@ -96,10 +96,12 @@ class MeasuredPlacement:
 
     def in_words(self) -> str:
         """Return one line for summary and report."""
-        count = f"{len(self.layers)} layer{'s' * (len(self.layers) != 1)}"
+        measured = f"placement measured for {self.goal}"
+        if not self.layers:
+            return f"{measured}: the rules' is the fastest"
+        count = f"{len(self.layers)} layer{'s' * (len(self.layers) != 1)} in float"
         time = " (CPU time)" if self.clock == "cpu" else ""
-        faster = ", ".join(one.in_words() for one in self.engines)
-        return f"placement measured for {self.goal}: {count} in float, {faster} than by rules{time}"
+        return f"{measured}: {count}, {', '.join(e.in_words() for e in self.engines)} as by the rules{time}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for manifests and `--format json`."""
