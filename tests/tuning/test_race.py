@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from zooc.tuning.race import confidence_interval, race
+from zooc.tuning.race import Verdict, compare_openings, confidence_interval, race
 
 
 class Noisy:
@@ -47,8 +47,7 @@ def test_drift_of_the_machine_cancels_out() -> None:
         elapsed += 1
         return cost * 1.05**elapsed
 
-    verdict = race([1e-4], [1e-4], slowing, to_the_end=True)
-    assert verdict.rounds == 64
+    verdict = race([1e-4], [1e-4], slowing)
     assert not verdict.is_faster()
     assert verdict.ratio == pytest.approx(1.0, abs=0.06)
 
@@ -63,7 +62,16 @@ def test_of_two_engines_neither_may_lose() -> None:
 
 
 def test_a_race_that_lasts_too_long_ends_at_the_next_look() -> None:
-    assert race([10.0], [10.0], Noisy(0.5), to_the_end=True).rounds == 8
+    assert race([10.3], [10.0], Noisy(0.5)).rounds == 8
+    assert compare_openings(lambda: ([10.0], [10.0]), Noisy(0.5)).rounds == 8
+
+
+def test_what_two_sessions_of_a_network_differ_by_is_seen() -> None:
+    costs = iter([1e-3, 1.1e-3, 1.1e-3, 1e-3] * 2)
+    verdict = compare_openings(lambda: ([next(costs)], [next(costs)]), Noisy(0.001))
+    assert verdict.rounds == 64 and not verdict.is_faster()
+    assert verdict.spread == pytest.approx(0.095, abs=0.005)
+    assert Verdict.from_json(verdict.to_json()) == verdict
 
 
 @pytest.mark.parametrize("count, ends", [(1, (0, 0)), (8, (0, 7)), (16, (2, 13)), (64, (21, 42))])

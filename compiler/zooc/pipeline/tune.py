@@ -34,7 +34,7 @@ from zooc_runtime.inference.engines import installed_engines
 
 __all__ = ["TuneRequest", "Tuning", "tune"]
 
-_VERSION = 1
+_VERSION = 2
 """Part of the cache key: raised when the same networks would be compared otherwise."""
 
 _IMAGES = 32
@@ -137,7 +137,7 @@ def tune(request: TuneRequest, context: Context) -> Tuning:
             itself = _known(trials, f"itself {bench.clock} ", _NOTHING, bench.against_itself)
             if _width(itself) <= _NOISY:
                 break
-        bench.margin = max(_LEAST_MARGIN, abs(itself.ratio - 1.0))
+        bench.margin = max(_LEAST_MARGIN, itself.spread)
         tuned = climb_by_time(regions, bench, trials, bench.margin, context.progress)
         speedups: tuple[float, ...] = (1.0,) * len(versions)
         if tuned.layers:

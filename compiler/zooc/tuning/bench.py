@@ -16,7 +16,7 @@ from zooc.ir.graph import read_graph
 from zooc.ir.session import open_session
 from zooc.quantization.placement import place
 from zooc.quantization.qdq import quantize_body
-from zooc.tuning.race import Verdict, race
+from zooc.tuning.race import Verdict, compare_openings, race
 from zooc.tuning.runners import Runner, seconds_of
 from zooc_runtime.errors import PackageError
 from zooc_runtime.inference.cpu import available_cores
@@ -96,7 +96,7 @@ class NetworkBench:
         return quantize_body(self._body, self._ranges, self._placed(layers)).model
 
     def against_itself(self) -> Verdict:
-        """Compare the network by the rules with itself, opened twice: what differs is noise."""
+        """Compare the network by the rules with itself: what differs is noise."""
         return self._fresh(self.model(_NOTHING), self.model(_NOTHING))
 
     def final(self, layers: frozenset[str]) -> Verdict:
@@ -109,7 +109,7 @@ class NetworkBench:
 
     def _fresh(self, first: onnx.ModelProto, second: onnx.ModelProto) -> Verdict:
         self._open = {}
-        return race(self._runners(first), self._runners(second), self._time, to_the_end=True)
+        return compare_openings(lambda: (self._runners(first), self._runners(second)), self._time)
 
     def _time(self, runner: Runner) -> float:
         return min(seconds_of(runner, self.clock) for _ in range(_RUNS[self.clock]))

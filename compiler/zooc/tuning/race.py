@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
-__all__ = ["Clock", "Verdict", "confidence_interval", "race"]
+__all__ = ["Clock", "Verdict", "compare_openings", "confidence_interval", "race"]
 
 Clock = Callable[[Any], float]
 """Runs a competitor once and returns its seconds."""
 
 _LOOKS = (8, 16, 32, 64)
 """Rounds after which it is seen whether the race is decided."""
+
+_OPENINGS = 4
+"""How often `compare_openings` opens both networks."""
 
 _ALPHA = 0.005
 """Probability, at each look and side, that the interval lies beside the median."""
@@ -46,6 +49,7 @@ class Verdict:
         low, high: what contains it but with a probability of one percent.
         rounds: how many.
         by_engine: the median for each engine.
+        openings: the median for each time that both were opened anew, where they were.
     """
 
     ratio: float
@@ -53,24 +57,29 @@ class Verdict:
     high: float
     rounds: int
     by_engine: tuple[float, ...]
+    openings: tuple[float, ...] = ()
+
+    @property
+    def spread(self) -> float:
+        """By how much the openings differ from 1 (root mean square): for a network against itself, noise."""
+        return math.sqrt(math.fsum((ratio - 1.0) ** 2 for ratio in self.openings) / len(self.openings))
 
     def is_faster(self, margin: float = 0.0) -> bool:
         """Tell whether the second is faster, by more than the margin, and slower in no engine."""
         return self.low > 1.0 + margin and min(self.by_engine) > 1.0 - max(margin, _SLACK)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data, from which `Verdict(**data)` makes the same."""
-        return {**asdict(self), "by_engine": list(self.by_engine)}
+        """Return plain data."""
+        return {**asdict(self), "by_engine": list(self.by_engine), "openings": list(self.openings)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Verdict:
+        """Return what `to_json` gave."""
+        by_engine, openings = tuple(data["by_engine"]), tuple(data["openings"])
+        return cls(**{**data, "by_engine": by_engine, "openings": openings})
 
 
-def race(
-    first: Sequence[Any],
-    second: Sequence[Any],
-    clock: Clock,
-    margin: float = 0.0,
-    *,
-    to_the_end: bool = False,
-) -> Verdict:
+def race(first: Sequence[Any], second: Sequence[Any], clock: Clock, margin: float = 0.0) -> Verdict:
     """Time two networks in turn until it is clear whether the second is faster by more than the margin.
 
     Args:
@@ -78,7 +87,6 @@ def race(
         second: likewise.
         clock: see `Clock`.
         margin: see `Verdict.is_faster`.
-        to_the_end: all rounds, however clear it is, where the ratio itself is wanted.
     """
     ratios: list[tuple[float, ...]] = []
     spent = 0.0
@@ -93,10 +101,32 @@ def race(
         verdict = _verdict(ratios)
         hopeless = verdict.high < 1.0 + max(margin, _CLOSE) or (look >= _ENOUGH and verdict.ratio < 1.0)
         decided = verdict.is_faster(margin) or hopeless
-        if spent > _LONGEST or (decided and not to_the_end):
+        if spent > _LONGEST or decided:
             break
     assert verdict is not None
     return verdict
+
+
+def compare_openings(open_both: Callable[[], tuple[Sequence[Any], Sequence[Any]]], clock: Clock) -> Verdict:
+    """Time two networks that are opened anew several times, where the ratio itself is wanted.
+
+    Two sessions of one network differ, by how their memory lies; what one pair shows may be that.
+    """
+    ratios: list[tuple[float, ...]] = []
+    openings = []
+    for _ in range(_OPENINGS):
+        first, second = open_both()
+        for runner in (*first, *second):
+            clock(runner)
+        found: list[tuple[float, ...]] = []
+        spent = 0.0
+        while len(found) < _LOOKS[-1] // _OPENINGS and (spent < _LONGEST / _OPENINGS or len(found) < 2):
+            times = _round(first, second, clock, swapped=bool(len(found) % 2))
+            spent += math.fsum(a + b for a, b in times)
+            found.append(tuple(a / b for a, b in times))
+        openings.append(_verdict(found).ratio)
+        ratios += found
+    return replace(_verdict(ratios), openings=tuple(openings))
 
 
 def confidence_interval(values: Sequence[float]) -> tuple[float, float]:

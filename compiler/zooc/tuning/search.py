@@ -99,7 +99,7 @@ class Trials:
     def verdict(self, before: Layers, after: Layers, what: str = "") -> Verdict | None:
         """Return how it ended, `None` if it was not compared; `what` tells several comparisons apart."""
         found = self.done.get(what + _key(before, after))
-        return None if found is None else Verdict(**{**found, "by_engine": tuple(found["by_engine"])})
+        return None if found is None else Verdict.from_json(found)
 
     def keep(self, before: Layers, after: Layers, verdict: Verdict, what: str = "") -> None:
         """Note how it ended."""
