@@ -20,6 +20,7 @@ from zooc.ir.rewriter import Refusals
 from zooc.networks.network import Facts
 from zooc.preprocessing.fold_normalization import Folded
 from zooc.quantization.layers import Quantized
+from zooc.quantization.placement_table import MeasuredPlacement
 from zooc.verification.agreement import Agreement
 from zooc.verification.decoding import DecodingDifference
 from zooc.verification.divergence import BodyComparison
@@ -42,6 +43,7 @@ class Request:
         output: the package's folder; `None` means `build/NAME`.
         measure: also time the result on this machine, for the report.
         ranges: a `.calib` file or a table of ranges, in place of calibrating.
+        placement: a table of `zooc tune`: layers that stay in float beside those of the rules.
         save_ranges: where the ranges that were used go, as a table for `ranges`.
         strict: int8 that is called poor is an error.
         consumers: other runtimes that must take the graph, of `zooc.consumers.CONSUMERS`.
@@ -55,6 +57,7 @@ class Request:
     force: bool = False
     measure: bool = False
     ranges: Path | None = None
+    placement: Path | None = None
     save_ranges: Path | None = None
     strict: bool = False
     consumers: tuple[str, ...] = ()
@@ -127,6 +130,7 @@ class Int8:
         correction_images: on how many images the corrections were measured.
         contract: how the accuracy contract ended, `None` without one.
         found: the correction that `auto` has added, and that is shipped.
+        placement: the measured one that holds, `None` where the rules alone do.
     """
 
     legalized: Legalized
@@ -134,6 +138,7 @@ class Int8:
     correction_images: int
     contract: ContractResult | None
     found: Correction | None = None
+    placement: MeasuredPlacement | None = None
 
 
 @dataclass(frozen=True)

@@ -284,6 +284,7 @@ class Quantize:
         ranges: measured on images, or those of a source that is quantized already, with its scales.
         warn: below what int8 is called poor; `None` where `warn none` says so.
         limits: of the layers that a contract returns to float.
+        placed: names of nodes that a measured placement leaves in float (`--placement`).
     """
 
     dtype: Literal["int8", "fp16", "fp32"] = "fp32"
@@ -303,6 +304,7 @@ class Quantize:
     warn: Bar | None = Bar()
     limits: FloatLimits = FloatLimits()
     span: Span | None = field(default=None, compare=False)
+    placed: tuple[str, ...] = ()
 
     @property
     def saturates(self) -> bool:

@@ -14,8 +14,8 @@ from zooc.accuracy.search.candidates import METHODS
 from zooc.compilation import Request
 from zooc.pipeline.compile import compile_package
 from zooc.pipeline.context import Context
-from zooc.pipeline.search import _Kept
 from zooc.support.cache import Cache
+from zooc.support.kept import KeptTrials
 from zooc.support.progress import Progress
 
 AUTO = ("quantize.calibrate=auto", "quantize.corrections=[equalization, bias]")
@@ -59,14 +59,14 @@ def test_an_interrupted_search_goes_on(digits: Any, tmp_path: Path, monkeypatch:
         compile_package(Request(file, tmp_path / "a", overrides=AUTO), Context(cache, Interrupted(20)))
     assert not (tmp_path / "a").exists()
     kept: list[int] = []
-    load = _Kept.load
+    load = KeptTrials.load
 
-    def counted(self: _Kept) -> dict[str, list[float]]:
+    def counted(self: KeptTrials) -> dict[str, list[float]]:
         found = load(self)
         kept.append(len(found))
         return found
 
-    monkeypatch.setattr(_Kept, "load", counted)
+    monkeypatch.setattr(KeptTrials, "load", counted)
     resumed = compile_package(Request(file, tmp_path / "a", overrides=AUTO), Context(cache, Progress()))
     whole = compile_package(Request(file, tmp_path / "b", overrides=AUTO), Context(Cache(None), Progress()))
     assert 0 < kept[0] < len(METHODS) * 2 + 64

@@ -197,3 +197,9 @@ def test_auto_gives_what_the_cpu_gives(package: Path) -> None:
     np.testing.assert_allclose(model.run_tensor(pixels), expected, rtol=1e-5)
     with pytest.raises(PackageError, match="finds no device NPU here; available are CPU"):
         open_package(package, device="NPU")
+
+
+def test_what_is_only_tried_is_not_kept(fake: FakeOpenVino, cache: Path) -> None:
+    OpenVinoStage(b"model", 1, 1, single=False, keep=False)
+    assert [what for what, *_ in fake.log] == ["compile"]
+    assert not cache.exists()

@@ -7,7 +7,6 @@ same float64 back.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from zooc.calibration.ranges import Ranges, choose_ranges
 from zooc.deployment import CalibrationMethod
 from zooc.diagnostics.diagnostic import Diagnostic, Label, SourceFile, Span, ZoocError, error
 from zooc.diagnostics.suggest import did_you_mean
+from zooc.support.columns import quoted, table_rows, unquoted
 
 __all__ = [
     "describe",
@@ -32,8 +32,6 @@ __all__ = [
 ]
 
 _HEADER = "# name threshold min max"
-_PLAIN = re.compile(r'[^\s"#][^\s#]*')
-_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|[^\s#]+')
 _HINT = "a line is `name threshold min max`, or `name threshold`; `#` begins a comment"
 
 
@@ -46,7 +44,7 @@ def format_table(ranges: Ranges, *, about: Sequence[str] = (), notes: Mapping[st
         notes: a comment for the ends of some tensors' lines.
     """
     rows = [
-        (_quoted(name), repr(max(abs(low), abs(high))), repr(low), repr(high))
+        (quoted(name), repr(max(abs(low), abs(high))), repr(low), repr(high))
         for name, (low, high) in ranges.items()
     ]
     columns = (_HEADER.removeprefix("# ").split(), *rows)
@@ -73,10 +71,7 @@ def parse_table(source: SourceFile) -> Ranges:
     ranges: Ranges = {}
     places: dict[str, Span] = {}
     problems: list[Diagnostic] = []
-    for number, start in enumerate(source.line_starts, 1):
-        tokens = _tokens(source, number, start)
-        if not tokens:
-            continue
+    for tokens in table_rows(source):
         try:
             name, limits = _entry(tokens)
             if name in places:
@@ -97,24 +92,13 @@ def parse_table(source: SourceFile) -> Ranges:
 
 def table_places(source: SourceFile) -> dict[str, Span]:
     """Return where each tensor of a sound table is named."""
-    lines = (_tokens(source, number, start) for number, start in enumerate(source.line_starts, 1))
-    return {_unquoted(tokens[0]): tokens[0] for tokens in lines if tokens}
+    return {_unquoted(tokens[0]): tokens[0] for tokens in table_rows(source)}
 
 
 class _BadLine(Exception):
     def __init__(self, message: str, span: Span, hint: str, labels: tuple[Label, ...] = ()) -> None:
         super().__init__(message)
         self.message, self.span, self.hint, self.labels = message, span, hint, labels
-
-
-def _tokens(source: SourceFile, number: int, start: int) -> list[Span]:
-    text, place, found = source.line(number), 0, []
-    while (match := _TOKEN.search(text, place)) is not None:
-        if "#" in text[place : match.start()]:
-            break
-        found.append(Span(source, start + match.start(), start + match.end()))
-        place = match.end()
-    return found
 
 
 def _entry(tokens: list[Span]) -> tuple[str, tuple[float, float]]:
@@ -150,15 +134,9 @@ def _number(token: Span) -> float:
     return value
 
 
-def _quoted(name: str) -> str:
-    return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
-
-
 def _unquoted(token: Span) -> str:
-    if not token.text.startswith('"'):
-        return token.text
     try:
-        return str(json.loads(token.text))
+        return unquoted(token)
     except ValueError:
         raise _BadLine(f"{token.text} is no quoted name", token, "a quoted name is a JSON string") from None
 

@@ -27,6 +27,7 @@ from zooc.cli.commands import (
 )
 from zooc.cli.commands import compile as compile_
 from zooc.cli.commands import inspect as inspect_
+from zooc.cli.commands import tune as tune_
 from zooc.cli.commands.analyze import analyze
 from zooc.cli.commands.compare import compare
 from zooc.cli.commands.export_vdsp import export_vdsp
@@ -58,6 +59,7 @@ def _zooc(
 
 
 app.command("compile", epilog=compile_.EPILOG)(compile_.compile_command)
+app.command("tune", epilog=tune_.EPILOG)(tune_.tune)
 app.command("check", epilog=check.EPILOG)(check.check)
 app.command("fmt", epilog=fmt.EPILOG)(fmt.fmt)
 app.command("explain", epilog=explain.EPILOG)(explain.explain)

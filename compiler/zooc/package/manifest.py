@@ -117,6 +117,8 @@ def _quantization(c: Compilation, verified: Verified) -> dict[str, Any]:
         if (agreement := verified.agreement_json()) is not None:
             summary["agreement"] = agreement
             summary["poor"] = verified.poor and verified.poor.to_json()
+        if c.int8.placement is not None:
+            summary["placement"] = c.int8.placement.to_json()
         if (search := c.int8.calibrated.search) is not None:
             summary["search"] = search.to_json()
     if c.contract is not None:

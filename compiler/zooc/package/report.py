@@ -49,6 +49,7 @@ def _facts(c: Compilation, verified: Verified) -> dict[str, Any]:
         "parted": [thumbnail(one, c) for one in verified.comparison.parted] if verified.comparison else [],
         "search": c.int8 and c.int8.calibrated.search,
         "contract": c.contract,
+        "placement": c.int8 and c.int8.placement,
         "images": c.images,
         "kept": c.quantized and c.quantized.kept,
         "layers": layers,

@@ -24,6 +24,7 @@ from zooc.pipeline.context import Context
 from zooc.pipeline.heads import resolve_heads
 from zooc.preprocessing.fold_normalization import fold_normalization
 from zooc.preprocessing.prelude import build_prelude, resample_order_of_pillow
+from zooc.quantization.placement_table import read_placement, require_rules
 from zooc.support.memory import keep_freed
 
 __all__ = ["analyze", "lower", "output_of"]
@@ -47,6 +48,9 @@ def analyze(request: Request, context: Context) -> Deployment:
             check_output(output_of(deployment, request), force=request.force)
         if request.ranges is not None:
             read_table(request.ranges)
+        if request.placement is not None:
+            require_rules(deployment.quantize, f"{request.placement} would be ignored")
+            read_placement(request.placement)
         context.facts |= {"name": deployment.package.name, "dtype": deployment.quantize.dtype}
     return deployment
 

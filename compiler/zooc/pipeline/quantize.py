@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from zooc.quantization.corrections.equalization import equalize
 from zooc.quantization.fp16 import to_fp16
 from zooc.quantization.layers import Quantized
 from zooc.quantization.placement import tensors_to_observe
+from zooc.quantization.placement_table import MeasuredPlacement, read_placement
 from zooc.quantization.qdq import quantize_body
 from zooc.quantization.target_form import for_target
 from zooc.support.memory import release
@@ -59,7 +61,7 @@ def quantize_program(
     """
     quantize = deployment.quantize
     if quantize.dtype == "int8":
-        quantizer = Int8Quantizer(deployment, facts, program, context)
+        quantizer = Int8Quantizer(deployment, facts, program, context, request.placement)
         if context.stop_before is None:
             quantizer.find_contract_images()
         calibrated = quantizer.calibrate(request)
@@ -83,11 +85,18 @@ class Int8Quantizer:
         found: the correction that `auto` has added.
     """
 
-    def __init__(self, deployment: Deployment, facts: Facts, program: Program, context: Context) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        facts: Facts,
+        program: Program,
+        context: Context,
+        placement: Path | None = None,
+    ) -> None:
         """Legalize the program's body: exact rewrites into operators that engines have in integers.
 
         Raises:
-            ZoocError: Z0410, a `keep` pattern matches no node.
+            ZoocError: Z0410, a `keep` pattern matches no node; Z0431 to Z0434, the placement does not do.
         """
         assert deployment.preprocess is not None and program.prelude is not None
         self._deployment, self._preprocess = deployment, deployment.preprocess
@@ -103,7 +112,17 @@ class Int8Quantizer:
                 body, equalized = equalize(body)
             self.legalized = Legalized(body, equalized, refusals)
             context.facts["refused"] = {rule: found for rule, found in refusals.items() if found}
+            self._placement = None if placement is None else self._placed(placement)
             self.observed = tensors_to_observe(body, self._quantize)
+
+    def _placed(self, path: Path) -> MeasuredPlacement:
+        """The table in a file, which holds from here on."""
+        found = read_placement(path)
+        name = self._deployment.package.name
+        self._context.warn(found.check(path, name, self.legalized.body))
+        self._quantize = replace(self._quantize, placed=found.layers)
+        self._context.facts["placement"] = found.to_json()
+        return found
 
     def calibrate(self, request: Request) -> Calibrated:
         """Return the ranges that the request gives, or those that the calibration images show.
@@ -212,7 +231,7 @@ class Int8Quantizer:
             images_of = calibrated.images
             requirement = effective_requirement(self._quantize, len(images_of.paths) if images_of else 0)
             if requirement is None:
-                return quantized, Int8(self.legalized, calibrated, counted, None, self.found)
+                return quantized, Int8(self.legalized, calibrated, counted, None, self.found, self._placement)
             images = ContractImages.for_heads(requirement, self._prelude, self._heads, self._preprocess)
             context.warn(images.warnings)
             ranges = complete_ranges(self.legalized.body, calibrated.ranges, self._quantize)
@@ -231,7 +250,12 @@ class Int8Quantizer:
             context.facts |= {**quantized.summary(), "contract": contract.to_json()}
             found = None if contract.returned else self.found  # layers go back without it
             return quantized, Int8(
-                self.legalized, replace(calibrated, ranges=ranges), counted, contract, found
+                self.legalized,
+                replace(calibrated, ranges=ranges),
+                counted,
+                contract,
+                found,
+                self._placement,
             )
 
     @cached_property

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -31,7 +28,8 @@ from zooc.quantization.corrections.apply import CORRECTED
 from zooc.quantization.corrections.bias import BiasCorrection
 from zooc.quantization.corrections.reconstruction.reconstruct import can_learn
 from zooc.quantization.requantize import Requantizer
-from zooc.support.cache import Cache, key
+from zooc.support.cache import key
+from zooc.support.kept import KeptTrials
 
 __all__ = ["another_correction", "find_ranges", "is_no_worse", "without_images"]
 
@@ -42,8 +40,6 @@ _COMPARED = 128
 """Images on which two int8 bodies are compared."""
 
 _FEWEST_JUDGES = 32
-
-_SAVE_EVERY = 5.0
 
 Batches = Sequence[npt.NDArray[Any]]
 
@@ -86,9 +82,12 @@ def find_ranges(
     if "bias" in quantize.corrections and correction_batches:
         correction = BiasCorrection(body, requantize.template, correction_batches, open_reader)
     settings = [quantize.weights, quantize.clip, quantize.activations, quantize.target, quantize.keep]
+    if quantize.placed:
+        settings.append(quantize.placed)
     corrections, identity = list(quantize.corrections), calibration_identity(body, prelude, None, images)
-    kept = _Kept(
+    kept = KeptTrials(
         context.cache,
+        "searches",
         key(_VERSION, asdict(identity), images.fingerprint(), settings, corrections, count),
     )
     trials = Trials(body, parts, requantize, correction, list(candidates.values()), kept.load())
@@ -164,35 +163,3 @@ def _too_few(quantize: Quantize, parts: HeldBack) -> Diagnostic:
         quantize.calibrate.span or quantize.span,
         hint="give `data` at least eight different images: half of them check what the others show",
     )
-
-
-class _Kept:
-    """The noise of what was tried, in the cache."""
-
-    def __init__(self, cache: Cache, name: str) -> None:
-        self._cache, self._name = cache, name
-        self._saved, self._count = time.monotonic(), -1
-
-    def load(self) -> dict[str, list[float]]:
-        """Return what an earlier search has left."""
-        path = self._cache.get("searches", self._name)
-        if path is None:
-            return {}
-        try:
-            found = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-        self._count = len(found)
-        return dict(found)
-
-    def save(self, done: dict[str, list[float]], *, now: bool = False) -> None:
-        """Keep it, if there is more and it is time."""
-        if len(done) == self._count or not (now or time.monotonic() - self._saved > _SAVE_EVERY):
-            return
-        text = json.dumps(done, sort_keys=True)
-
-        def write(path: Path) -> None:
-            path.write_text(text, "utf-8")
-
-        self._cache.put("searches", self._name, write)
-        self._saved, self._count = time.monotonic(), len(done)

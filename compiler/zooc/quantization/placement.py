@@ -27,9 +27,10 @@ from zooc.quantization.float_patterns import kept_nodes
 from zooc.quantization.operators import Role, role_of
 from zooc.quantization.targets import Rules, rules_of
 
-__all__ = ["BETWEEN_FLOATS", "NodePlan", "Placement", "operands", "place", "tensors_to_observe"]
+__all__ = ["BETWEEN_FLOATS", "MEASURED", "NodePlan", "Placement", "operands", "place", "tensors_to_observe"]
 
 BETWEEN_FLOATS = "its neighbours compute in float"
+MEASURED = "measured to be faster in float"
 
 
 @dataclass(slots=True)
@@ -109,8 +110,11 @@ def place(graph: Graph, quantize: Quantize) -> Placement:
     Raises:
         ZoocError: Z0410, a `keep` pattern matches no node.
     """
-    kept = kept_nodes([node.name for node in graph.nodes], quantize)
-    rules = rules_of(quantize)
+    names, rules = [node.name for node in graph.nodes], rules_of(quantize)
+    kept = {
+        **dict.fromkeys(quantize.placed, MEASURED),
+        **{name: f'kept by "{pattern}"' for name, pattern in kept_nodes(names, quantize).items()},
+    }
     plans = {node.name: _first_plan(node, kept, rules) for node in graph.nodes}
     _fuse_clamps(graph, plans, kept)
     _settle(graph, plans)
@@ -138,8 +142,8 @@ def operands(node: Node) -> list[Tensor]:
 
 
 def _first_plan(node: Node, kept: Mapping[str, str], rules: Rules) -> NodePlan:
-    if (pattern := kept.get(node.name)) is not None:
-        return NodePlan("float", False, f'kept by "{pattern}"')
+    if (reason := kept.get(node.name)) is not None:
+        return NodePlan("float", False, reason)
     if rules.signed and any((before := maker(t)) and _casts_pixels(before) for t in node.inputs):
         return NodePlan("float", False, "reads the pixels, for which signed levels have half the precision")
     role, reason = role_of(node)

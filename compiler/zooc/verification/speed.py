@@ -18,7 +18,7 @@ from zooc.verification.goldens import synthetic_input
 from zooc_runtime.inference.cpu import available_cores, cpu_name
 from zooc_runtime.preprocessing.pillow_steps import reference_pixels
 
-__all__ = ["Speed", "Timing", "measure_speed"]
+__all__ = ["Speed", "Timing", "measure_speed", "random_feed"]
 
 _ROUNDS = 15
 _IMAGE = (375, 500)
@@ -55,7 +55,7 @@ def measure_speed(
 ) -> Speed:
     """Time the body against its float form and the prelude against Pillow, in turn, `_ROUNDS` times each."""
     comparisons = []
-    feed = _feed(body)
+    feed = random_feed(body)
     float_run, run = _runner(float_body, feed), _runner(body, feed)
     comparisons.append(_compare("network, batch 1", "float32", float_run, run))
     if prelude is not None and preprocess is not None:
@@ -87,7 +87,8 @@ def _runner(model: onnx.ModelProto, feed: dict[str, Any]) -> Callable[[], Any]:
     return lambda: session.run(None, feed)
 
 
-def _feed(body: onnx.ModelProto) -> dict[str, Any]:
+def random_feed(body: onnx.ModelProto) -> dict[str, Any]:
+    """Return an input for timing, by name: pixels of every value, or normally distributed numbers."""
     source = input_of(body)
     shape = [size or 1 for size in source.sizes]
     rng = np.random.default_rng(0)

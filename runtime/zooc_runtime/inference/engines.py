@@ -164,13 +164,20 @@ class OpenVinoStage:
         threads: threads within a stream.
         single: compiles for one image at a time, which OpenVINO fuses better; several then run one by one.
         device: one of OpenVINO's.
+        keep: whether what is compiled is kept.
 
     Raises:
         PackageError: OpenVINO is missing or refuses the model, or has no such device here.
     """
 
     def __init__(
-        self, model: bytes, streams: int, threads: int, single: bool, device: str | None = None
+        self,
+        model: bytes,
+        streams: int,
+        threads: int,
+        single: bool,
+        device: str | None = None,
+        keep: bool = True,
     ) -> None:
         device = device or "CPU"
         openvino = import_engine("openvino", "pip install openvino")
@@ -183,7 +190,7 @@ class OpenVinoStage:
         single = single or not takes_any_batch(device)
         properties = properties_of(device, streams, threads)
         try:
-            self._compiled = _compiled(openvino, core, model, device, properties, single)
+            self._compiled = _compiled(openvino, core, model, device, properties, single, keep)
             used = [device] if device == "CPU" else self._compiled.get_property("EXECUTION_DEVICES")
         except Exception as error:  # OpenVINO raises RuntimeError and its own kinds
             raise PackageError(
@@ -206,7 +213,13 @@ class OpenVinoStage:
 
 
 def _compiled(
-    openvino: Any, core: Any, model: bytes, device: str, properties: dict[str, Any], single: bool
+    openvino: Any,
+    core: Any,
+    model: bytes,
+    device: str,
+    properties: dict[str, Any],
+    single: bool,
+    keep: bool,
 ) -> Any:
     """The network, compiled or, for the CPU, from the cache; other devices' drivers change unseen."""
     parts = hashlib.sha256(model).hexdigest(), openvino.__version__, cpu_name(), sorted(cpu_flags() or ())
@@ -220,7 +233,7 @@ def _compiled(
         shape[0] = 1
         network.reshape(shape)
     compiled = core.compile_model(network, device, properties)
-    if key is not None:
+    if key is not None and keep:
         with suppress(PackageError):
             write_entry("openvino", key, compiled.export_model().getvalue())
     return compiled
@@ -271,12 +284,12 @@ def choose_engine(wanted: str, supported: Sequence[str]) -> str:
     return wanted
 
 
-def open_body(model: bytes, settings: Settings) -> Stage:
-    """Return the body in the engine that `choose_engine` gave."""
+def open_body(model: bytes, settings: Settings, *, keep: bool = True) -> Stage:
+    """Return the body in the engine that `choose_engine` gave; `keep`: see `OpenVinoStage`."""
     placement = settings.placement
     if settings.engine == "openvino":
         single = settings.batch == 1
-        return OpenVinoStage(model, settings.streams, settings.threads, single, placement.device)
+        return OpenVinoStage(model, settings.streams, settings.threads, single, placement.device, keep)
     if placement.on_cpu and has_amx():
         model = move_zero_points(model)
     batch = settings.batch if placement.fixed_batch else None

@@ -39,6 +39,13 @@ class CostModel:
         """
         return math.fsum(self._time(node, in_float) for node in self._nodes)
 
+    def alone(self) -> dict[str, float]:
+        """Return the estimated time of each node in int8, by name, without conversions."""
+        return {
+            node.name: self.macs.get(node.name, 0) + _INT8_ELEMENT * sum(map(_elements, node.outputs))
+            for node in self._nodes
+        }
+
     def elements(self, name: str) -> int:
         """Return how many elements a node's results have, of one image."""
         return sum(_elements(t) for node in self._nodes if node.name == name for t in node.outputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from zooc.quantization.layers import Quantized
 from zooc.support.progress import Progress
 from zooc_runtime.package.heads import Head
 
-__all__ = ["FrontPoint", "Region", "climb", "regions_of"]
+__all__ = ["FrontPoint", "Region", "around_tensors", "climb", "regions_of", "stretches"]
 
 _TRIED = 8
 """Regions that are tried in each step: those with most noise for their time."""
@@ -91,18 +91,29 @@ def regions_of(graph: IntegerGraph, found: Sequence[LayerSensitivity]) -> list[R
     """
     noise = {one.layer.name: one.noise for one in found}
     regions: dict[tuple[str, ...], None] = {(name,): None for name in noise}
+    regions |= dict.fromkeys(around_tensors(graph, noise))
+    regions |= dict.fromkeys(stretches([layer.name for layer in graph.layers if layer.name in noise]))
+    return [Region(layers, sum(noise[name] for name in layers)) for layers in regions]
+
+
+def around_tensors(graph: IntegerGraph, names: Container[str]) -> list[tuple[str, ...]]:
+    """Return, for each rounded tensor, those of the named layers that make or read it."""
     around: dict[str, list[str]] = {}
     for layer in graph.layers:
-        if layer.name in noise:
+        if layer.name in names:
             pairs = [*layer.inputs, *([layer.output] if layer.output is not None else [])]
             for tensor in dict.fromkeys(_origin(graph, pair).tensor for pair in pairs):
                 around.setdefault(tensor, []).append(layer.name)
-    regions |= dict.fromkeys(map(tuple, around.values()))
-    names = [layer.name for layer in graph.layers if layer.name in noise]
+    return [tuple(layers) for layers in around.values()]
+
+
+def stretches(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the halves, quarters, eighths and sixteenths of layers in network order."""
+    found = []
     for parts in _STRETCHES:
         ends = [len(names) * i // parts for i in range(parts + 1)]
-        regions |= {tuple(names[a:b]): None for a, b in itertools.pairwise(ends) if b - a > 1}
-    return [Region(layers, sum(noise[name] for name in layers)) for layers in regions]
+        found += [tuple(names[a:b]) for a, b in itertools.pairwise(ends) if b - a > 1]
+    return found
 
 
 def climb(

@@ -58,6 +58,15 @@ def compile_command(
             show_default=False,
         ),
     ] = None,
+    placement: Annotated[
+        Path | None,
+        typer.Option(
+            "--placement",
+            metavar="FILE",
+            help="Leave the layers in float that zooc tune has measured to be faster so.",
+            show_default=False,
+        ),
+    ] = None,
     consumers: Annotated[
         list[str] | None,
         typer.Option(
@@ -122,6 +131,7 @@ def compile_command(
             force=force,
             measure=measure,
             ranges=ranges,
+            placement=placement,
             save_ranges=save_ranges,
             strict=strict,
             consumers=wanted,
