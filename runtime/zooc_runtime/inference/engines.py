@@ -27,6 +27,7 @@ from ..support.user_cache import Damaged, key_of, read_entry, write_entry
 from .amx_weights import move_zero_points
 from .cpu import cpu_flags, cpu_name, has_amx
 from .devices import check_device, properties_of, takes_any_batch
+from .openvino_form import fuse_activations
 from .placement import CPU, DEFAULT, PROVIDERS, Placement, find_provider
 from .sessions import SERIAL, nodes_by_provider, open_session
 from .settings import Settings
@@ -276,6 +277,7 @@ def open_body(model: bytes, settings: Settings) -> Stage:
     placement = settings.placement
     if settings.engine == "openvino":
         single = settings.batch == 1
+        model = fuse_activations(model)
         return OpenVinoStage(model, settings.streams, settings.threads, single, placement.device)
     if placement.on_cpu and has_amx():
         model = move_zero_points(model)
