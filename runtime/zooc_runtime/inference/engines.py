@@ -272,12 +272,18 @@ def choose_engine(wanted: str, supported: Sequence[str]) -> str:
     return wanted
 
 
-def open_body(model: bytes, settings: Settings) -> Stage:
-    """Return the body in the engine that `choose_engine` gave."""
+def open_body(model: bytes, settings: Settings, *, as_written: bool = False) -> Stage:
+    """Return the body in the engine that `choose_engine` gave.
+
+    Args:
+        model: the body, as an ONNX model.
+        settings: how it is to run.
+        as_written: keeps every rounding of the model, also where OpenVINO is faster without some of them.
+    """
     placement = settings.placement
     if settings.engine == "openvino":
         single = settings.batch == 1
-        model = fuse_activations(model)
+        model = model if as_written else fuse_activations(model)
         return OpenVinoStage(model, settings.streams, settings.threads, single, placement.device)
     if placement.on_cpu and has_amx():
         model = move_zero_points(model)
