@@ -278,12 +278,13 @@ def open_body(model: bytes, settings: Settings, *, as_written: bool = False) -> 
     Args:
         model: the body, as an ONNX model.
         settings: how it is to run.
-        as_written: keeps every rounding of the model, also where OpenVINO is faster without some of them.
+        as_written: keeps every rounding of the model, also where OpenVINO on a CPU is faster without some.
     """
     placement = settings.placement
     if settings.engine == "openvino":
         single = settings.batch == 1
-        model = model if as_written else fuse_activations(model)
+        if placement.on_cpu and not as_written:
+            model = fuse_activations(model)
         return OpenVinoStage(model, settings.streams, settings.threads, single, placement.device)
     if placement.on_cpu and has_amx():
         model = move_zero_points(model)

@@ -1,8 +1,9 @@
-"""An int8 body in the form that OpenVINO fuses.
+"""An int8 body in the form that OpenVINO fuses on CPUs.
 
 ONNX Runtime's integer operators write levels: a pair of QuantizeLinear and DequantizeLinear stands behind
 each of them. OpenVINO makes an activation function part of the convolution before it, unless such a pair is
-between the two (`docs/design/engines.md`). Only rounding is left out, so results come nearer to float's:
+between the two (`docs/design/engines.md`, with what this gains). Roundings, and the clipping to their ranges,
+are all that is left out:
 
     Conv, pair, f, pair                  becomes    Conv, f, pair
     x * f(x), with a pair behind f       becomes    x * f(x)
