@@ -146,7 +146,7 @@ class Nodes:
     def scalar(self, tensor: str) -> float:
         """The value of a stored tensor of one element, which may be dequantized; else not a number."""
         if node := self.maker(tensor, "DequantizeLinear"):
-            level, scale, zero = (self._element(name) for name in [*node.inputs, "", ""][:3])
+            level, scale, zero = (self._element(name) for name in [*node.inputs, "", "", ""][:3])
             return (level - zero) * scale
         return self._element(tensor)
 
