@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 from zooc_runtime import PackageError, open_package
-from zooc_runtime.inference.engines import OpenVinoStage
+from zooc_runtime.inference import engines
+from zooc_runtime.inference.engines import OpenVinoStage, open_body
+from zooc_runtime.inference.placement import Placement
+from zooc_runtime.inference.settings import Settings
 
 
 class FakeNetwork:
@@ -108,6 +111,29 @@ def test_single_images_have_a_network_of_their_own(fake: FakeOpenVino) -> None:
         ("compile", b"model for [1, 3, 8, 8]"),
         ("import", b"compiled model for [1, 3, 8, 8]"),
     ]
+
+
+def test_a_body_is_compiled_and_cached_in_the_form_that_openvino_fuses(
+    fake: FakeOpenVino, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for form in (b"one", b"one", b"another"):
+        monkeypatch.setattr(engines, "fuse_activations", lambda model, form=form: model + b", " + form)
+        open_body(b"model", Settings("openvino", 1, 1, 8))
+    assert [entry[:2] for entry in fake.log] == [
+        ("compile", b"model, one"),
+        ("import", b"compiled model, one"),
+        ("compile", b"model, another"),
+    ]
+
+
+@pytest.mark.parametrize("device", ["GPU", "AUTO:CPU"])
+def test_other_devices_take_a_body_as_it_is_written(
+    fake: FakeOpenVino, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    fake.devices = ["CPU", "GPU"]
+    monkeypatch.delattr(engines, "fuse_activations")
+    open_body(b"model", Settings("openvino", 1, 1, 8, Placement(device=device)))
+    assert [entry[1] for entry in fake.log] == [b"model"]
 
 
 def _damage(cache: Path, fake: FakeOpenVino) -> None:

@@ -27,6 +27,7 @@ from ..support.user_cache import Damaged, key_of, read_entry, write_entry
 from .amx_weights import move_zero_points
 from .cpu import cpu_flags, cpu_name, has_amx
 from .devices import check_device, properties_of, takes_any_batch
+from .openvino_form import fuse_activations
 from .placement import CPU, DEFAULT, PROVIDERS, Placement, find_provider
 from .sessions import SERIAL, nodes_by_provider, open_session
 from .settings import Settings
@@ -284,11 +285,20 @@ def choose_engine(wanted: str, supported: Sequence[str]) -> str:
     return wanted
 
 
-def open_body(model: bytes, settings: Settings, *, keep: bool = True) -> Stage:
-    """Return the body in the engine that `choose_engine` gave; `keep`: see `OpenVinoStage`."""
+def open_body(model: bytes, settings: Settings, *, as_written: bool = False, keep: bool = True) -> Stage:
+    """Return the body in the engine that `choose_engine` gave.
+
+    Args:
+        model: the body, as an ONNX model.
+        settings: how it is to run.
+        as_written: keeps every rounding of the model, also where OpenVINO on a CPU is faster without some.
+        keep: see `OpenVinoStage`.
+    """
     placement = settings.placement
     if settings.engine == "openvino":
         single = settings.batch == 1
+        if placement.on_cpu and not as_written:
+            model = fuse_activations(model)
         return OpenVinoStage(model, settings.streams, settings.threads, single, placement.device, keep)
     if placement.on_cpu and has_amx():
         model = move_zero_points(model)

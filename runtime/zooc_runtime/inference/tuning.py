@@ -121,7 +121,7 @@ def keep_tuning(manifest: Manifest, cores: int, rows: Sequence[Measured]) -> Pat
 
 def _key(manifest: Manifest, cores: int) -> str:
     versions = installed_engines(manifest["engines"])
-    return key_of(2, manifest.sha256, cpu_name(), sorted(cpu_flags() or ()), cores, versions)
+    return key_of(3, manifest.sha256, cpu_name(), sorted(cpu_flags() or ()), cores, versions)
 
 
 def _fits(settings: Settings, given: Sequence[int | None]) -> bool:
