@@ -15,6 +15,7 @@ from zooc.frontend.semantics.blocks.package import read_package
 from zooc.frontend.semantics.blocks.postprocess import read_heads, read_postprocess
 from zooc.frontend.semantics.blocks.preprocess import read_preprocess
 from zooc.frontend.semantics.blocks.quantize import read_quantize
+from zooc.frontend.semantics.blocks.required_speed import speed_contradictions
 from zooc.frontend.semantics.constants import Scope
 from zooc.frontend.semantics.declarations import BlockSettings, Outline, outline
 from zooc.frontend.semantics.overrides import apply_overrides, check_targets
@@ -180,6 +181,10 @@ def _describe(
         return None
     if quantize.ranges == "source" and (finding := source_without_ranges(model, quantize)) is not None:
         report(finding)
+        return None
+    if contradictions := speed_contradictions(quantize, package):
+        for finding in contradictions:
+            report(finding)
         return None
     if preprocess is None and needs_images(quantize):
         report(
