@@ -128,6 +128,11 @@ def analyze(
             reader = Reader(scope, path.absolute().parent, found.append, check_files=False)
             _describe(tree.source, changed, path, reader, used)
             diagnostics += [finding for finding in found if _inside(finding.span, block.span)]
+    if layers or command_line:  # what an override drops may be all that uses a `let`
+        unheard: list[Diagnostic] = []
+        scope = Scope(base.lets, unheard.append)
+        quiet = Reader(scope, path.absolute().parent, unheard.append, check_files=False)
+        _describe(tree.source, base, path, quiet, used)
     for name, definition in base.lets.items():
         if name not in used:
             hint = "delete it, or use it"
