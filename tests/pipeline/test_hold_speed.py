@@ -153,6 +153,15 @@ def test_else_it_fails_with_the_nearest(project: Path, tmp_path: Path, set_times
     ]
 
 
+def test_a_failure_says_that_the_machine_is_busy(project: Path, tmp_path: Path, set_times: SetTimes) -> None:
+    set_times(SLOW | {("int8", "onnxruntime"): [9.0, 18.0]})
+    (problem,) = failure(
+        describe(project, f"{LATENCY} on this_machine(engine=onnxruntime)"), tmp_path / "out"
+    )
+    assert problem.code == "Z0441"
+    assert "the rounds spread by 100%" in problem.notes[-1]
+
+
 def test_an_engine_that_the_package_lacks_is_a_remedy(
     project: Path, tmp_path: Path, set_times: SetTimes
 ) -> None:

@@ -82,6 +82,28 @@ def test_times_on_both_sides_of_the_limit_are_unclear() -> None:
     assert (found.verdict, found.low, found.high) == ("unclear", pytest.approx(5.0), pytest.approx(12.0))
 
 
+def test_a_median_that_fails_beside_a_round_that_holds_may_be_noise() -> None:
+    clock = Clock({("onnxruntime", 1): [7.5, *[9.0] * 20]})
+    (found,) = measure(clock, LATENCY, engines=("onnxruntime",))
+    assert (found.verdict, found.rounds, found.best) == ("unclear", 64, pytest.approx(7.5))
+    assert found.low == found.high == pytest.approx(9.0)
+
+
+def test_rounds_that_spread_near_the_limit_go_on() -> None:
+    clock = Clock({("onnxruntime", 1): [*[9.0, 18.0] * 8, *[7.0] * 80]})
+    (found,) = measure(clock, LATENCY, engines=("onnxruntime",))
+    assert (found.verdict, found.rounds) == ("holds", 64)
+    far = Clock({("onnxruntime", 1): [19.0, 38.0]})
+    (found,) = measure(far, LATENCY, engines=("onnxruntime",))
+    assert (found.verdict, found.rounds) == ("fails", 8)
+
+
+def test_slow_rounds_among_many_fast_ones_change_nothing() -> None:
+    clock = Clock({("onnxruntime", 1): [7.0, 7.0, 7.0, 7.0, 50.0]})
+    (found,) = measure(clock, LATENCY, engines=("onnxruntime",))
+    assert found.verdict == "holds" and found.rounds < 64
+
+
 def test_throughput_is_that_of_the_best_number_of_streams() -> None:
     clock = Clock({("onnxruntime", 1): 10.0, ("onnxruntime", 2): 12.5, ("onnxruntime", 4): 50.0})
     (found,) = measure(clock, THROUGHPUT, engines=("onnxruntime",))

@@ -9,7 +9,7 @@ import onnx
 from zooc.deployment import Deployment, SpeedRequirement
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error
 from zooc.pipeline.context import Context
-from zooc.tuning.required_speed import Measured, SpeedResult, measure_required, open_timed
+from zooc.tuning.required_speed import NOISY, Measured, SpeedResult, measure_required, open_timed
 from zooc_runtime.inference.cpu import available_cores, cpu_name
 from zooc_runtime.inference.engines import ENGINES, installed_engines
 
@@ -108,7 +108,10 @@ def _missed(one: SpeedRequirement, measured: Sequence[Measured], others: Sequenc
     rows = [row for row in measured if _of(one, row)]
     nearest = max((row for row in rows if row.verdict != "holds"), key=lambda row: row.figure)
     notes = [row.in_words() + ("" if row.verdict != "holds" else ", which holds it alone") for row in rows]
-    notes.append(f"measured on {cpu_name()}, {available_cores()} cores")
+    busy = f"; the rounds spread by {nearest.spread:.0%}, so that other processes slow them down"
+    notes.append(
+        f"measured on {cpu_name()}, {available_cores()} cores{busy if nearest.spread > NOISY else ''}"
+    )
     hint = (
         "`zooc tune` finds layers that are faster in float; a smaller network or another machine may hold it"
     )
@@ -124,11 +127,11 @@ def _missed(one: SpeedRequirement, measured: Sequence[Measured], others: Sequenc
 
 def _unclear(one: SpeedRequirement, measured: Sequence[Measured]) -> Diagnostic:
     rows = [row for row in measured if _of(one, row)]
-    widest = max(row.high / row.low - 1.0 for row in rows)
+    widest = max(row.spread for row in rows if row.verdict == "unclear")
     return error(
         "Z0442",
-        f"this machine is too noisy to decide whether `{one}` holds: the rounds leave {widest:.0%} open",
+        f"this machine is too noisy to decide whether `{one}` holds: the rounds spread by {widest:.0%}",
         one.span,
         notes=tuple(row.in_words() for row in rows),
-        hint="compile while nothing else runs, or change the limit by more than that",
+        hint="compile while nothing else runs, or choose a limit that is further away",
     )

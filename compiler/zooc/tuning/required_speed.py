@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from zooc.tuning.runners import Runner, seconds_of
 from zooc_runtime.errors import PackageError
 from zooc_runtime.inference.cpu import available_cores, cpu_name
 
-__all__ = ["Measured", "Open", "SpeedResult", "Way", "measure_required", "open_timed"]
+__all__ = ["NOISY", "Measured", "Open", "SpeedResult", "Way", "measure_required", "open_timed"]
 
 _LOOKS = (8, 16, 32, 64)
 """Rounds after which it is seen whether all is clear."""
@@ -26,7 +26,14 @@ _LONGEST = 20.0
 """Seconds of rounds after which the next look is the last."""
 
 _STEADY = 0.05
-"""Where the interval of the median is no wider and has the limit inside, the median itself decides."""
+"""Where the rounds spread no more than this about the limit, their median decides."""
+
+
+NOISY = 0.5
+"""A spread that is not a network's own."""
+
+_FAR = 1.5
+"""How many times as fast as the best round the limit is where rounds that spread end early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,9 @@ class Measured:
         way: of several numbers of streams the fastest.
         value: median of the rounds, in the requirement's unit.
         low, high: what contains the median but with a probability of one percent.
-        verdict: `unclear` where the rounds differ too much to tell.
+        best: the round that was disturbed least.
+        verdict: `holds` where the median does, and `fails` where no round does; between the two what the
+            median says, or `unclear` where the rounds spread too much.
     """
 
     requirement: SpeedRequirement
@@ -79,6 +88,7 @@ class Measured:
     value: float
     low: float
     high: float
+    best: float
     rounds: int
     verdict: Literal["holds", "fails", "unclear"]
 
@@ -87,12 +97,18 @@ class Measured:
         """What is larger for what is better."""
         return self.requirement.sense * self.value
 
+    @property
+    def spread(self) -> float:
+        """From the best round to the far end of the median's interval, as a share."""
+        ends = (self.low, self.high, self.best)
+        return max(ends) / min(ends) - 1.0
+
     def in_words(self) -> str:
         """Return one line."""
         unit = self.requirement.with_unit
         return (
             f"{self.dtype} in {self.way}: {unit(self.value)} "
-            f"({unit(self.low)} to {unit(self.high)} in {self.rounds} rounds)"
+            f"({unit(self.low)} to {unit(self.high)}, the best of {self.rounds} rounds {unit(self.best)})"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -107,6 +123,7 @@ class Measured:
             "value": float(f"{self.value:.4g}"),
             "low": float(f"{self.low:.4g}"),
             "high": float(f"{self.high:.4g}"),
+            "best": float(f"{self.best:.4g}"),
             "rounds": self.rounds,
             "verdict": self.verdict,
         }
@@ -240,13 +257,21 @@ def _judge(
     is_time = requirement.quantity == "latency"
     values = [1e3 * taken if is_time else way.streams * images / taken for taken in seconds]
     low, high = confidence_interval(values)
-    value, sides = median(values), {requirement.allows(low), requirement.allows(high)}
-    verdict: Literal["holds", "fails", "unclear"] = "holds" if requirement.allows(value) else "fails"
-    if len(sides) == 2 and high > low * (1.0 + _STEADY):
-        verdict = "unclear"
-    return Measured(requirement, dtype, way, value, low, high, len(values), verdict)
+    best = min(values) if is_time else max(values)
+    value = median(values)
+    found = Measured(requirement, dtype, way, value, low, high, best, len(values), "unclear")
+    if _median_holds(found) or not requirement.allows(best) or found.spread <= _STEADY:
+        return replace(found, verdict="holds" if requirement.allows(value) else "fails")
+    return found
+
+
+def _median_holds(one: Measured) -> bool:
+    return one.requirement.allows(one.low) and one.requirement.allows(one.high)
 
 
 def _is_clear(one: Measured) -> bool:
-    """Whether more rounds would not change the verdict."""
-    return one.requirement.allows(one.low) == one.requirement.allows(one.high)
+    """Whether more rounds would hardly change the verdict, even if they were less disturbed."""
+    if _median_holds(one):
+        return True
+    likely = one.best if one.spread <= _STEADY else one.best * _FAR**one.requirement.sense
+    return not one.requirement.allows(likely)
