@@ -21,6 +21,7 @@ from zooc.networks.network import Facts
 from zooc.preprocessing.fold_normalization import Folded
 from zooc.quantization.layers import Quantized
 from zooc.quantization.placement_table import MeasuredPlacement
+from zooc.tuning.required_speed import SpeedResult
 from zooc.verification.agreement import Agreement
 from zooc.verification.decoding import DecodingDifference
 from zooc.verification.divergence import BodyComparison
@@ -150,6 +151,8 @@ class Compilation:
         int8: how it became so, `None` for other data types and for `ranges source`.
         model: the bytes of the whole graph.
         contract: the accuracy contract that it holds, `None` without one.
+        speed: how the required speed is held, `None` without a requirement. Where only float32 does,
+            `deployment.quantize` says so, too.
     """
 
     deployment: Deployment
@@ -159,6 +162,7 @@ class Compilation:
     int8: Int8 | None
     model: bytes
     contract: ContractResult | None = None
+    speed: SpeedResult | None = None
 
     @property
     def body(self) -> onnx.ModelProto:

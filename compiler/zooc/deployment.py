@@ -41,6 +41,7 @@ __all__ = [
     "Quantize",
     "RandomWeights",
     "Requirement",
+    "SpeedRequirement",
     "Weights",
 ]
 
@@ -244,6 +245,45 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeedRequirement:
+    """`require latency <= 8 ms on this_machine(...)`, or `require throughput >= 120/s`.
+
+    Attributes:
+        quantity: time of a request of one image, or images a second of all streams together.
+        limit: milliseconds, the most allowed; or images a second, the least.
+        engine: the only one that counts; `None` for any of the package's.
+        threads: within a stream; `None` for as many as there are cores to it.
+        streams: requests at the same time; `None` for the best of a few numbers, or one for a latency.
+    """
+
+    quantity: Literal["latency", "throughput"]
+    limit: float
+    engine: str | None = None
+    threads: int | None = None
+    streams: int | None = None
+    span: Span | None = field(default=None, compare=False)
+
+    @property
+    def sense(self) -> int:
+        """1 where more is better, -1 where less is."""
+        return -1 if self.quantity == "latency" else 1
+
+    def allows(self, value: float) -> bool:
+        """Tell whether a measured value holds it."""
+        return self.sense * value >= self.sense * self.limit
+
+    def with_unit(self, value: float) -> str:
+        """Return a value of this quantity in words."""
+        digits = f"{value:.0f}" if value >= 1000.0 else f"{value:.4g}"
+        return digits + (" ms" if self.quantity == "latency" else "/s")
+
+    def __str__(self) -> str:
+        """As written in the language, without where."""
+        sign = "<=" if self.quantity == "latency" else ">="
+        return f"{self.quantity} {sign} {self.with_unit(self.limit)}"
+
+
+@dataclass(frozen=True, slots=True)
 class FloatLimits:
     """`keep fp32 auto(time=30%, sqnr=25)`: how far layers go back to float.
 
@@ -285,6 +325,7 @@ class Quantize:
         warn: below what int8 is called poor; `None` where `warn none` says so.
         limits: of the layers that a contract returns to float.
         placed: names of nodes that a measured placement leaves in float (`--placement`).
+        speed: what is required of the time on this machine, of any data type.
     """
 
     dtype: Literal["int8", "fp16", "fp32"] = "fp32"
@@ -305,6 +346,7 @@ class Quantize:
     limits: FloatLimits = FloatLimits()
     span: Span | None = field(default=None, compare=False)
     placed: tuple[str, ...] = ()
+    speed: tuple[SpeedRequirement, ...] = ()
 
     @property
     def saturates(self) -> bool:

@@ -75,6 +75,20 @@ def test_without_measurements_the_defaults_hold(manifest: Manifest, hint: str | 
     assert choose_settings(manifest, CORES, hint=hint) == default_settings("onnxruntime", CORES, hint)
 
 
+def test_without_measurements_auto_is_the_engine_that_held_the_required_speed(
+    manifest: Manifest, machine: dict[str, str]
+) -> None:
+    manifest.data["speed"] = {"dtype": "int8", "throughput": {"limit": 120.0, "engine": "openvino"}}
+    for hint in (None, "throughput"):
+        assert choose_settings(manifest, CORES, hint=hint).engine == "openvino"
+    assert choose_settings(manifest, CORES, hint="latency").engine == "onnxruntime"
+    assert choose_settings(manifest, CORES, "onnxruntime", "throughput").engine == "onnxruntime"
+    keep_tuning(manifest, CORES, ROWS)
+    assert choose_settings(manifest, CORES, hint="throughput") == ROWS[2].settings
+    del machine["openvino"]
+    assert choose_settings(manifest, CORES).engine == "onnxruntime"
+
+
 def test_measurements_of_another_package_core_count_or_engine_version_do_not_count(
     manifest: Manifest, pristine: Callable[..., Path], machine: dict[str, str]
 ) -> None:

@@ -32,6 +32,8 @@ def print_package(package: WrittenPackage) -> None:
         typer.echo(f"  {verified.decoding.in_words()}")
     if compiled.contract is not None:
         typer.echo(f"  {compiled.contract.in_words()}")
+    for line in compiled.speed.in_words() if compiled.speed else ():
+        typer.echo(f"  {line}")
     if compiled.int8 is not None and compiled.int8.placement is not None:
         typer.echo(f"  {compiled.int8.placement.in_words()}")
     if compiled.quantized and compiled.quantized.kept is not None:

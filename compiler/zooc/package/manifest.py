@@ -67,6 +67,7 @@ def build_manifest(c: Compilation, verified: Verified) -> dict[str, Any]:
         "quantization": _quantization(c, verified),
         "postprocess": heads_to_json(c.program.heads),
         "engines": list(deployment.package.engines),
+        **({"speed": c.speed.choice()} if c.speed is not None else {}),
         **({"consumers": [found.to_json() for found in consumptions]} if consumptions else {}),
         "goldens": {
             "file": "goldens.npz",

@@ -65,6 +65,7 @@ def _facts(c: Compilation, verified: Verified) -> dict[str, Any]:
         "float_nodes": verified.float_layers,
         "float_kinds": c.quantized.float_kinds() if c.quantized else [],
         "speed": verified.speed,
+        "required_speed": c.speed.in_words(figures=verified.speed is not None) if c.speed else [],
     }
 
 

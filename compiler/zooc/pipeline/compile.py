@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import onnx
 
 from zooc.calibration.file import EXISTS
 from zooc.calibration.table import format_table
@@ -16,6 +18,7 @@ from zooc.package.emit import emit_package
 from zooc.package.manifest import build_manifest
 from zooc.package.report import render_report
 from zooc.pipeline.context import Context
+from zooc.pipeline.hold_speed import engines_to_time, hold_speed
 from zooc.pipeline.keep_source import keep_source
 from zooc.pipeline.lower import analyze, lower, output_of
 from zooc.pipeline.quantize import quantize_program
@@ -62,14 +65,38 @@ def compile_graph(request: Request, context: Context) -> Compilation:
         ZoocError, Stopped: as for `compile_package`.
     """
     deployment = analyze(request, context)
+    engines = engines_to_time(deployment)
     facts, program = lower(deployment, context)
+    found = dict(context.facts)
     if program.levels is not None:
         kept, contract = keep_source(deployment, facts, program, request, context)
         model = _assemble(program, kept, context)
-        return Compilation(deployment, facts, program, kept, None, model, contract)
-    quantized, int8 = quantize_program(deployment, facts, program, request, context)
-    model = _assemble(program, quantized, context)
-    return Compilation(deployment, facts, program, quantized, int8, model, int8.contract if int8 else None)
+        compiled = Compilation(deployment, facts, program, kept, None, model, contract)
+    else:
+        quantized, int8 = quantize_program(deployment, facts, program, request, context)
+        model = _assemble(program, quantized, context)
+        contract = int8.contract if int8 else None
+        compiled = Compilation(deployment, facts, program, quantized, int8, model, contract)
+    with context.stage("hold_speed"):
+        if not engines:
+            return compiled
+        release()
+        bodies: dict[str, onnx.ModelProto] = {deployment.quantize.dtype: compiled.body}
+        bodies.setdefault("fp32", program.body)
+        speed = hold_speed(deployment, bodies, engines, context)
+    if speed.dtype != speed.asked_for:
+        context.facts = {**found, "dtype": speed.dtype, "speed": context.facts["speed"]}
+        compiled = _in_float(compiled, context)
+    return replace(compiled, speed=speed)
+
+
+def _in_float(compiled: Compilation, context: Context) -> Compilation:
+    """The same network in float32, where only that is as fast as required."""
+    quantize = replace(compiled.deployment.quantize, dtype="fp32", keep=(), keep_spans=(), keep_auto=False)
+    program = replace(compiled.program, levels=None)
+    deployment = replace(compiled.deployment, quantize=quantize)
+    model = _assemble(program, None, context)
+    return Compilation(deployment, compiled.facts, program, None, None, model)
 
 
 def _ranges_table(deployment: Deployment, int8: Int8) -> str:

@@ -14,6 +14,7 @@ STAGES = (
     "quantize_network",
     "hold_contract",
     "assemble_graph",
+    "hold_speed",
     "check_result",
     "emit",
 )

@@ -28,14 +28,22 @@ class Runner:
         repeats: how many runs are timed at once, in each stream.
     """
 
-    def __init__(self, body: onnx.ModelProto, engine: str, goal: str, cores: int) -> None:
-        """Open it.
+    def __init__(
+        self,
+        body: onnx.ModelProto,
+        engine: str,
+        goal: str,
+        cores: int,
+        streams: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Open it; what is not given follows from the goal.
 
         Raises:
             PackageError: the engine is missing or refuses the body.
         """
         source = input_of(body)
-        settings = default_settings(engine, cores, goal, batch=source.batch)
+        settings = default_settings(engine, cores, goal, streams, threads, batch=source.batch)
         self._stage = open_body(body.SerializeToString(), settings, keep=False)
         self._feed = random_feed(body)[source.name]
         self._pool = ThreadPoolExecutor(settings.streams) if settings.streams > 1 else None

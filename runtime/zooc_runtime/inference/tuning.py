@@ -58,7 +58,8 @@ def choose_settings(
 ) -> Settings:
     """The best settings that were measured, as far as the arguments leave a choice; else the default ones.
 
-    Without a hint only the engine is taken from the measurements, the one of least latency.
+    Without a hint only the engine is taken from the measurements, the one of least latency. Where nothing was
+    measured here, `auto` is the engine that held the speed required by the description, if it requires any.
 
     Args:
         manifest: the package's.
@@ -84,8 +85,17 @@ def choose_settings(
     fitting = [row for row in rows if _fits(row.settings, given)]
     if hint is not None and fitting:
         return best(fitting).settings
-    chosen = best(rows).settings.engine if rows else choose_engine(engine, manifest["engines"])
+    required = None if rows or engine != "auto" or placement != DEFAULT else _required(manifest, hint)
+    chosen = best(rows).settings.engine if rows else choose_engine(required or engine, manifest["engines"])
     return default_settings(chosen, cores, hint, streams, threads, batch, placement)
+
+
+def _required(manifest: Manifest, hint: str | None) -> str | None:
+    """The engine that held the speed which the package was compiled to have, if it is installed here."""
+    required = manifest.data.get("speed", {})
+    found = next((required[one] for one in HINTS if one in required and hint in (one, None)), None)
+    engine = found and found["engine"]
+    return engine if engine in installed_engines(manifest["engines"]) else None
 
 
 def read_tuning(manifest: Manifest, cores: int) -> tuple[Measured, ...]:

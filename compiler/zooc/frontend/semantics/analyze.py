@@ -15,6 +15,7 @@ from zooc.frontend.semantics.blocks.package import read_package
 from zooc.frontend.semantics.blocks.postprocess import read_heads, read_postprocess
 from zooc.frontend.semantics.blocks.preprocess import read_preprocess
 from zooc.frontend.semantics.blocks.quantize import read_quantize
+from zooc.frontend.semantics.blocks.required_speed import speed_contradictions
 from zooc.frontend.semantics.constants import Scope
 from zooc.frontend.semantics.declarations import BlockSettings, Outline, outline
 from zooc.frontend.semantics.overrides import apply_overrides, check_targets
@@ -127,6 +128,11 @@ def analyze(
             reader = Reader(scope, path.absolute().parent, found.append, check_files=False)
             _describe(tree.source, changed, path, reader, used)
             diagnostics += [finding for finding in found if _inside(finding.span, block.span)]
+    if layers or command_line:  # what an override drops may be all that uses a `let`
+        unheard: list[Diagnostic] = []
+        scope = Scope(base.lets, unheard.append)
+        quiet = Reader(scope, path.absolute().parent, unheard.append, check_files=False)
+        _describe(tree.source, base, path, quiet, used)
     for name, definition in base.lets.items():
         if name not in used:
             hint = "delete it, or use it"
@@ -180,6 +186,10 @@ def _describe(
         return None
     if quantize.ranges == "source" and (finding := source_without_ranges(model, quantize)) is not None:
         report(finding)
+        return None
+    if contradictions := speed_contradictions(quantize, package):
+        for finding in contradictions:
+            report(finding)
         return None
     if preprocess is None and needs_images(quantize):
         report(

@@ -9,7 +9,7 @@ from zooc.diagnostics.diagnostic import Diagnostic, Label, Span, error
 from zooc.diagnostics.suggest import all_of, did_you_mean
 from zooc.frontend.semantics.constants import Definition
 from zooc.frontend.syntax import ast
-from zooc.frontend.syntax.vocabulary import BLOCKS, EXAMPLES, FUNCTIONS, HEAD, RESERVED
+from zooc.frontend.syntax.vocabulary import BLOCKS, EXAMPLES, FUNCTIONS, HEAD, RESERVED, SPEEDS
 from zooc.ir.names import RESERVED_TENSORS
 
 __all__ = ["BlockSettings", "Outline", "Setting", "outline"]
@@ -30,6 +30,7 @@ class Setting:
 class BlockSettings:
     """One block: what stands before the brace, its statements by name.
 
+    `require latency` and `require throughput` are statements named `require.latency` and so on.
     `preprocess` has steps instead of statements, and `heads` has heads, each with statements.
     """
 
@@ -221,19 +222,30 @@ def _fields(
             report(error("Z0118", message, entry.span, hint=f"write it like `{example}`"))
             fields.setdefault(name.text, Setting((), name.span, entry.span))
             continue
-        if name.text in fields:
-            _twice(f"`{name.text}` is given twice", name.span, fields[name.text].name_span, report)
+        required = _required(entry)
+        key = f"require.{required}" if required in SPEEDS else name.text
+        if key in fields:
+            what = f"require {required}" if required in SPEEDS else name.text
+            _twice(f"`{what}` is given twice", name.span, fields[key].name_span, report)
             continue
-        fields[name.text] = Setting(entry.values, name.span, entry.span)
+        fields[key] = Setting(entry.values, name.span, entry.span)
         wanted = arity[name.text]
-        if len(entry.values) != wanted:
+        if required in (None, "drop") and len(entry.values) != wanted:
             count = {0: "no value", 1: "one value", 2: "two values", 3: "three values"}[wanted]
             span = entry.values[wanted].span if len(entry.values) > wanted else name.span
             message = f"`{name.text}` takes {count}, found {len(entry.values) or 'none'}"
-            hint = _misspelt(entry.values[wanted:], arity) or f"write it like `{example}`"
+            speed = entry.values[0].span.text if name.text == "require" and entry.values else ""
+            hint = _misspelt(entry.values[wanted:], arity)
+            hint = hint or f"write it like `{SPEEDS.get(speed, example)}`"
             report(error("Z0114", message, span, hint=hint))
             fields[name.text] = Setting((), name.span, entry.span)
     return fields
+
+
+def _required(entry: ast.Statement) -> str | None:
+    """The quantity of a `require` statement, which may be misspelt; `None` of any other statement."""
+    first = entry.values[0] if entry.name.text == "require" and entry.values else None
+    return first.left.span.text if isinstance(first, ast.Comparison) else None
 
 
 def _misspelt(extra: tuple[ast.Expr, ...], known: Iterable[str]) -> str | None:

@@ -10,13 +10,14 @@ from zooc.diagnostics.suggest import did_you_mean
 from zooc.frontend.semantics.constants import Definition
 from zooc.frontend.semantics.declarations import BlockSettings, Outline, Setting
 from zooc.frontend.syntax import ast
-from zooc.frontend.syntax.vocabulary import BLOCKS
+from zooc.frontend.syntax.vocabulary import BLOCKS, SPEEDS
 
 __all__ = ["apply_overrides", "check_targets"]
 
 Report = Callable[[Diagnostic], None]
 
 _WHOLE_BLOCKS = ("quantize", "preprocess")
+_SPEEDS = tuple(f"quantize.require.{quantity}" for quantity in SPEEDS)
 _INT8_ONLY = frozenset(BLOCKS["quantize"]) - {"keep"}
 
 
@@ -51,11 +52,12 @@ def _known(target: str, base: Outline) -> bool:
     block, dot, statement = target.partition(".")
     if not dot:
         return target in base.lets or target in _WHOLE_BLOCKS
-    return statement in BLOCKS.get(block, {})
+    return statement in BLOCKS.get(block, {}) or target in _SPEEDS
 
 
 def _unknown_target(target: ast.Reference, base: Outline, report: Report) -> None:
     paths = [f"{block}.{name}" for block, statements in BLOCKS.items() for name in statements]
+    paths += _SPEEDS
     hint = did_you_mean(target.text, [*base.lets, *_WHOLE_BLOCKS, *paths])
     if hint is None:
         homes = [path for path in paths if path.endswith(f".{target.text}")]

@@ -130,11 +130,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`left <= right`, only as a value of a statement."""
+    """`left <= right` or `left >= right`, only as a value of a statement."""
 
     left: Expr
     right: Expr
     span: Span = field(compare=False)
+    operator: str = "<="
 
 
 Expr = Reference | Number | String | ListExpr | Group | Negate | Chain | Call | Comparison

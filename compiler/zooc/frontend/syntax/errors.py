@@ -150,8 +150,9 @@ def _hint(  # noqa: PLR0911 - one return a case
         return f"is a `]` missing before `{before[-1]}`?"
     if token.type == "_EQUAL":
         return "only `let NAME = VALUE`, a variant's `PATH = VALUE` and a function's `name=value` use `=`"
-    if token.type == "AT_MOST":
-        return "`<=` is used only in `require drop <= 0.5% on images(...)`"
+    if token.type in ("AT_MOST", "AT_LEAST"):
+        example = "drop <= 0.5% on images(...)" if token.type == "AT_MOST" else "throughput >= 120/s"
+        return f"`{token}` is used only in `require {example}`"
     if token.type == "_COMMA" and (not opened or opened[-1].type == "_LBRACE"):
         return "statements are separated by blanks or line breaks, without commas"
     if opened and opened[-1].type in ("_LSQB", "_LPAR") and _VALUES & {token.type} and "_COMMA" in expected:

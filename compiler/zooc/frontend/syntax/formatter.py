@@ -125,6 +125,7 @@ class _Layout:
             or left.type == "FUNCTION"
             or (in_call and "_EQUAL" in (left.type, right.type))
             or (left.type == "_LBRACE" and right.type == "_RBRACE")
+            or _in_rate(tokens, i)
             or (left.type == "MINUS" and self._is_sign(tokens, i - 1))
         )
         if tight:
@@ -136,6 +137,13 @@ class _Layout:
         if i == 0 or tokens[i - 1].type not in _VALUE_ENDS:
             return True
         return tokens[i - 1].type == "NAME" and tokens[i - 1].start_pos in self._starts
+
+
+def _in_rate(tokens: list[Token], i: int) -> bool:
+    """Whether no blank belongs before a token, because it is in the `/s` of `throughput >= 120/s`."""
+    pair = tokens[i - 1 : i + 1] if tokens[i].type == "NAME" else tokens[i : i + 2]
+    is_unit = len(pair) == 2 and pair[0].type == "SLASH" and pair[1] == "s"
+    return is_unit and any(token.type == "AT_LEAST" for token in tokens[:i])
 
 
 def _comment(token: Token) -> str:

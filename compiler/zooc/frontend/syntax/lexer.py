@@ -29,8 +29,8 @@ _STRAY_HINTS = {
     "\0": "is this a text file? It holds a NUL byte",
     "\ufeff": "a byte order mark is allowed only at the start of the file",
     "\xa0": "this is a no-break space; replace it by an ordinary blank",
-    "<": "the only comparison is `<=`",
-    ">": "the only comparison is `<=`",
+    "<": "the comparisons are `<=` and `>=`",
+    ">": "the comparisons are `<=` and `>=`",
     "$": "names are used as they are: `size`",
     "\\": "a statement may continue in the next line without it",
 }

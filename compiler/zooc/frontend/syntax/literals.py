@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 from zooc.diagnostics.diagnostic import Diagnostic, Span, error
@@ -96,5 +97,7 @@ def bad_number(span: Span, report: Report) -> int | float:
         hint = f"write 0{text}"
     elif text.endswith(".") and text[:-1].isdecimal():
         hint = f"write {text}0 or {text[:-1]}"
+    elif found := re.fullmatch(r"(\d+(?:\.\d+)?)(ms|us|s)", text):
+        hint = f"write `{found[1]} {found[2]}`, with a blank before the unit"
     report(error("Z0006", f"`{text}` is not a number", span, hint=hint))
     return 1

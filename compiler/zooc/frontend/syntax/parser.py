@@ -197,8 +197,8 @@ class TreeBuilder:
     _product = _chain
 
     def _comparison(self, tree: Node) -> ast.Comparison:
-        left, _, right = tree.children
-        return ast.Comparison(self.value(left), self.value(right), self._span(tree))
+        left, operator, right = tree.children
+        return ast.Comparison(self.value(left), self.value(right), self._span(tree), str(operator))
 
     def _string(self, tree: Node) -> ast.String:
         span = self._span(tree)

@@ -31,6 +31,7 @@ __all__ = [
     "REQUIRED_LABELS",
     "RESERVED",
     "SOURCES",
+    "SPEEDS",
     "STEPS",
     "TARGETS",
     "Parameter",
@@ -147,6 +148,7 @@ FUNCTIONS: dict[str, tuple[Parameter, ...]] = {
     "per_tensor": (Parameter("clip"),),
     "cpu": (Parameter("kind", True),),
     "imagenet1k": (Parameter("background"),),
+    "this_machine": (Parameter("engine"), Parameter("threads"), Parameter("streams")),
 }
 """Every function of the language."""
 
@@ -169,6 +171,9 @@ DECODINGS = ("exact", "scaled")
 MATRICES = ("bt601", "bt709")
 PAD_MODES = ("constant", "edge", "reflect", "symmetric")
 REQUIRED_LABELS = ("folders", "none")
+SPEEDS = {"latency": "require latency <= 8 ms", "throughput": "require throughput >= 120/s"}
+"""The quantities of `require` that are times, each as it is written."""
+
 ENGINES = ("onnxruntime", "openvino")
 
 RESERVED = frozenset(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from zooc.deployment import ImageSet, Requirement
 from zooc.diagnostics.diagnostic import Label, error
+from zooc.diagnostics.suggest import all_of, did_you_mean
 from zooc.frontend.semantics.declarations import Setting
 from zooc.frontend.semantics.image_set import is_images_call, read_image_set
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
-from zooc.frontend.syntax.vocabulary import EXAMPLES, FUNCTIONS, REQUIRED_LABELS, Parameter
+from zooc.frontend.syntax.vocabulary import EXAMPLES, FUNCTIONS, REQUIRED_LABELS, SPEEDS, Parameter
 
 __all__ = ["is_dropped", "read_requirement"]
 
@@ -28,7 +29,10 @@ def is_dropped(field: Setting) -> bool:
 def read_requirement(field: Setting, reader: Reader) -> Requirement | None:
     """Check the statement; `None` after an error."""
     if len(field.values) != 3:
-        if field.values:
+        first = field.values[0] if field.values else None
+        if isinstance(first, ast.Comparison):
+            _drop(first, reader)  # which is no `drop`: its other values were not counted
+        elif field.values:
             message = "the file has no `require` statement whose limit this could change"
             hint = 'write `require drop <= 1% on images("val")` in the file; an override changes the limit'
             reader.report(error("Z0114", message, field.span, hint=hint))
@@ -59,8 +63,14 @@ def _drop(node: ast.Expr, reader: Reader) -> float | None:
         return None
     named = isinstance(node.left, ast.Reference) and node.left.word == "drop"
     if not named:
-        message = f"`{node.left.span.text}` cannot be required"
-        reader.report(error("Z0490", message, node.left.span, hint="the only quantity is `drop`"))
+        quantities = ("drop", *SPEEDS)
+        name = node.left.span.text
+        hint = did_you_mean(name, quantities) or f"the quantities are {all_of(quantities)}"
+        reader.report(error("Z0490", f"`{name}` cannot be required", node.left.span, hint=hint))
+    elif node.operator != "<=":
+        message = "a drop is limited from above, with `<=`"
+        reader.report(error("Z0490", message, node.span, hint=f"write `{_EXAMPLE}`"))
+        return None
     value = reader.number(node.right, "the limit")
     if value is None or not named:
         return None

@@ -9,11 +9,11 @@ from zooc.diagnostics.diagnostic import Diagnostic, Label, error
 from zooc.frontend.semantics.blocks.accuracy_contract import is_dropped
 from zooc.frontend.semantics.declarations import Setting
 from zooc.frontend.semantics.values import Reader
-from zooc.frontend.syntax.vocabulary import RANGES
+from zooc.frontend.syntax.vocabulary import RANGES, SPEEDS
 
 __all__ = ["needs_images", "nothing_ignored", "read_ranges", "source_without_ranges"]
 
-_COMPATIBLE = ("ranges", "require")
+_COMPATIBLE = ("ranges", "require", *(f"require.{quantity}" for quantity in SPEEDS))
 
 
 def read_ranges(field: Setting, reader: Reader) -> str | None:

@@ -11,6 +11,7 @@ from zooc.diagnostics.diagnostic import Label, Span, error
 from zooc.diagnostics.suggest import did_you_mean, either
 from zooc.frontend.semantics.blocks.accuracy_contract import is_dropped, read_requirement
 from zooc.frontend.semantics.blocks.kept_ranges import nothing_ignored, read_ranges
+from zooc.frontend.semantics.blocks.required_speed import read_speed
 from zooc.frontend.semantics.declarations import BlockSettings, Setting
 from zooc.frontend.semantics.image_set import is_images_call, read_image_set
 from zooc.frontend.semantics.values import Reader
@@ -27,6 +28,7 @@ from zooc.frontend.syntax.vocabulary import (
     EXAMPLES,
     FUNCTIONS,
     GRANULARITIES,
+    SPEEDS,
     TARGETS,
     Parameter,
 )
@@ -66,6 +68,13 @@ def read_quantize(settings: BlockSettings, reader: Reader) -> Quantize | None:
     if "require" in fields and not is_dropped(fields["require"]):
         require = read_requirement(fields["require"], reader)
         sound &= require is not None
+    required = {
+        quantity: read_speed(quantity, field, reader)
+        for quantity in SPEEDS
+        if (field := fields.get(f"require.{quantity}")) is not None and not is_dropped(field)
+    }
+    speed = tuple(one for one in required.values() if one is not None)
+    sound &= len(speed) == len(required)
     if "ranges" in fields:
         sound &= read_ranges(fields["ranges"], reader) is not None
     warn = _DEFAULT.warn
@@ -95,6 +104,7 @@ def read_quantize(settings: BlockSettings, reader: Reader) -> Quantize | None:
         warn,
         limits,
         settings.name_span,
+        speed=speed,
     )
 
 
