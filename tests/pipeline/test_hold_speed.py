@@ -21,6 +21,7 @@ from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc.tuning.required_speed import Way
 from zooc_runtime import open_package
+from zooc_runtime.errors import PackageError
 
 LATENCY = "require latency <= 8 ms"
 BOTH = f"{LATENCY}  require throughput >= 120/s"
@@ -198,6 +199,20 @@ def test_an_engine_that_is_not_installed_is_said_before_the_work(
     (problem,) = failure(describe(project, LATENCY), tmp_path / "out")
     assert problem.code == "Z0443"
     assert problem.hint == "pip install onnxruntime openvino"
+
+
+def test_a_network_that_no_engine_takes_is_refused(
+    project: Path, tmp_path: Path, set_times: SetTimes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_times(SLOW)
+
+    def refuse(_: onnx.ModelProto, way: Way) -> Callable[[], float]:
+        raise PackageError(f"{way.engine} cannot load the model")
+
+    monkeypatch.setattr(hold_speed, "open_timed", refuse)
+    (problem,) = failure(describe(project, LATENCY), tmp_path / "out")
+    assert problem.code == "Z0443"
+    assert problem.message.endswith("onnxruntime cannot load the model")
 
 
 def test_equal_choices_make_equal_packages(project: Path, tmp_path: Path, set_times: SetTimes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +234,23 @@ def test_a_contract_that_does_not_hold_is_refused(quantized: Path, tmp_path: Pat
     onnx.save(model, quantized / "coarse.onnx")
     require = 'int8 { ranges source  require drop <= 0% on images("images", labels=none) }'
     assert refused(describe(quantized, "coarse", require), tmp_path / "out").code == "Z0492"
+
+
+def test_the_float_twin_is_taken_where_only_it_is_as_fast_as_required(
+    quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_timed(body: onnx.ModelProto, _: object) -> Callable[[], float]:
+        rounded = any(node.op_type == "QuantizeLinear" for node in body.graph.node)
+        return lambda: 0.009 if rounded else 0.007
+
+    monkeypatch.setattr("zooc.pipeline.hold_speed.open_timed", open_timed)
+    settings = "int8 {{ ranges source  require latency <= {limit} ms }}"
+    written, _ = compile_it(describe(quantized, "onnxruntime", settings.format(limit=8)), tmp_path / "fp32")
+    assert (written.compiled.quantized, written.compiled.program.levels) == (None, None)
+    manifest = json.loads((written.folder / "tiny" / "manifest.json").read_text("utf-8"))
+    assert (manifest["speed"]["asked_for"], manifest["quantization"]["dtype"]) == ("int8", "fp32")
+    written, _ = compile_it(describe(quantized, "onnxruntime", settings.format(limit=10)), tmp_path / "int8")
+    assert written.compiled.quantized is not None
 
 
 def test_nothing_is_calibrated(quantized: Path) -> None:
