@@ -255,11 +255,13 @@ CASES: list[tuple[str, dict[str, np.ndarray], dict[str, Any]]] = [
     ("PRelu", {"slope": F(np.linspace(0, 1, 4).reshape(4, 1, 1))}, {}),
     ("Pad", {"pads": INT([0, 1, 2, 0, 0, 0, 1, 3])}, {}),
     ("ReduceMean", {"axes": INT([2, 3])}, {"keepdims": 0}),
+    ("ReduceSum", {"axes": INT([-1])}, {}),
     ("Relu", {}, {}),
     ("Reshape", {"shape": INT([0, -1, 9])}, {}),
     ("Sigmoid", {}, {}),
     ("Softmax", {}, {"axis": 1}),
     ("Sub", {"b": F(2)}, {}),
+    ("Unsqueeze", {"axes": INT([0, -1])}, {}),
     ("Tanh", {}, {}),
     ("Transpose", {}, {"perm": [0, 2, 3, 1]}),
 ]
@@ -283,3 +285,25 @@ def test_what_is_not_known_of_an_operator_is_refused() -> None:
     with pytest.raises(NotImplementedError):
         operators.run(graph, {"x": torch.zeros(1, 1, 5, 5)}, {})
     assert operators.unsupported(read_graph(one_operator("Sin", {}))) == ["Sin"]
+
+
+@pytest.mark.parametrize("sizes", [[1, 3], None])
+def test_a_split_is_taken_apart(run: Any, sizes: list[int] | None) -> None:
+    stored = {} if sizes is None else {"sizes": np.asarray(sizes, INT)}
+    model = one_operator("Split", stored, axis=1, **({} if sizes else {"num_outputs": 2}))
+    graph = model.graph
+    graph.node[0].output[:] = ["first", "second"]
+    graph.node.append(helper.make_node("Squeeze", ["first", "axes"], ["narrow"]))
+    graph.node.append(helper.make_node("ReduceSum", ["second", "one"], ["wide"], keepdims=0))
+    graph.node.append(helper.make_node("ReduceSum", ["first", "one"], ["summed"], keepdims=0))
+    graph.node.append(helper.make_node("Add", ["summed" if sizes is None else "narrow", "wide"], ["y"]))
+    graph.initializer.extend(numpy_helper.from_array(INT([1]), name) for name in ("axes", "one"))
+    if sizes is None:
+        del graph.node[1]
+    else:
+        del graph.node[3]
+    values = np.random.default_rng(1).normal(0, 2, (2, 4, 7, 9)).astype(F)
+    read = read_graph(model)
+    assert not operators.unsupported(read)
+    found = operators.run(read, {**operators.constants_of(read), "x": torch.from_numpy(values)}, {})
+    np.testing.assert_allclose(found.numpy(), run(model, values), rtol=1e-4, atol=1e-5)

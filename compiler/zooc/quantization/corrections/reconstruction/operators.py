@@ -16,12 +16,13 @@ __all__ = ["Made", "Tensors", "constants_of", "rounded", "run", "unsupported"]
 Values = Mapping[str, torch.Tensor]
 Tensors = dict[str, torch.Tensor]
 Made = Callable[[], torch.Tensor]
-Operator = Callable[[Node, list[Any]], torch.Tensor]
+Operator = Callable[[Node, list[Any]], torch.Tensor | tuple[torch.Tensor, ...]]
 
 
 def unsupported(graph: Graph) -> list[str]:
     """Return the operators of a graph that `run` does not know."""
-    return sorted({node.op for node in graph.nodes if node.op not in _OPERATORS or len(node.outputs) != 1})
+    several = {node.op for node in graph.nodes if len(node.outputs) != 1} - {"Split"}
+    return sorted(several | {node.op for node in graph.nodes if node.op not in _OPERATORS})
 
 
 def constants_of(graph: Graph) -> Tensors:
@@ -43,8 +44,10 @@ def run(graph: Graph, values: Values, made: Mapping[str, Made]) -> torch.Tensor:
         name = node.outputs[0].name
         if name in made:
             known[name] = made[name]()
-        else:
-            known[name] = _OPERATORS[node.op](node, [known.get(tensor.name) for tensor in node.inputs])
+            continue
+        result = _OPERATORS[node.op](node, [known.get(tensor.name) for tensor in node.inputs])
+        parts = result if isinstance(result, tuple) else (result,)
+        known |= {tensor.name: part for tensor, part in zip(node.outputs, parts, strict=True)}
     return known[graph.outputs[0].name]
 
 
@@ -134,6 +137,27 @@ def _mean(node: Node, inputs: list[Any]) -> torch.Tensor:
     return inputs[0].mean(axes, keepdim=bool(node.attrs.get("keepdims", 1)))
 
 
+def _sum(node: Node, inputs: list[Any]) -> torch.Tensor:
+    return inputs[0].sum(inputs[1].tolist(), keepdim=bool(node.attrs.get("keepdims", 1)))
+
+
+def _split(node: Node, inputs: list[Any]) -> tuple[torch.Tensor, ...]:
+    values, axis, count = inputs[0], node.attrs.get("axis", 0), len(node.outputs)
+    sizes = inputs[1].tolist() if len(inputs) > 1 else -(-values.shape[axis] // count)
+    return tuple(torch.split(values, sizes, axis))
+
+
+def _squeeze(_: Node, inputs: list[Any]) -> torch.Tensor:
+    return inputs[0].squeeze(inputs[1].tolist())
+
+
+def _unsqueeze(_: Node, inputs: list[Any]) -> torch.Tensor:
+    values, axes = inputs[0], inputs[1].tolist()
+    for axis in sorted(axis % (values.ndim + len(axes)) for axis in axes):
+        values = values.unsqueeze(axis)
+    return values
+
+
 def _reshape(node: Node, inputs: list[Any]) -> torch.Tensor:
     values, shape = inputs
     sizes = [values.shape[i] if size == 0 else size for i, size in enumerate(shape.tolist())]
@@ -196,12 +220,16 @@ _OPERATORS: dict[str, Operator] = {
     "PRelu": lambda _, i: torch.where(i[0] < 0, i[0] * i[1], i[0]),
     "QuantizeLinear": _quantize,
     "ReduceMean": _mean,
+    "ReduceSum": _sum,
     "Relu": lambda _, i: torch.relu(i[0]),
     "Reshape": _reshape,
     "Sigmoid": lambda _, i: torch.sigmoid(i[0]),
     "Softmax": lambda n, i: torch.softmax(i[0], n.attrs.get("axis", -1)),
+    "Split": _split,
     "Sqrt": lambda _, i: torch.sqrt(i[0]),
+    "Squeeze": _squeeze,
     "Sub": lambda _, i: i[0] - i[1],
     "Tanh": lambda _, i: torch.tanh(i[0]),
     "Transpose": lambda n, i: i[0].permute(n.attrs["perm"]),
+    "Unsqueeze": _unsqueeze,
 }
