@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from onnx import numpy_helper
 
 from zooc.calibration.table import format_table
 from zooc.compilation import Compilation, Request
+from zooc.deployment import CalibrationMethod, Quantize
+from zooc.pipeline import search
 from zooc.pipeline.compile import compile_graph
 from zooc.pipeline.context import Context
+from zooc.quantization.corrections import apply
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 
@@ -46,3 +51,36 @@ def test_without_images_a_warning_names_the_corrections_left_out(project: Path, 
     compile_graph(Request(project / "tiny.zoo", overrides=(*ROUNDING, data), ranges=table), context)
     (told,) = [w for w in context.warnings if w.code == "Z0481"]
     assert "`rounding` and `bias`" in told.message
+
+
+@pytest.mark.parametrize(("torch_there", "said"), [(False, "torch cannot be imported"), (True, "too few")])
+def test_reconstruction_that_cannot_be_had_is_rounding_and_a_warning(
+    project: Path, monkeypatch: pytest.MonkeyPatch, torch_there: bool, said: str
+) -> None:
+    monkeypatch.setattr(apply, "can_learn", lambda: torch_there)
+    monkeypatch.setattr(apply, "FEWEST_IMAGES", 1000 if torch_there else 1)
+    context = Context(Cache(None), Progress())
+    overrides = ("quantize.corrections=[equalization, bias, reconstruction]",)
+    compiled = compile_graph(Request(project / "tiny.zoo", overrides=overrides), context)
+    (told,) = [w for w in context.warnings if w.code == "Z0488"]
+    assert said in told.message
+    rounded = weights(compile_it(project, ROUNDING))
+    assert all(np.array_equal(values, rounded[name]) for name, values in weights(compiled).items())
+
+
+@pytest.mark.parametrize(
+    ("effort", "torch_there", "macs", "expected"),
+    [
+        ("fast", True, 1, None),
+        ("normal", True, 1, "rounding"),
+        ("normal", True, 10**10, None),
+        ("high", True, 10**10, "reconstruction"),
+        ("high", False, 10**10, "rounding"),
+    ],
+)
+def test_auto_tries_one_more_correction(
+    monkeypatch: pytest.MonkeyPatch, effort: Any, torch_there: bool, macs: int, expected: str | None
+) -> None:
+    monkeypatch.setattr(search, "can_learn", lambda: torch_there)
+    quantize = Quantize(dtype="int8", calibrate=CalibrationMethod("auto", effort=effort))
+    assert search.another_correction(quantize, macs) == expected
