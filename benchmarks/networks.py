@@ -30,7 +30,7 @@ from zooc.pipeline.compile import compile_graph
 from zooc.pipeline.context import Context, Stopped
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
-from zooc.verification.agreement import compare_bodies
+from zooc.verification.divergence import compare_bodies
 from zooc.verification.engine_view import inspect_optimized
 
 NAMES = (
@@ -99,7 +99,8 @@ def measure(folder: Path, name: str, size: int, rounds: int) -> str:
     assert compiled.program.prelude is not None and compiled.images is not None and compiled.quantized
     pixels = list(pixel_batches(compiled.program.prelude, compiled.images, 1))
     float_body, body = compiled.program.body, compiled.body
-    agreement, _ = compare_bodies(float_body, body, pixels, compiled.program.heads, lambda _: None)
+    pairs = [(given, given) for given in pixels]
+    agreement = compare_bodies(float_body, body, pairs, compiled.program.heads, lambda _: None).agreement
     optimized = inspect_optimized(body.SerializeToString(), compiled.quantized.layers)
     macs = macs_of_nodes(float_body)
     integer = 1 - sum(macs.get(layer.name, 0) for layer in optimized.float_layers) / sum(macs.values())
