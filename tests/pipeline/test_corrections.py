@@ -69,18 +69,24 @@ def test_reconstruction_that_cannot_be_had_is_rounding_and_a_warning(
 
 
 @pytest.mark.parametrize(
-    ("effort", "torch_there", "macs", "expected"),
+    ("effort", "torch_there", "macs", "images", "expected"),
     [
-        ("fast", True, 1, None),
-        ("normal", True, 1, "rounding"),
-        ("normal", True, 10**10, None),
-        ("high", True, 10**10, "reconstruction"),
-        ("high", False, 10**10, "rounding"),
+        ("fast", True, 1, 64, None),
+        ("normal", True, 1, 64, "rounding"),
+        ("normal", True, 10**10, 64, None),
+        ("high", True, 10**10, 64, "reconstruction"),
+        ("high", True, 10**10, 7, "rounding"),
+        ("high", False, 10**10, 64, "rounding"),
     ],
 )
 def test_auto_tries_one_more_correction(
-    monkeypatch: pytest.MonkeyPatch, effort: Any, torch_there: bool, macs: int, expected: str | None
+    monkeypatch: pytest.MonkeyPatch,
+    effort: Any,
+    torch_there: bool,
+    macs: int,
+    images: int,
+    expected: str | None,
 ) -> None:
-    monkeypatch.setattr(search, "can_learn", lambda: torch_there)
+    monkeypatch.setattr(apply, "can_learn", lambda: torch_there)
     quantize = Quantize(dtype="int8", calibrate=CalibrationMethod("auto", effort=effort))
-    assert search.another_correction(quantize, macs) == expected
+    assert search.another_correction(quantize, macs, images) == expected

@@ -22,7 +22,7 @@ from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
 from zooc_runtime.evaluation.image_folder import draw
-from zooc_runtime.preprocessing.steps import Decode, Step, decodes_scaled
+from zooc_runtime.preprocessing.steps import Step, decodes_scaled, without_decoding
 from zooc_runtime.support.arrays import fill_batch
 
 __all__ = ["CalibrationImages", "pixel_batches", "pixel_items", "pixel_pairs"]
@@ -100,8 +100,7 @@ class CalibrationImages:
 
     def decoded_exactly(self) -> CalibrationImages:
         """Return the same images, to be decoded in full though the preprocessing says `Decode(scaled)`."""
-        steps = [step for step in self.steps if not isinstance(step, Decode)]
-        return replace(self, steps=steps, skipped={}, warnings=[])
+        return replace(self, steps=without_decoding(self.steps), skipped={}, warnings=[])
 
     def name(self, path: Path) -> str:
         """Return the name below the folder."""

@@ -33,7 +33,7 @@ from zooc.networks.network import Facts
 from zooc.passes.legalize.legalize import legalize
 from zooc.pipeline.context import Context
 from zooc.pipeline.search import another_correction, find_ranges, is_no_worse, without_images
-from zooc.quantization.corrections.apply import correct, correction_batches, left_out
+from zooc.quantization.corrections.apply import CORRECTED, correct, correction_batches, left_out
 from zooc.quantization.corrections.bias import bias_inputs
 from zooc.quantization.corrections.equalization import equalize
 from zooc.quantization.fp16 import to_fp16
@@ -198,7 +198,8 @@ class Int8Quantizer:
     ) -> Quantized:
         """With `auto`: the body with one more correction, unless the output's noise is more by it."""
         body, size = self.legalized.body, self._facts.batch or 1
-        correction = another_correction(self._quantize, count_macs(body, size) // size)
+        macs, count = count_macs(body, size) // size, len(images.sample(CORRECTED).paths)
+        correction = another_correction(self._quantize, macs, count)
         if correction is None:
             return quantized
         settings = replace(self._quantize, corrections=(*self._quantize.corrections, correction))

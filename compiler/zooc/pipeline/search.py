@@ -24,9 +24,8 @@ from zooc.ir.count import count_macs
 from zooc.ir.interface import input_of
 from zooc.ir.session import open_session
 from zooc.pipeline.context import Context
-from zooc.quantization.corrections.apply import CORRECTED
+from zooc.quantization.corrections.apply import CORRECTED, can_reconstruct
 from zooc.quantization.corrections.bias import BiasCorrection
-from zooc.quantization.corrections.reconstruction.reconstruct import can_learn
 from zooc.quantization.requantize import Requantizer
 from zooc.support.cache import key
 from zooc.support.kept import KeptTrials
@@ -109,17 +108,18 @@ def find_ranges(
     return result
 
 
-def another_correction(quantize: Quantize, macs: int) -> Correction | None:
+def another_correction(quantize: Quantize, macs: int, images: int) -> Correction | None:
     """Return the correction that `auto` may add, `None` where none.
 
     Args:
         quantize: with `calibrate auto`.
         macs: the network's, of an image: rounding takes a minute for large ones.
+        images: those of calibration.
     """
     budget, given = EFFORTS[quantize.calibrate.effort], quantize.corrections
     if "bias" not in given or "reconstruction" in given:
         return None
-    if budget.reconstruction and can_learn():
+    if budget.reconstruction and can_reconstruct(images):
         return "reconstruction"
     return "rounding" if "rounding" not in given and macs <= budget.rounding_macs else None
 

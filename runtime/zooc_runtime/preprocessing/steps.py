@@ -31,6 +31,7 @@ __all__ = [
     "decodes_scaled",
     "steps_from_json",
     "steps_to_json",
+    "without_decoding",
 ]
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
@@ -170,6 +171,11 @@ Step = (
 )
 
 _KINDS: dict[str, type[Step]] = {kind.__name__: kind for kind in get_args(Step)}
+
+
+def without_decoding(steps: Sequence[Step]) -> list[Step]:
+    """Return the steps for files that are decoded in full."""
+    return [step for step in steps if not isinstance(step, Decode)]
 
 
 def decodes_scaled(steps: Sequence[Step]) -> bool:

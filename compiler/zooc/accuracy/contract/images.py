@@ -19,7 +19,7 @@ from zooc_runtime.errors import PackageError
 from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_label_file
 from zooc_runtime.evaluation.image_folder import draw
 from zooc_runtime.package.heads import Head
-from zooc_runtime.preprocessing.steps import Decode, decodes_scaled
+from zooc_runtime.preprocessing.steps import decodes_scaled, without_decoding
 
 __all__ = ["ContractImages"]
 
@@ -117,7 +117,7 @@ class ContractImages:
         """Return what `pixels` does, of the image decoded in full though the package decodes otherwise."""
         if not decodes_scaled(self._preprocess.steps):
             return self.pixels(index)
-        steps = [step for step in self._preprocess.steps if not isinstance(step, Decode)]
+        steps = without_decoding(self._preprocess.steps)
         image = read_usable(self.paths[index], steps, {}, self.name(index), self._preprocess.source)
         return self.pixels(index) if image is None else self._run(image)
 

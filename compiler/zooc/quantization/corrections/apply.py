@@ -23,7 +23,7 @@ from zooc.quantization.layers import Quantized
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 
-__all__ = ["CORRECTED", "IMAGES", "correct", "correction_batches", "left_out"]
+__all__ = ["CORRECTED", "IMAGES", "can_reconstruct", "correct", "correction_batches", "left_out"]
 
 IMAGES = {"bias": 8, "rounding": 64, "reconstruction": 64}
 """More change the logits' SQNR by less than two tenths of a decibel."""
@@ -52,19 +52,22 @@ def left_out(quantize: Quantize, batches: Batches) -> list[Diagnostic]:
         message = f"there are no calibration images: left out {names} of `corrections`"
         hint = "compile on a machine with the images, or write `corrections [equalization]`"
         return [warning("Z0481", message, quantize.span, hint=hint)]
-    if "reconstruction" not in asked_for:
+    images = sum(map(len, batches))
+    if "reconstruction" not in asked_for or can_reconstruct(images):
         return []
     note = "weights are rounded adaptively instead, as with `rounding`"
-    images = sum(map(len, batches))
     if images < FEWEST_IMAGES:
         message = f"{images} calibration images are too few to learn from: left out `reconstruction`"
         hint = f"calibrate on {FEWEST_IMAGES} images or more"
-    elif not can_learn():
+    else:
         message = "torch cannot be imported: left out `reconstruction`"
         hint = "install it with `pip install torch`, or write `rounding` in its place"
-    else:
-        return []
     return [warning("Z0488", message, quantize.span, notes=(note,), hint=hint)]
+
+
+def can_reconstruct(images: int) -> bool:
+    """Tell whether `reconstruction` can be had: with so many images, and torch."""
+    return images >= FEWEST_IMAGES and can_learn()
 
 
 def correct(
@@ -96,7 +99,7 @@ def correct(
     if "bias" in asked_for:
         with progress.track("correcting biases", sum(map(len, batches))) as advance:
             correct_biases(body, quantized.model, batches, advance, open_reader())
-    if "reconstruction" in asked_for and not left_out(quantize, batches):
+    if "reconstruction" in asked_for and can_reconstruct(sum(map(len, batches))):
         reconstruct(body, quantized.model, batches, cache, progress=progress, bounded=bounded)
 
 

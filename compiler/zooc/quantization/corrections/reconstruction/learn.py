@@ -141,10 +141,8 @@ class _Layer:
 
     def parameters(self) -> list[dict[str, object]]:
         """Return what the optimizer changes, and how fast."""
-        weights: dict[str, object] = {"params": [self._levels], "lr": _WEIGHT_RATE}
-        return (
-            [weights, {"params": [self._change], "lr": _BIAS_RATE}] if self._bias is not None else [weights]
-        )
+        rates = {_WEIGHT_RATE: self._levels} | ({} if self._bias is None else {_BIAS_RATE: self._change})
+        return [{"params": [values], "lr": rate} for rate, values in rates.items()]
 
     def keep_inside(self) -> None:
         """Return weights that went beyond the levels that they may take."""

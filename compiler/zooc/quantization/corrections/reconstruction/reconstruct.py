@@ -109,21 +109,20 @@ def reconstruct(
     noise_before = _noise(_run(quantized, pixels, size), logits)
     with progress.track("reconstructing blocks", len(blocks)) as advance:
         for number, block in enumerate(blocks):
-            before = extract(quantized, block)
-            wanted, made = _run(extract(body, block), exact, size), _run(before, given, size)
+            part = extract(quantized, block)
+            wanted, made = _run(extract(body, block), exact, size), _run(part, given, size)
             learned = kept.load(number)
             if learned is None:
                 mine = [layers[layer] for layer in block.layers]
-                task = _Task(before, mine, exact, given, wanted, made, held, size)
+                task = _Task(part, mine, exact, given, wanted, made, held, size)
                 learned = task.learn(steps, bounded=bounded)
                 kept.save(number, learned)
             if learned:
-                _store(learned, layers, stored)
-                now = _run(extract(quantized, block), given, size)
+                _store(learned, layers, StoredTensors(part))
+                now = _run(part, given, size)
                 if _noise(now[:held], wanted[:held]) < _noise(made[:held], wanted[:held]):
                     better, made = better + 1, now
-                else:
-                    _store({name: original[name] for name in learned}, layers, stored)
+                    _store(learned, layers, stored)
             exact, given = wanted, made
             release()
             advance(1)
