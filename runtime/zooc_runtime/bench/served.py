@@ -58,20 +58,24 @@ def prepare_served(job: Job) -> tuple[list[Client], Measurement]:
     """
     assert job.server is not None
     images = _Images(job)
-    first = Client(job.server)
-    first.find_input()
-    first.check(images.of(0))
-    clients = [first, *(first.another() for _ in range(job.instances - 1))]
-    free = list(clients)
-    stop = threading.Event()
+    clients = [Client(job.server)]
+    try:
+        clients[0].find_input()
+        clients[0].check(images.of(0))
+        clients += [clients[0].another() for _ in range(job.instances - 1)]
+        free = list(clients)
+        stop = threading.Event()
 
-    def warm() -> None:
-        client = free.pop()
-        for number in range(job.warmup):
-            if not stop.is_set():
-                client.infer(images.of(number))
+        def warm() -> None:
+            client = free.pop()
+            for number in range(job.warmup):
+                if not stop.is_set():
+                    client.infer(images.of(number))
 
-    in_threads(stop, job.instances, warm)
+        in_threads(stop, job.instances, warm)
+    except BaseException:
+        _close(clients)
+        raise
     return clients, Measurement()
 
 
@@ -97,12 +101,16 @@ def measure_served(job: Job, clients: list[Client], result: Measurement) -> Meas
     try:
         in_threads(stop, job.instances, stream, load.fill)
     finally:
-        for client in clients:
-            client.close()
+        _close(clients)
     result.end = time.monotonic()
     result.unsent = load.refused
     result.memory_mb = peak_memory_mb()
     return result
+
+
+def _close(clients: list[Client]) -> None:
+    for client in clients:
+        client.close()
 
 
 def _count(result: Measurement, outcome: str, took: float) -> None:
