@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -132,9 +133,9 @@ def test_another_build_of_an_engine_stands_for_it(
     code = "def get_available_providers(): return ['CUDAExecutionProvider', 'CPUExecutionProvider']"
     (tmp_path / "path" / "onnxruntime.py").write_text(code)
     (tmp_path / "path" / "onnxruntime_gpu-1.24.dist-info" / "top_level.txt").write_text("onnxruntime")
-    monkeypatch.setattr(sys, "path", [str(tmp_path / "path")])
+    importlib.import_module("packaging.requirements")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "path")])  # without the build that is installed here
     found = _look()
-    # Without the rest of the path there is no `packaging` to import, unless it was imported before.
     assert found["onnxruntime"].detail == "1.24, of onnxruntime_gpu: CUDA, CPU"
 
 
