@@ -81,6 +81,16 @@ def test_what_finds_no_place_is_refused_and_an_answer_frees_one() -> None:
     assert [number for number, _ in load.take()] == [0, 1]
 
 
+def test_what_waits_is_given_up_when_the_run_is_stopped() -> None:
+    stop = threading.Event()
+    load = Arrivals(_job(iterations=5, rate=1e6), stop, places=9)
+    load.fill()
+    taken = load.take()
+    assert next(taken)[0] == 0
+    stop.set()
+    assert list(taken) == list(load.take()) == []
+
+
 @pytest.mark.parametrize("stream", [["-i", "2"], ["-p", "2", "-b", "2"], ["--network_only"]], ids=str)
 def test_at_a_rate_that_it_can_hold_nothing_is_refused(
     bench: Callable[..., dict[str, Any]], stream: list[str]

@@ -7,6 +7,7 @@ requests that would have met the delay ("coordinated omission": Gil Tene, "How N
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import threading
@@ -87,7 +88,7 @@ class _Loop:
 
 
 class _Waiting:
-    """Requests that wait for a stream, first come first served."""
+    """Requests that wait for a stream, first come first served; given up once `stop` is set."""
 
     def __init__(self, places: int, stop: threading.Event) -> None:
         self.refused = 0
@@ -106,9 +107,10 @@ class _Waiting:
     def _pop(self) -> Iterator[tuple[int, float]]:
         while True:
             self._filled.acquire()
-            try:
+            item = None
+            with contextlib.suppress(IndexError):  # none is left
                 item = self._items.popleft()
-            except IndexError:
+            if item is None or self._stop.is_set():
                 self._filled.release()  # wakes the next stream, which ends likewise
                 return
             yield item
