@@ -137,7 +137,7 @@ def test_a_stall_of_the_model_meets_all_requests_that_were_due_meanwhile(
     for rate in (None, 200.0):
         job = _job(package, rate=rate, iterations=200, queue_size=0 if rate is None else 1000)
         times[rate] = np.array(measure(job, *prepare(job)).latencies)
-    assert (times[None] > 0.1).sum() == 1
+    assert (times[None] > 0.3).sum() == 1
     assert (times[200.0] > 0.1).sum() >= 0.5 * 200 * 0.4
 
 
@@ -206,7 +206,21 @@ def test_rates_are_read(text: str, rates: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "-5", "ten", "10:5:1", "10:100", "10:100:0", "1e3", "nan", "[10,,20]", "1:99999:1"]
+    "text",
+    [
+        "",
+        "0",
+        "-5",
+        "ten",
+        "10:5:1",
+        "10:100",
+        "10:100:0",
+        "1e3",
+        "nan",
+        "[10,,20]",
+        "1:99999:1",
+        "0.00000000000001",
+    ],
 )
 def test_mistyped_rates_are_named(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

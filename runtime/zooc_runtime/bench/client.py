@@ -40,7 +40,9 @@ class Client:
         parts = urlsplit(server.url)
         connection = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = connection(parts.hostname or "", parts.port, timeout=server.timeout)
-        self._path = f"{parts.path.rstrip('/')}/v2/models/{quote(server.model, safe='')}"
+        self._path = (
+            f"{parts.path.rstrip('/')}/v2/models/{quote(server.model, safe='', errors='surrogateescape')}"
+        )
         self._input: dict[str, Any] = {}
 
     def find_input(self) -> None:
@@ -160,11 +162,17 @@ def check_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         fit = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        (parts.hostname or "").encode("idna")
     except ValueError:
         fit = False
-    if not fit or parts.query or parts.fragment or parts.username is not None or not text.isprintable():
+    if not fit or parts.query or parts.fragment or parts.username is not None or not _plain(text, parts.path):
         raise ValueError(f"{text!r} is not the address of a server like http://127.0.0.1:8000")
     return text
+
+
+def _plain(text: str, path: str) -> bool:
+    """Whether a request can name it as it is."""
+    return path.isascii() and text.isprintable() and " " not in text
 
 
 def kind_of(error: OSError | http.client.HTTPException) -> str:

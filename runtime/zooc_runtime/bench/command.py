@@ -32,6 +32,8 @@ examples:
   %(prog)s --url http://127.0.0.1:8000 --end_to_end photos --rate 10:100:10
 """
 _MOST_RATES = 1000
+_LONGEST = 1e9
+"""Seconds: what the system's clocks can wait for, by far."""
 
 
 def main(directory: Path, argv: Sequence[str] | None = None) -> int:
@@ -170,7 +172,7 @@ def _count(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text) or float(text) <= 0:
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text) or not 0 < float(text) <= _LONGEST:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return float(text)
 
@@ -186,7 +188,7 @@ def _rates(text: str) -> list[float]:
         rates = [float(part) for part in text.strip("[] ").split(",")]
     else:
         rates = []
-    if not rates or min(rates) <= 0:
+    if not rates or min(rates) < 1 / _LONGEST:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a rate such as 100, a list such as [50,100] or a range such as 10:100:10"
         )
