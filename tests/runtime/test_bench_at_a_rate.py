@@ -220,10 +220,19 @@ def test_rates_are_read(text: str, rates: list[float]) -> None:
         "[10,,20]",
         "1:99999:1",
         "0.00000000000001",
+        "9" * 400,
+        "1:2:0.0000000000001",
     ],
 )
 def test_mistyped_rates_are_named(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         _options(f"--rate={text}")
     assert stop.value.code == 2
-    assert repr(text) in capsys.readouterr().err
+    assert f"{text!r} " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["2000000", "[10,2000000]"])
+def test_a_rate_beyond_any_generator_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        _options(f"--rate={text}")
+    assert "is more than 1000000 requests a second" in capsys.readouterr().err

@@ -82,6 +82,14 @@ def test_random_images_are_sent_in_the_size_asked_for(bench: Bench, server: Any)
     assert document["engine"] is None and document["shape"] == [3, 20, 30]
 
 
+def test_a_package_of_tensors_can_ask_a_server_too(
+    pristine: Callable[..., Path], server: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(pristine(tensor=True), _options("--url", server.url, "--warmup", "0", "--iterations", "2"))
+    assert "  not answered: none" in capsys.readouterr().out
+    assert len(server.images) == 3
+
+
 def test_files_are_sent_as_they_are_one_pass_over_the_folder(
     bench: Bench, server: Any, tmp_path: Path
 ) -> None:

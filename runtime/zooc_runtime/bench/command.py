@@ -32,6 +32,7 @@ examples:
   %(prog)s --url http://127.0.0.1:8000 --end_to_end photos --rate 10:100:10
 """
 _MOST_RATES = 1000
+_FASTEST = 1_000_000
 _LONGEST = 1e9
 """Seconds: what the system's clocks can wait for, by far."""
 
@@ -179,7 +180,7 @@ def _seconds(text: str) -> float:
 
 def _rates(text: str) -> list[float]:
     """One rate, a list, or a range with both ends."""
-    number = r"\s*(\d+(?:\.\d*)?|\.\d+)\s*"
+    number = r"\s*(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*"
     if found := re.fullmatch(f"{number}:{number}:{number}", text):
         low, high, step = map(float, found.groups())
         count = int((high - low) / step + 1e-9) + 1 if step > 0 else 0
@@ -188,10 +189,12 @@ def _rates(text: str) -> list[float]:
         rates = [float(part) for part in text.strip("[] ").split(",")]
     else:
         rates = []
-    if not rates or min(rates) < 1 / _LONGEST:
+    if not rates or min(rates) <= 0:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a rate such as 100, a list such as [50,100] or a range such as 10:100:10"
         )
+    if max(rates) > _FASTEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {_FASTEST} requests a second")
     if len(rates) > _MOST_RATES:
         raise argparse.ArgumentTypeError(f"{text!r} has more than {_MOST_RATES} rates; take a larger step")
     return rates

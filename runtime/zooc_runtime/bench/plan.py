@@ -77,7 +77,7 @@ def plan_jobs(
             threads=settings.threads,
             instances=settings.streams,
             batch_size=settings.batch,
-            shape=options.shape or (_channels(manifest), network[2], network[3]),
+            shape=options.shape or (3 if mode == "served" else _channels(manifest), network[2], network[3]),
             iterations=share,
             warmup=options.warmup,
             duration=duration,

@@ -36,9 +36,9 @@ class _Images:
         self._batch = job.batch_size
         self._files = job.files
         random = np.random.default_rng(0)
-        channels, height, width = job.shape
+        _, height, width = job.shape
         self._random = [
-            _jpeg(random.integers(0, 256, (height, width, channels), dtype=np.uint8))
+            _jpeg(random.integers(0, 256, (height, width, 3), dtype=np.uint8))
             for _ in range(0 if job.files else _RANDOM_IMAGES)
         ]
 
