@@ -18,6 +18,7 @@ from zooc.cli.commands import (
     calibrate,
     check,
     dataset,
+    doctor,
     explain,
     export,
     export_web,
@@ -71,6 +72,7 @@ app.command(
 app.command(epilog="Examples: zooc analyze net.zoo · zooc analyze build/net --on images/ --top 10")(analyze)
 app.command(epilog="Example: zooc compare build/net_float build/net --on val/ --labels folders")(compare)
 app.command("export-vdsp", epilog="Example: zooc export-vdsp resnest.zoo -o vdsp_params.json")(export_vdsp)
+app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.add_typer(cache.app, name="cache")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(calibrate.app, name="calibrate")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zooc.cli.completion import descriptions_or_packages
 from zooc.cli.error_boundary import as_json, guard, print_json, show
 from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
 
@@ -21,7 +22,14 @@ _SORT = ("logits", "sqnr", "channels", "cosine", "saturated", "weights", "order"
 
 
 def analyze(
-    path: Annotated[Path, typer.Argument(help="A .zoo file or a package's folder.", show_default=False)],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A .zoo file or a package's folder.",
+            autocompletion=descriptions_or_packages,
+            show_default=False,
+        ),
+    ],
     images: Annotated[
         Path | None,
         typer.Option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from zooc.cli.completion import descriptions
 from zooc.cli.error_boundary import as_json, guard, print_json, show
 from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
 
@@ -58,7 +59,9 @@ MethodOption = Annotated[
 
 @app.command(_DEFAULT, epilog="`zooc calibrate FILE` is short for `zooc calibrate file FILE`.")
 def calibrate_file(
-    file: Annotated[Path, typer.Argument(help="The .zoo file.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="The .zoo file.", autocompletion=descriptions, show_default=False)
+    ],
     output: OutputOption,
     shard: Annotated[
         str | None,
@@ -172,7 +175,9 @@ def export(
 @app.command("import", epilog="Example: zooc calibrate import table.txt net.zoo -o edited.calib")
 def import_command(
     table: Annotated[Path, typer.Argument(help="Lines of `name threshold min max`.", show_default=False)],
-    file: Annotated[Path, typer.Argument(help="The .zoo file it is for.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="The .zoo file it is for.", autocompletion=descriptions, show_default=False)
+    ],
     output: OutputOption,
     variant: VariantOption = None,
     overrides: SetOption = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zooc.cli.completion import descriptions
 from zooc.cli.error_boundary import as_json, guard, print_json, show
 from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption
 
@@ -19,7 +20,9 @@ EPILOG = "Examples: zooc check resnest50.zoo · zooc check *.zoo --format json"
 
 
 def check(
-    files: Annotated[list[Path], typer.Argument(help="The .zoo files.", show_default=False)],
+    files: Annotated[
+        list[Path], typer.Argument(help="The .zoo files.", autocompletion=descriptions, show_default=False)
+    ],
     variant: VariantOption = None,
     overrides: SetOption = None,
     require_files: Annotated[

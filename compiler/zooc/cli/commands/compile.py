@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from zooc.cli.completion import descriptions, runtimes
 from zooc.cli.error_boundary import as_json, guard, print_json, show
 from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
 from zooc.pipeline.stages import STAGES
@@ -20,7 +21,9 @@ EPILOG = (
     "· zooc compile net.zoo --for web --for openvino"
 )
 
-FileArgument = Annotated[Path, typer.Argument(help="The .zoo file.", show_default=False)]
+FileArgument = Annotated[
+    Path, typer.Argument(help="The .zoo file.", autocompletion=descriptions, show_default=False)
+]
 
 
 def compile_command(
@@ -72,6 +75,7 @@ def compile_command(
         typer.Option(
             "--for",
             metavar="RUNTIME",
+            autocompletion=runtimes,
             help="Also try the graph in another runtime, and fail if it does not take it: web "
             "(onnxruntime-web), node (onnxruntime-node), openvino. Repeatable.",
         ),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from zooc.cli.completion import codes
 from zooc.cli.error_boundary import guard, print_json
 from zooc.cli.options import Format, FormatOption
 
@@ -16,7 +17,9 @@ EPILOG = "Examples: zooc explain Z0103 · zooc explain --format json Z0103"
 
 
 def explain(
-    code: Annotated[str, typer.Argument(help="A code such as Z0103.", show_default=False)],
+    code: Annotated[
+        str, typer.Argument(help="A code such as Z0103.", autocompletion=codes, show_default=False)
+    ],
     output_format: FormatOption = Format.human,
 ) -> None:
     """Explain a diagnostic CODE: what it means, an example, the remedy."""

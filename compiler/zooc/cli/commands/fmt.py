@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from zooc.cli.completion import descriptions
 from zooc.cli.error_boundary import guard
 from zooc.cli.options import QuietOption
 
@@ -16,7 +17,9 @@ EPILOG = "Examples: zooc fmt resnest50.zoo · zooc fmt --check *.zoo (for pre-co
 
 
 def fmt(
-    files: Annotated[list[Path], typer.Argument(help="The .zoo files.", show_default=False)],
+    files: Annotated[
+        list[Path], typer.Argument(help="The .zoo files.", autocompletion=descriptions, show_default=False)
+    ],
     check_only: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit 1 if a file would change.")
     ] = False,

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from zooc.cli.completion import sources
 from zooc.cli.error_boundary import guard, print_json
 from zooc.cli.model_arguments import EXISTS, span_of
 from zooc.cli.new_source import read_new_source
@@ -31,6 +32,7 @@ def new(
         str,
         typer.Argument(
             metavar="SOURCE",
+            autocompletion=sources,
             help="timm.NAME, torchvision.NAME (a tag of weights may follow) or official.NAME; or a file "
             "that is a whole network: ONNX (.onnx), torch.export (.pt2) or TorchScript (.pt).",
             show_default=False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zooc.cli.completion import descriptions
 from zooc.cli.error_boundary import as_json, guard, print_json, show
 from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
 
@@ -41,7 +42,9 @@ class Goal(str, Enum):
 
 
 def tune(
-    file: Annotated[Path, typer.Argument(help="The .zoo file.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="The .zoo file.", autocompletion=descriptions, show_default=False)
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The table to write.", show_default=False)
     ],
