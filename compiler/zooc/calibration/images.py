@@ -133,8 +133,8 @@ class CalibrationImages:
     def contents_sha256(self, on_image: Callable[[int], None] = lambda _count: None) -> str | None:
         """Return the sha256 of what `sha256sum NAMES` prints of this shard's images, in order of their paths.
 
-        `None` where they are more than `CHEAP_FILES`, or `CHEAP_BYTES` together, and `verify` is not set. Each
-        file is read once.
+        `None` where they are more than `CHEAP_FILES`, or `CHEAP_BYTES` together, and `verify` is not set.
+        Each file is read once.
 
         Args:
             on_image: called with the number of images each time that some are read.

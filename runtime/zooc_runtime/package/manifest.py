@@ -14,6 +14,7 @@ __all__ = [
     "MANIFEST",
     "MANIFEST_HASH",
     "SCHEMA",
+    "SIGNATURE",
     "Manifest",
     "find_package",
     "manifest_hash_line",
@@ -23,6 +24,7 @@ __all__ = [
 SCHEMA = 1
 MANIFEST = "manifest.json"
 MANIFEST_HASH = "manifest.sha256"
+SIGNATURE = "model.sig"
 _REMEDY = "reinstall the package or compile it again"
 
 
@@ -86,8 +88,8 @@ class Manifest:
         return parent if built and not installed else None
 
     def unexpected_files(self) -> list[str]:
-        """Return the files of the import package that the compiler did not write; byte code is left out."""
-        known = {*self.files, MANIFEST, MANIFEST_HASH}
+        """Return the files of the import package that zooc did not write; byte code is left out."""
+        known = {*self.files, MANIFEST, MANIFEST_HASH, SIGNATURE}
         found = (path for path in self.directory.rglob("*") if "__pycache__" not in path.parts)
         names = (path.relative_to(self.directory).as_posix() for path in found if not path.is_dir())
         return sorted(name for name in names if name not in known)
