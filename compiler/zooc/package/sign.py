@@ -17,6 +17,7 @@ from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.package.install import unknown_entry
 from zooc_runtime.errors import PackageError
 from zooc_runtime.package import trust
+from zooc_runtime.package.bytecode import is_bytecode
 from zooc_runtime.package.manifest import MANIFEST, MANIFEST_HASH, SIGNATURE, Manifest, find_package
 from zooc_runtime.package.signature import check_signed, package_listing
 from zooc_runtime.support.files import written_whole
@@ -113,7 +114,8 @@ def sign_package(given: Path, signer: Signer, *, force: bool) -> Verified:
     with _reported("Z0821"):
         manifest = Manifest(find_package(given).absolute())
         listing = package_listing(manifest.directory)
-    if complaints := list(_changes(manifest)):
+    folder = _build_folder(given, manifest)
+    if complaints := [*_changes(manifest), *_beside(folder, manifest)]:
         raise ZoocError(
             error(
                 "Z0821",
@@ -125,7 +127,8 @@ def sign_package(given: Path, signer: Signer, *, force: bool) -> Verified:
     if SIGNATURE in listing and not force:
         hint = "replace the signature with --force"
         raise ZoocError(error("Z0822", f"{given} is signed already", hint=hint))
-    signature = _signature(manifest.directory, signer, {str(Path(name).parent) for name in listing})
+    folders = {str(Path(name).parent) for name in manifest.files}
+    signature = _signature(manifest.directory, signer, folders)
     place = manifest.directory / SIGNATURE
     try:
         with written_whole(place) as file:
@@ -133,7 +136,7 @@ def sign_package(given: Path, signer: Signer, *, force: bool) -> Verified:
     except OSError as failure:
         message = f"cannot write {place}: {failure.strerror}"
         raise ZoocError(error("Z0605", message, hint="check the permissions of the folder")) from None
-    return _verified(manifest)
+    return _verified(manifest, folder)
 
 
 def verify_package(
@@ -156,14 +159,21 @@ def verify_package(
         if delete_bytecode:
             _delete_bytecode(manifest.directory)
         check_signed(manifest, trusted)
-        if complaints := list(_beside(manifest)):
+        folder = _build_folder(given, manifest)
+        if complaints := list(_beside(folder, manifest)):
             raise trust.NotAsSigned(", ".join(complaints), "get the package again from where you trust it")
-    return _verified(manifest)
+    return _verified(manifest, folder)
 
 
-def _verified(manifest: Manifest) -> Verified:
+def _build_folder(given: Path, manifest: Manifest) -> Path | None:
+    """The folder around the import package; whoever gives it will install it, whatever it looks like."""
+    given = given.absolute()
+    return given if given != manifest.directory else manifest.build_folder
+
+
+def _verified(manifest: Manifest, folder: Path | None) -> Verified:
     files = len(manifest.files) + len((MANIFEST, MANIFEST_HASH))
-    if manifest.build_folder is not None:
+    if folder is not None:
         files += len(manifest.distribution_files)
     return Verified(manifest.directory, str(manifest["name"]), str(manifest["version"]), files)
 
@@ -171,18 +181,17 @@ def _verified(manifest: Manifest) -> Verified:
 def _changes(manifest: Manifest) -> Iterator[str]:
     yield from manifest.changed_files()
     yield from (f"{manifest.directory / name}: not written by zooc" for name in manifest.unexpected_files())
-    yield from _beside(manifest)
 
 
-def _beside(manifest: Manifest) -> Iterator[str]:
-    yield from manifest.changed_distribution_files()
-    folder = manifest.build_folder
-    if folder is not None and (stranger := unknown_entry(folder)) is not None:
-        yield f"{folder / stranger}: not written by zooc"
+def _beside(folder: Path | None, manifest: Manifest) -> Iterator[str]:
+    if folder is not None:
+        yield from manifest.changed_distribution_files(folder)
+        if (stranger := unknown_entry(folder)) is not None:
+            yield f"{folder / stranger}: not written by zooc"
 
 
 def _delete_bytecode(directory: Path) -> None:
-    for path in directory.rglob("__pycache__/*.pyc"):
+    for path in (directory / name for name in package_listing(directory) if is_bytecode(name)):
         try:
             path.unlink()
         except OSError as failure:
@@ -193,10 +202,7 @@ def _delete_bytecode(directory: Path) -> None:
 def _signature(directory: Path, signer: Signer, folders: set[str]) -> bytes:
     from model_signing import hashing, signing
 
-    ignored = [
-        SIGNATURE,
-        *sorted(str(Path(folder, "__pycache__")) for folder in folders if "__pycache__" not in folder),
-    ]
+    ignored = [SIGNATURE, *sorted(str(Path(folder, "__pycache__")) for folder in folders)]
     configuration: Any = signing.Config  # its constructor has no annotations
     hashing_configuration: Any = hashing.Config
     config = configuration().set_hashing_config(

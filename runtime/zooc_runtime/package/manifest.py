@@ -74,10 +74,10 @@ class Manifest:
         """Yield complaints about missing or changed files of the import package, in order of their names."""
         yield from _changes(self.directory, {k: v for k, v in self.files.items() if k not in unless})
 
-    def changed_distribution_files(self) -> Iterator[str]:
-        """Yield the same for the files beside the import package, if it lies in its build folder."""
-        if self.build_folder is not None:
-            yield from _changes(self.build_folder, self.distribution_files)
+    def changed_distribution_files(self, folder: Path | None = None) -> Iterator[str]:
+        """Yield the same for the files beside the import package, in `folder` or its build folder, if any."""
+        if (folder := folder or self.build_folder) is not None:
+            yield from _changes(folder, self.distribution_files)
 
     @property
     def build_folder(self) -> Path | None:

@@ -176,11 +176,20 @@ def _check_files(directory: Path, signed: Mapping[str, str]) -> None:
         "missing": sorted(signed.keys() - there),
         "not signed": sorted(there - signed.keys()),
     }
-    found = [f"{name} is {how}" for how, names in differences.items() for name in names]
+    found = [
+        f"{name if name.isprintable() else ascii(name)} is {how}"
+        for how, names in differences.items()
+        for name in names
+    ]
     if found:
         more = f", and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         build = " (the signature may be of another build)" if MANIFEST in changed else ""
         raise NotAsSigned(f"{directory}: {', '.join(found[:_MOST_NAMED])}{more}{build}", _AGAIN)
+
+
+def _shown(name: str) -> str:
+    """A name from a stranger, with nothing in it that a terminal would obey."""
+    return name if name.isprintable() else ascii(name)
 
 
 def _read(bundle: bytes) -> tuple[str | None, dict[str, str]]:
@@ -199,13 +208,17 @@ def _read(bundle: bytes) -> tuple[str | None, dict[str, str]]:
         raise ValueError("another kind of statement")
     resources = statement["predicate"]["resources"]
     signed = {entry["name"]: entry["digest"] for entry in resources if entry["algorithm"] == "sha256"}
-    if len(signed) != len(resources):
-        raise ValueError("another hash, or a name twice")
+    if len(signed) != len(resources) or not all(
+        isinstance(text, str) for pair in signed.items() for text in pair
+    ):
+        raise ValueError("another hash, a name twice, or no text")
     return by, signed
 
 
 def _json(data: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(data, object_pairs_hook=_unique)
+    found = json.loads(data, object_pairs_hook=_unique)
+    if not isinstance(found, dict):
+        raise ValueError("no object")
     return found
 
 

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["SIGN_EPILOG", "VERIFY_EPILOG", "sign", "verify"]
 
 SIGN_EPILOG = (
-    "Examples: zooc sign build/net --key key.pem · zooc sign build/net --key key.pem --password-file pass.txt "
-    "· zooc sign build/net --keyless"
+    "Examples: zooc sign build/net --key key.pem · zooc sign build/net --keyless "
+    "· zooc sign build/net --key key.pem --password-file pass.txt"
 )
 VERIFY_EPILOG = (
-    "Examples: zooc verify build/net --key key.pub · zooc verify env/lib/python3.12/site-packages/net --key key.pub "
+    "Examples: zooc verify build/net --key key.pub "
+    "· zooc verify env/lib/python3.12/site-packages/net --key key.pub "
     "· zooc verify build/net --identity me@example.org --issuer https://accounts.google.com"
 )
 
@@ -127,9 +128,8 @@ def verify(
             facts = {"package": str(found.directory), "name": found.name, "version": found.version}
             print_json({"ok": True, **facts, "files": found.files})
         elif not quiet:
-            typer.echo(
-                f"{found.directory}: {found.files} files of {found.name} {found.version} are as signed"
-            )
+            signed = f"{found.files} files of {found.name} {found.version} are as signed"
+            typer.echo(f"{found.directory}: {signed}")
         return 0
 
     guard(work, output_format)
