@@ -91,6 +91,19 @@ def all_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
+def test_the_commands_for_keys_in_the_documentation_make_keys_that_sign(signed: Path, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "supply-chain.md").read_text("utf-8")
+    commands = [line.split("openssl ", 1)[1] for line in text.splitlines() if line.startswith("    openssl ")]
+    assert len(commands) == 3
+    (tmp_path / "passphrase.txt").write_text("a secret\n")
+    openssl(tmp_path, *commands)
+    sign_package(signed, key_signer(tmp_path / "key.pem", None), force=True)
+    verify(signed, tmp_path)
+    encrypted = key_signer(tmp_path / "encrypted.pem", tmp_path / "passphrase.txt")
+    sign_package(signed, encrypted, force=True)
+    verify(signed, tmp_path)
+
+
 def test_a_signed_package_verifies_as_a_build_and_as_an_import_package(signed: Path, keys: Path) -> None:
     outer = verify_package(signed, TrustedKey(keys / "key.pub"))
     assert (outer.name, outer.version, outer.files) == ("tinybird", "1.2.3", len(all_files(signed)) - 1)

@@ -8,6 +8,7 @@ It is a sigstore bundle with an in-toto statement that lists the sha256 of every
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import os
 import stat
@@ -134,11 +135,10 @@ def _verify_by_library(
     signed: Mapping[str, str],
     ignored: list[str],
 ) -> None:
-    from model_signing import hashing, verifying
-
-    configuration: Any = verifying.Config  # its constructor has no annotations
-    hashing_configuration: Any = hashing.Config
-    config = configuration()
+    hashing, verifying = (
+        importlib.import_module(f"model_signing.{name}") for name in ("hashing", "verifying")
+    )
+    config = verifying.Config()
     with tempfile.TemporaryDirectory() as folder:
         signature, public = Path(folder, SIGNATURE), Path(folder, "key.pub")
         signature.write_bytes(bundle)  # the very bytes that were read here
@@ -153,9 +153,7 @@ def _verify_by_library(
                     f"sigstore's root of trust cannot be had ({error})",
                     "check the network, or use signatures with a key",
                 ) from None
-        config.set_hashing_config(
-            hashing_configuration().set_ignored_paths(paths=ignored, ignore_git_paths=False)
-        )
+        config.set_hashing_config(hashing.Config().set_ignored_paths(paths=ignored, ignore_git_paths=False))
         try:
             config.verify(directory, signature)
         except Exception as error:  # whatever it is, the signature has not been found to be good
@@ -176,11 +174,7 @@ def _check_files(directory: Path, signed: Mapping[str, str]) -> None:
         "missing": sorted(signed.keys() - there),
         "not signed": sorted(there - signed.keys()),
     }
-    found = [
-        f"{name if name.isprintable() else ascii(name)} is {how}"
-        for how, names in differences.items()
-        for name in names
-    ]
+    found = [f"{_shown(name)} is {how}" for how, names in differences.items() for name in names]
     if found:
         more = f", and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         build = " (the signature may be of another build)" if MANIFEST in changed else ""

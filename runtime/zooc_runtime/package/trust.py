@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +90,8 @@ def require_library(extra: str) -> None:
         SigningMissing: it is not.
     """
     try:
-        import model_signing.signing
-        import model_signing.verifying  # noqa: F401 - asked for alone, both import much
+        for name in ("model_signing.signing", "model_signing.verifying", "model_signing.hashing"):
+            importlib.import_module(name)
     except ImportError as error:
         raise SigningMissing(
             f"signatures need the library model-signing, which cannot be imported ({error})",
@@ -104,9 +105,7 @@ def read_public_key(path: str | os.PathLike[str]) -> Any:
     Raises:
         UnusableKey: unreadable, or not the public half of an elliptic curve's key.
     """
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
+    serialization, exceptions = _cryptography()
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -114,8 +113,8 @@ def read_public_key(path: str | os.PathLike[str]) -> Any:
     if b"PRIVATE KEY-----" in data:
         raise UnusableKey(f"{path}: a private key, where the public one is expected", _PUBLIC)
     try:
-        key = load_pem_public_key(data)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = serialization.load_pem_public_key(data)
+    except (ValueError, TypeError, exceptions.UnsupportedAlgorithm):
         raise UnusableKey(f"{path}: not a public key in PEM form", _PUBLIC) from None
     return elliptic_curve(key, path)
 
@@ -135,12 +134,20 @@ def elliptic_curve(key: Any, path: str | os.PathLike[str]) -> Any:
 
 def public_pem(key: Any) -> bytes:
     """Return a public key as PEM."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    pem: bytes = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    serialization, _ = _cryptography()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    pem: bytes = key.public_bytes(serialization.Encoding.PEM, form)
     return pem
 
 
 def fingerprint(key: Any) -> str:
     """Return what model-signing's signatures know a public key by: the sha256 of its PEM form, hex."""
     return hashlib.sha256(public_pem(key)).hexdigest()
+
+
+def _cryptography() -> tuple[Any, Any]:
+    """The library's modules for keys in files and for its errors; model-signing brings it."""
+    return (
+        importlib.import_module("cryptography.hazmat.primitives.serialization"),
+        importlib.import_module("cryptography.exceptions"),
+    )
