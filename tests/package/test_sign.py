@@ -284,6 +284,18 @@ def test_keys_that_cannot_sign(keys: Path, key: str, password: str | None, code:
     assert found.code == code and says in found.message
 
 
+def test_a_key_that_can_be_read_but_once_is_refused(
+    contents: PackageContents, keys: Path, tmp_path: Path
+) -> None:
+    folder = emit_package(contents, tmp_path / "build", force=False)
+    once = shutil.copy(keys / "key.pem", tmp_path / "once.pem")
+    signer = key_signer(once, None)
+    once.write_bytes(b"")
+    found = refused(lambda: sign_package(folder, signer, force=False))
+    assert found.code == "Z0818" and "read twice" in str(found.hint)
+    assert not (folder / "tinybird" / "model.sig").exists()
+
+
 @pytest.mark.parametrize(
     ("key", "says"),
     [

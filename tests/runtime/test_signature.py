@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from zooc.package.sign import key_signer, sign_package
 from zooc_runtime import PackageError, open_package
 from zooc_runtime.commands.main import main
+from zooc_runtime.package import signature
 from zooc_runtime.package.bytecode import complaint_about, is_bytecode
 from zooc_runtime.package.trust import SigningMissing
 
@@ -67,6 +68,17 @@ def test_the_model_is_not_opened_before_the_signature_is_verified(
     monkeypatch.setattr(Manifest, "read", lambda *_: pytest.fail("the model was read"))
     (signed / "labels.txt").write_text("changed")
     with pytest.raises(PackageError, match=r"labels\.txt is changed"):
+        open_package(signed, trusted_key=keys / "key.pub")
+
+
+def test_a_file_that_cannot_be_read_is_named(
+    signed: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(signature, "sha256_of", unreadable)
+    with pytest.raises(PackageError, match=r"__init__\.py: cannot be read \(Permission denied\)"):
         open_package(signed, trusted_key=keys / "key.pub")
 
 

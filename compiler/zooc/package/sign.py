@@ -214,18 +214,23 @@ def _signature(directory: Path, signer: Signer, folders: set[str]) -> bytes:
             signer.configure(config)
             config.sign(directory, path)
         except Exception as failure:  # of many libraries: TUF, OpenID Connect, the transparency log
-            if signer.by != "sigstore":
-                raise
-            detail = str(failure).splitlines()[:1] or [type(failure).__name__]
-            raise ZoocError(
-                error(
-                    "Z0820",
-                    f"keyless signing failed: {detail[0]}",
-                    notes=("it asks sigstore's servers for a certificate and writes to its public log",),
-                    hint="check the network and the identity, or sign with --key FILE",
-                )
-            ) from None
+            raise _failed(signer, failure) from None
         return path.read_bytes()
+
+
+def _failed(signer: Signer, failure: Exception) -> ZoocError:
+    detail = (str(failure).splitlines() or [type(failure).__name__])[0]
+    if signer.by != "sigstore":
+        hint = "give the key as an ordinary file, which can be read twice"
+        return ZoocError(error("Z0818", f"signing failed: {detail}", hint=hint))
+    return ZoocError(
+        error(
+            "Z0820",
+            f"keyless signing failed: {detail}",
+            notes=("it asks sigstore's servers for a certificate and writes to its public log",),
+            hint="check the network and the identity, or sign with --key FILE",
+        )
+    )
 
 
 def _private_key(path: Path, password: bytes | None) -> Any:

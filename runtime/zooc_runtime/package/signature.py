@@ -68,10 +68,18 @@ def verify_signature(directory: Path, trusted: TrustedKey | TrustedIdentity) -> 
         SigningMissing: the library is missing, or with `TrustedIdentity` sigstore's servers.
         UnusableKey: the key is none.
         NotSigned: there is no signature.
-        NotAsSigned: signed by others or damaged, changed, missing or further files, links.
+        NotAsSigned: signed by others or damaged, changed, missing, further or unreadable files, links.
         StrangeBytecode: byte code that is not the source's, or of another Python.
     """
     require_library(f"{directory.name}[sign]")
+    try:
+        return _verify(directory, trusted)
+    except OSError as error:
+        place = error.filename or directory
+        raise NotAsSigned(f"{place}: cannot be read ({error.strerror})", "check the permissions") from None
+
+
+def _verify(directory: Path, trusted: TrustedKey | TrustedIdentity) -> dict[str, str]:
     key = read_public_key(trusted.path) if isinstance(trusted, TrustedKey) else None
     listing = package_listing(directory)
     place = directory / SIGNATURE
@@ -168,7 +176,8 @@ def _verify_by_library(
 def _check_files(directory: Path, signed: Mapping[str, str]) -> None:
     """Names what differs between the files and the list of a signature."""
     there = {name for name in package_listing(directory) if not is_bytecode(name)} - {SIGNATURE}
-    changed = sorted(name for name in there & signed.keys() if sha256_of(directory / name) != signed[name])
+    common = sorted(there & signed.keys())
+    changed = [name for name in common if sha256_of(directory / name) != signed[name]]
     differences = {
         "changed": changed,
         "missing": sorted(signed.keys() - there),
