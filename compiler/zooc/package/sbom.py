@@ -88,11 +88,11 @@ def _model(manifest: Mapping[str, Any], sha256: str, data: Component | None) -> 
             {"type": kind, "value": str(value)} for kind, value in measured.items() if value is not None
         ]
         card["quantitativeAnalysis"] = {"performanceMetrics": metrics}
-    weights, source_sha256 = model["weights"], manifest["source"]["sha256"]
     origin = _component("machine-learning-model", "weights", model["source"])
     if model["weights_sha256"]:
         origin["hashes"] = _sha256(model["weights_sha256"])
-    origin["properties"] = _properties(weights=weights)
+    if model["weights"]:
+        origin["properties"] = _properties(weights=model["weights"])
     return _component(
         "machine-learning-model",
         "model",
@@ -102,7 +102,9 @@ def _model(manifest: Mapping[str, Any], sha256: str, data: Component | None) -> 
         modelCard=card,
         pedigree={"ancestors": [origin]},
         properties=_properties(
-            dtype=quantization["dtype"], parameters=model["parameters"], description_sha256=source_sha256
+            dtype=quantization["dtype"],
+            parameters=model["parameters"],
+            description_sha256=manifest["source"]["sha256"],
         ),
     )
 

@@ -88,7 +88,7 @@ def keyless_signer() -> Signer:
     """Return who signs as the identity that sigstore knows: a CI job's, or whoever logs in in the browser.
 
     Raises:
-        ZoocError: Z0817, the library is missing; Z0820, sigstore's servers are out of reach.
+        ZoocError: Z0817, the library is missing. Sigstore's servers are asked when something is signed.
     """
     with _reported("Z0817"):
         trust.require_library(_EXTRA)
