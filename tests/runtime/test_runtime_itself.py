@@ -12,7 +12,7 @@ import zooc_runtime
 from zooc_runtime.inference import cpu
 
 ALLOWED = {"numpy", "PIL"}
-"""Besides the standard library; the engines are imported by name when a package is loaded."""
+"""Besides the standard library; the engines, and what signatures need, are imported by name."""
 
 
 def _sources() -> list[Path]:

@@ -25,6 +25,7 @@ from zooc.cli.commands import (
     fmt,
     new,
     runtime_tools,
+    sign,
 )
 from zooc.cli.commands import compile as compile_
 from zooc.cli.commands import inspect as inspect_
@@ -80,6 +81,8 @@ runtime_tools.register(app)
 app.command("new", epilog=new.EPILOG)(new.new)
 app.command("export", epilog=export.EPILOG)(export.export)
 app.command("export-web", epilog=export_web.EPILOG)(export_web.export_web)
+app.command("sign", epilog=sign.SIGN_EPILOG)(sign.sign)
+app.command("verify", epilog=sign.VERIFY_EPILOG)(sign.verify)
 
 
 def main() -> None:

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Format", "FormatOption", "QuietOption", "SetOption", "VariantOption", "VerboseOption"]
+__all__ = [
+    "Format",
+    "FormatOption",
+    "QuietOption",
+    "SetOption",
+    "VariantOption",
+    "VerboseOption",
+    "VerifyImagesOption",
+]
 
 
 class Format(str, Enum):
@@ -34,4 +42,12 @@ FormatOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the result.")]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Print more, and tracebacks of internal errors.")
+]
+VerifyImagesOption = Annotated[
+    bool,
+    typer.Option(
+        "--verify-images",
+        help="Know calibration images in the cache by what is in them, not by name, size and time of change, "
+        "also where they are more than 20,000 or 256 MiB.",
+    ),
 ]

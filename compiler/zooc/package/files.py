@@ -11,6 +11,7 @@ from typing import Any
 import zooc_runtime
 from zooc.deployment import Preprocess
 from zooc.package.contents import PackageContents
+from zooc.package.sbom import SBOM, bill_of_materials
 from zooc.package.templates import render
 from zooc.resources import resource
 from zooc_runtime.package.manifest import MANIFEST, MANIFEST_HASH, manifest_hash_line
@@ -93,6 +94,9 @@ def package_files(contents: PackageContents) -> dict[str, bytes]:
     package = contents.deployment.package
     inner = _import_package(contents)
     outer = _distribution(contents)
+    model_sha256 = hashlib.sha256(contents.model).hexdigest()
+    bill = bill_of_materials(contents.manifest, model_sha256, outer["pyproject.toml"].decode())
+    inner[SBOM] = _json(bill)
     manifest: dict[str, Any] = {
         **contents.manifest,
         "files": _hashes(inner),

@@ -25,15 +25,24 @@ class Context:
         cache: of networks and calibrations.
         progress: shows what is under way.
         stop_before: one of `STAGES`, or `None` to run them all.
+        verify_images: the cache knows images by what is in them, however many there are.
         warnings: what the user should know, as it was found.
         facts: what the stages so far have found, as plain JSON data.
     """
 
-    def __init__(self, cache: Cache, progress: Progress, stop_before: str | None = None) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        progress: Progress,
+        stop_before: str | None = None,
+        *,
+        verify_images: bool = False,
+    ) -> None:
         """Begin with nothing found."""
         self.cache = cache
         self.progress = progress
         self.stop_before = stop_before
+        self.verify_images = verify_images
         self.warnings: list[Diagnostic] = []
         self.facts: dict[str, Any] = {}
 

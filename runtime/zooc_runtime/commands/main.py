@@ -26,7 +26,7 @@ examples:
   %(prog)s bench -i 2 -p 1 -b 2 -s [3,224,224]
   %(prog)s tune --hint throughput
   %(prog)s eval ILSVRC2012_img_val
-  %(prog)s verify
+  %(prog)s verify --key publisher.pub
 
 exit codes: 0 success, 1 a problem with the input, 2 wrong usage, 70 an internal error, 130 interrupted
 """
@@ -66,6 +66,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="check every file, and run the golden inputs")
     add_engine_options(verify)
+    verify.add_argument("--key", metavar="PUB", help="check also that the files are as signed with this key")
     verify.add_argument("--json", action="store_true", help="print one JSON document")
     verify.add_argument("--quiet", action="store_true", help="print problems only")
 
@@ -108,16 +109,15 @@ def _tool(directory: Path, options: argparse.Namespace) -> int:
 def _verify(directory: Path, options: argparse.Namespace) -> int:
     from .verify import verify
 
-    complaints = list(verify(directory, *placement_of(options)))
+    complaints = list(verify(directory, *placement_of(options), options.key))
     if options.json:
         say(json.dumps({"ok": not complaints, "complaints": complaints}, indent=2, ensure_ascii=False))
     else:
         for complaint in complaints:
             say(complaint)
         if not complaints and not options.quiet:
-            say(
-                f"{directory.name}: every file is as compiled, and every golden input gives its golden output"
-            )
+            files = "as signed and as compiled" if options.key else "as compiled"
+            say(f"{directory.name}: every file is {files}, and every golden input gives its golden output")
         elif complaints:
             note(f"error: {directory.name} is not as compiled; reinstall it or compile it again")
     return USER_ERROR if complaints else DONE

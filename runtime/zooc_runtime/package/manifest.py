@@ -14,6 +14,7 @@ __all__ = [
     "MANIFEST",
     "MANIFEST_HASH",
     "SCHEMA",
+    "SIGNATURE",
     "Manifest",
     "find_package",
     "manifest_hash_line",
@@ -23,6 +24,7 @@ __all__ = [
 SCHEMA = 1
 MANIFEST = "manifest.json"
 MANIFEST_HASH = "manifest.sha256"
+SIGNATURE = "model.sig"
 _REMEDY = "reinstall the package or compile it again"
 
 
@@ -72,10 +74,10 @@ class Manifest:
         """Yield complaints about missing or changed files of the import package, in order of their names."""
         yield from _changes(self.directory, {k: v for k, v in self.files.items() if k not in unless})
 
-    def changed_distribution_files(self) -> Iterator[str]:
-        """Yield the same for the files beside the import package, if it lies in its build folder."""
-        if self.build_folder is not None:
-            yield from _changes(self.build_folder, self.distribution_files)
+    def changed_distribution_files(self, folder: Path | None = None) -> Iterator[str]:
+        """Yield the same for the files beside the import package, in `folder` or its build folder, if any."""
+        if (folder := folder or self.build_folder) is not None:
+            yield from _changes(folder, self.distribution_files)
 
     @property
     def build_folder(self) -> Path | None:
@@ -86,8 +88,8 @@ class Manifest:
         return parent if built and not installed else None
 
     def unexpected_files(self) -> list[str]:
-        """Return the files of the import package that the compiler did not write; byte code is left out."""
-        known = {*self.files, MANIFEST, MANIFEST_HASH}
+        """Return the files of the import package that zooc did not write; byte code is left out."""
+        known = {*self.files, MANIFEST, MANIFEST_HASH, SIGNATURE}
         found = (path for path in self.directory.rglob("*") if "__pycache__" not in path.parts)
         names = (path.relative_to(self.directory).as_posix() for path in found if not path.is_dir())
         return sorted(name for name in names if name not in known)

@@ -10,7 +10,15 @@ import typer
 
 from zooc.cli.completion import descriptions_or_packages
 from zooc.cli.error_boundary import as_json, guard, print_json, show
-from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
+from zooc.cli.options import (
+    Format,
+    FormatOption,
+    QuietOption,
+    SetOption,
+    VariantOption,
+    VerboseOption,
+    VerifyImagesOption,
+)
 
 if TYPE_CHECKING:
     from zooc.accuracy.layer_table import LayerRow
@@ -52,6 +60,7 @@ def analyze(
     variant: VariantOption = None,
     overrides: SetOption = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
+    verify_images: VerifyImagesOption = False,
     output_format: FormatOption = Format.human,
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     quiet: QuietOption = False,
@@ -70,7 +79,7 @@ def analyze(
             raise typer.BadParameter(f"{sort!r} is none of {', '.join(_SORT)}", param_hint="--sort")
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
         request = AnalysisRequest(
-            path, images, count, min(alone, count), sort, variant, tuple(overrides or ())
+            path, images, count, min(alone, count), sort, variant, tuple(overrides or ()), verify_images
         )
         found = analyze_path(request, Cache(None if no_cache else default_root()), progress)
         if output_format is Format.json:

@@ -10,7 +10,15 @@ from typer.core import TyperGroup
 
 from zooc.cli.completion import descriptions
 from zooc.cli.error_boundary import as_json, guard, print_json, show
-from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
+from zooc.cli.options import (
+    Format,
+    FormatOption,
+    QuietOption,
+    SetOption,
+    VariantOption,
+    VerboseOption,
+    VerifyImagesOption,
+)
 
 if TYPE_CHECKING:
     from zooc.calibration.file import Calibration
@@ -73,6 +81,7 @@ def calibrate_file(
     overrides: SetOption = None,
     force: ForceOption = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
+    verify_images: VerifyImagesOption = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -88,7 +97,13 @@ def calibrate_file(
         part = WHOLE if shard is None else Shard.parse(shard)
         refuse_existing(output, force=force, code=EXISTS)
         quantizer, context = _prepared(
-            file, variant, overrides, no_cache, quiet or output_format is Format.json, verbose
+            file,
+            variant,
+            overrides,
+            no_cache,
+            quiet or output_format is Format.json,
+            verbose,
+            verify_images=verify_images,
         )
         calibration = measure(quantizer, part, context)
         calibration.save(output, force=force)
@@ -211,6 +226,8 @@ def _prepared(
     quiet: bool,
     verbose: bool,
     ranges: Path | None = None,
+    *,
+    verify_images: bool = False,
 ) -> tuple[Int8Quantizer, Context]:
     """What calibrates the description; `prepare` refuses descriptions that have nothing to calibrate."""
     from zooc.compilation import Request
@@ -220,7 +237,8 @@ def _prepared(
     from zooc.support.progress import make_progress
 
     cache = Cache(None if no_cache else default_root())
-    context = Context(cache, make_progress(quiet=quiet, verbose=verbose), stop_before="emit")
+    progress = make_progress(quiet=quiet, verbose=verbose)
+    context = Context(cache, progress, stop_before="emit", verify_images=verify_images)
     request = Request(file, variant=variant, overrides=tuple(overrides or ()), ranges=ranges)
     return prepare(request, context), context
 

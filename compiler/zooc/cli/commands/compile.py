@@ -11,7 +11,15 @@ import typer
 
 from zooc.cli.completion import descriptions, runtimes
 from zooc.cli.error_boundary import as_json, guard, print_json, show
-from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
+from zooc.cli.options import (
+    Format,
+    FormatOption,
+    QuietOption,
+    SetOption,
+    VariantOption,
+    VerboseOption,
+    VerifyImagesOption,
+)
 from zooc.pipeline.stages import STAGES
 
 __all__ = ["EPILOG", "compile_command"]
@@ -102,6 +110,7 @@ def compile_command(
         ),
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
+    verify_images: VerifyImagesOption = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -142,7 +151,8 @@ def compile_command(
             node_modules=node_modules,
         )
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
-        context = Context(Cache(None if no_cache else default_root()), progress, stop_before)
+        cache = Cache(None if no_cache else default_root())
+        context = Context(cache, progress, stop_before, verify_images=verify_images)
         package: WrittenPackage | None = None
         with suppress(Stopped):
             package = compile_package(request, context)
