@@ -9,7 +9,7 @@ import jinja2
 
 from zooc.resources import resource
 
-__all__ = ["render"]
+__all__ = ["markdown_text", "render"]
 
 
 def render(template: str, **values: str) -> str:
@@ -25,7 +25,7 @@ def render(template: str, **values: str) -> str:
         keep_trailing_newline=True,
         newline_sequence="\n",
     )
-    environment.filters |= {"python": ascii, "toml": _toml, "markdown": _markdown}
+    environment.filters |= {"python": ascii, "toml": _toml, "markdown": markdown_text}
     return environment.get_template(f"{template}.j2").render(values)
 
 
@@ -34,7 +34,7 @@ def _toml(text: str) -> str:
     return json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _markdown(text: str) -> str:
-    """The text on one line, with whatever Markdown or HTML would take for markup escaped."""
+def markdown_text(text: str) -> str:
+    """Return the text on one line, with whatever Markdown or HTML would take for markup escaped."""
     one_line = "".join(c if c.isprintable() else " " for c in text)
     return re.sub(r"([\\`*_{}\[\]()<>#+!|~&])", r"\\\1", one_line)
