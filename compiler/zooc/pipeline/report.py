@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.package.report.model_card import model_card
@@ -15,7 +15,7 @@ from zooc.pipeline.analyze import AnalysisRequest, analyze_path
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 
-__all__ = ["EXISTS", "ReportRequest", "report_json", "report_text", "stored_report"]
+__all__ = ["EXISTS", "ReportRequest", "report_text", "stored_report"]
 
 EXISTS = "Z0661"
 """The code for a file that `report` would replace."""
@@ -52,7 +52,9 @@ def stored_report(request: ReportRequest, cache: Cache, progress: Progress) -> S
         name, dtype = stored.manifest["name"], stored.manifest["quantization"]["dtype"]
     if dtype != "int8":
         hint = "leave out --analyze"
-        raise ZoocError(error("Z0663", f"{name} computes in {dtype}: there is no layer to measure", hint=hint))
+        raise ZoocError(
+            error("Z0663", f"{name} computes in {dtype}: there is no layer to measure", hint=hint)
+        )
     asked = AnalysisRequest(request.package, request.images, request.count, request.alone, "order")
     analysis = analyze_path(asked, cache, progress)
     with sound():
@@ -60,15 +62,13 @@ def stored_report(request: ReportRequest, cache: Cache, progress: Progress) -> S
 
 
 def report_text(stored: StoredReport, kind: str) -> str:
-    """Return the page (`html`) or the model card (`markdown`).
+    """Return the page (`html`), the model card (`markdown`), or manifest and data as one object (`json`).
 
     Raises:
         ZoocError: Z0662, the stored data are not what a compile writes.
     """
     with sound():
+        if kind == "json":
+            document = {"manifest": stored.manifest, "report": stored.data, "missing": stored.missing}
+            return json.dumps({"ok": True, **document}, indent=2, sort_keys=True) + "\n"
         return model_card(stored) if kind == "markdown" else render_report(stored)
-
-
-def report_json(stored: StoredReport) -> dict[str, Any]:
-    """Return everything as plain data: the manifest, the report's data, and what is missing."""
-    return {"manifest": stored.manifest, "report": stored.data, "missing": stored.missing}

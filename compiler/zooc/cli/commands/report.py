@@ -41,13 +41,15 @@ def report(
             "--output",
             "-o",
             metavar="FILE",
-            help="The file to write (default: NAME-report.html here; markdown and json go to standard output).",
+            help="The file (default: NAME-report.html here; markdown and json go to standard output).",
             show_default=False,
         ),
     ] = None,
     kind: Annotated[
         Kind,
-        typer.Option("--format", help="A page, a model card for Hugging Face and GitHub, or all of its data."),
+        typer.Option(
+            "--format", help="A page, a model card for Hugging Face and GitHub, or all of its data."
+        ),
     ] = Kind.html,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     analyze: Annotated[
@@ -57,7 +59,9 @@ def report(
         Path | None,
         typer.Option("--on", metavar="FOLDER", help="Images for --analyze.", show_default=False),
     ] = None,
-    count: Annotated[int, typer.Option("--count", min=1, help="Maximum number of images for --analyze.")] = 32,
+    count: Annotated[
+        int, typer.Option("--count", min=1, help="Maximum number of images for --analyze.")
+    ] = 32,
     alone: Annotated[
         int, typer.Option("--alone", min=1, help="Images on which each layer is quantized alone.")
     ] = 8,
@@ -69,51 +73,51 @@ def report(
     output_format = Format.json if kind is Kind.json else Format.human
 
     def work() -> int:
-        from zooc.pipeline.report import EXISTS, ReportRequest, report_json, report_text, stored_report
+        from zooc.pipeline.report import EXISTS, ReportRequest, report_text, stored_report
         from zooc.support.cache import Cache
         from zooc.support.files import refuse_existing, write_file
         from zooc.support.progress import make_progress
 
-        if analyze and images is None:
-            raise typer.BadParameter("a package contains no images: add --on FOLDER", param_hint="--analyze")
-        if images is not None and not analyze:
-            raise typer.BadParameter("images are for --analyze: add it, or leave out --on", param_hint="--on")
-        if open_it and kind is not Kind.html:
-            raise typer.BadParameter(f"a browser shows html, not {kind.value}", param_hint="--open")
+        _check(kind, images, analyze=analyze, open_it=open_it)
         if output is not None:
             refuse_existing(output, force=force, code=EXISTS)
         progress = make_progress(quiet=quiet or kind is not Kind.html, verbose=verbose)
         request = ReportRequest(package, images, count, min(alone, count))
         stored = stored_report(request, Cache(None), progress)
-        if kind is Kind.json and output is None:
-            print_json({"ok": True, **report_json(stored)})
-            return 0
-        if kind is Kind.json:
-            import json
-
-            text = json.dumps(report_json(stored), indent=2, sort_keys=True) + "\n"
-        else:
-            text = report_text(stored, kind.value)
-        if kind is Kind.markdown and output is None:
+        text = report_text(stored, kind.value)
+        if output is None and kind is not Kind.html:
             typer.echo(text, nl=False)
             return 0
         place = output or Path(f"{stored.manifest['name']}-report.html")
-        if output is None:
-            refuse_existing(place, force=force, code=EXISTS)
+        refuse_existing(place, force=force, code=EXISTS)
         write_file(place, text)
-        if kind is Kind.json:
-            print_json({"ok": True, "file": str(place), "bytes": len(text.encode())})
-        elif quiet:
-            typer.echo(str(place))
-        else:
-            typer.echo(f"{place}  ({len(text.encode()) / 1e3:.0f} kB)")
-            if stored.missing is not None:
-                typer.echo(f"  without layers, logits and pictures: {stored.missing}", err=True)
+        _tell(place, len(text.encode()), kind, stored.missing, quiet=quiet)
         if open_it:
             _open(place)
         return 0
 
     guard(work, output_format, verbose=verbose)
+
+
+def _check(kind: Kind, images: Path | None, *, analyze: bool, open_it: bool) -> None:
+    """Refuse options that do not go together."""
+    if analyze and images is None:
+        raise typer.BadParameter("a package contains no images: add --on FOLDER", param_hint="--analyze")
+    if images is not None and not analyze:
+        raise typer.BadParameter("images are for --analyze: add it, or leave out --on", param_hint="--on")
+    if open_it and kind is not Kind.html:
+        raise typer.BadParameter(f"a browser shows html, not {kind.value}", param_hint="--open")
+
+
+def _tell(place: Path, size: int, kind: Kind, missing: str | None, *, quiet: bool) -> None:
+    if kind is Kind.json:
+        print_json({"ok": True, "file": str(place), "bytes": size})
+    elif quiet:
+        typer.echo(str(place))
+    else:
+        typer.echo(f"{place}  ({size / 1e3:.0f} kB)")
+        if missing is not None:
+            typer.echo(f"  without layers, logits and pictures: {missing}", err=True)
 
 
 def _open(place: Path) -> None:

@@ -1,8 +1,8 @@
 """Charts as SVG: bars, a scatter, points with a line, and a strip of stages.
 
-They are written when a report is, with colours from the page's style sheet (so that dark pages and paper have
-theirs), and hold nothing of the user's: names stand in the page around them, which escapes them. Why no library:
-`docs/design/report.md`.
+They are written when a report is, with colours from the page's style sheet, so that dark pages and paper have
+theirs. They hold nothing of the user's: names stand in the page around them, which escapes them. Why no
+library: `docs/design/report.md`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from markupsafe import Markup
 __all__ = ["Dot", "bars", "dots", "hbar", "scatter", "strip", "ticks"]
 
 _WIDE, _HIGH = 460, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 12, 40
 _BAR_WIDTH = (5.0, 26.0)
-_BARS_WIDE = 990
+_BARS_WIDE = 940
 _BARS_HIGH = 170
 _MOST_DB = 60.0
 
@@ -48,7 +48,10 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     rough = (high - low) / most
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(step for factor in (1, 2, 5, 10) if (step := factor * power) >= rough * 0.999)
-    return [step * i for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+    return [
+        float(f"{step * i:.12g}")
+        for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    ]
 
 
 def bars(values: Sequence[float | None], poor_below: float, label: str) -> Markup:
@@ -107,7 +110,8 @@ def scatter(points: Sequence[Sequence[float]], x_label: str, y_label: str) -> Ma
     parts = [
         _open(_WIDE, _HIGH, f"{y_label} against {x_label}", "scatter"),
         axes.frame(x_label, y_label),
-        f'<path class="limit" d="M{_n(axes.x(low))} {_n(axes.y(low))}L{_n(axes.x(high))} {_n(axes.y(high))}"/>',
+        f'<path class="limit" d="M{_n(axes.x(low))} {_n(axes.y(low))}'
+        f'L{_n(axes.x(high))} {_n(axes.y(high))}"/>',
         f'<path class="points" data-points="{len(points)}" d="{dots_}"/></svg>',
     ]
     return Markup("".join(parts))  # noqa: S704 - numbers and our own words
@@ -189,11 +193,11 @@ class _Axes:
         for tick in ticks(*self._xs):
             x = _n(self.x(tick))
             parts.append(f'<path class="grid" d="M{x} {_TOP}V{_HIGH - _BOTTOM}"/>')
-            parts.append(f'<text class="middle" x="{x}" y="{_HIGH - _BOTTOM + 15}">{_n(tick)}</text>')
+            parts.append(f'<text class="middle" x="{x}" y="{_HIGH - _BOTTOM + 15}">{tick:.6g}</text>')
         for tick in ticks(*self._ys):
             y = self.y(tick)
             parts.append(f'<path class="grid" d="M{_LEFT} {_n(y)}H{_WIDE - _RIGHT}"/>')
-            parts.append(f'<text class="end" x="{_LEFT - 6}" y="{_n(y + 4)}">{_n(tick)}</text>')
+            parts.append(f'<text class="end" x="{_LEFT - 6}" y="{_n(y + 4)}">{tick:.6g}</text>')
         middle = (_HIGH - _BOTTOM + _TOP) / 2
         parts.append(
             f'<text class="middle name" x="{(_WIDE + _LEFT - _RIGHT) / 2:g}" y="{_HIGH - 6}">{x_label}</text>'

@@ -1,6 +1,6 @@
 """`report.json`: what the report shows beside the manifest, as plain data.
 
-It stands beside the import package, so that an installed package carries nothing that inference does not need.
+It stands beside the import package: an installed package carries nothing that inference does not need.
 Everything that grows with the network, its classes or the images is bounded.
 """
 

@@ -34,7 +34,12 @@ def model_card(stored: StoredReport) -> str:
     if view["missing"]:
         lines += [f"> {_text(view['missing'])} Compile the package again to have layers and logits here.", ""]
     judged = [
-        (one.about, _STATES[one.state], one.headline, " ".join((one.text, *one.details, one.remedy)))
+        (
+            one.about,
+            _STATES[one.state],
+            one.headline,
+            " ".join(filter(None, (one.text, *one.details, one.remedy))),
+        )
         for one in view["verdicts"]
     ]
     lines += ["## Verdict", "", *_table(("", "State", "Figure", "What was found"), judged, plain=1)]
@@ -55,7 +60,7 @@ def model_card(stored: StoredReport) -> str:
 def _front_matter(manifest: Mapping[str, Any]) -> list[str]:
     """YAML of which every string is written as JSON, which YAML 1.2 contains."""
     ends = manifest["postprocess"]
-    heads = ends["heads"] if "heads" in ends else [ends]
+    heads = ends.get("heads", [ends])
     embeds = all(head["activation"] == "l2_normalize" for head in heads)
     task = "image-feature-extraction" if embeds else "image-classification"
     tags = ["zooc", "onnx", str(manifest["quantization"]["dtype"])]

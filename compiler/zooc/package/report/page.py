@@ -1,7 +1,7 @@
-"""`report.html` and the page of `zooc compare`: one file each, complete in itself, which no network is asked for.
+"""`report.html` and the page of `zooc compare`: one file each, complete in itself, viewed without a network.
 
-The style sheet and the script stand in the page; its policy names their hashes and allows nothing else, so that
-a string that got through as markup would still not run.
+The style sheet and the script stand in the page. Its policy names their hashes and allows nothing else, so
+that a string that got through as markup would still not run.
 """
 
 from __future__ import annotations

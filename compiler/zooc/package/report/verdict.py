@@ -48,7 +48,7 @@ def _accuracy(manifest: Mapping[str, Any], data: Mapping[str, Any] | None) -> Ve
     measure = f"python -m {manifest['name']} eval FOLDER"
     if poor:
         layers = tuple(
-            f"{one['name']} alone leaves {one['sqnr_db']:.1f} dB of the logits" for one in poor["layers"]
+            f"{one['name']} alone leaves {one['sqnr_db']:.1f} dB of the logits." for one in poor["layers"]
         )
         text = f"Int8 is poor: {' and '.join(poor['reasons'])}."
         remedy = "Try " + ", or ".join(str(remedy).replace("`", "") for remedy in poor["remedies"]) + "."
@@ -100,13 +100,8 @@ def _row(row: Mapping[str, Any]) -> str:
 def _exactness(manifest: Mapping[str, Any], data: Mapping[str, Any] | None) -> Verdict:
     about, preprocess = "Exactness", manifest["preprocess"]
     risk = manifest["quantization"].get("saturation", {}).get("at_risk", {})
-    details = (
-        (
-            f"On CPUs with neither VNNI nor ARM's dot products {len(risk)} layers could saturate: target cpu(any).",
-        )
-        if risk
-        else ()
-    )
+    where = "On CPUs with neither VNNI nor ARM's dot products"
+    details = (f"{where} {len(risk)} layers could saturate: target cpu(any) prevents it.",) if risk else ()
     if preprocess is None:
         return Verdict(
             about, "open", "tensors", "The package takes normalized tensors; preprocessing is the caller's."

@@ -14,10 +14,10 @@ from zooc.package.report.verdict import verdicts
 
 __all__ = ["json_block", "package_view", "with_analysis"]
 
-_DRAWN = 1500
+_DRAWN = 1200
 """Layers that are drawn; of more, those of whose values least is left, in network order."""
 
-_ROWS = 1500
+_ROWS = 1200
 _POOR_DB = 20.0
 
 _DEFAULTS: dict[str, Any] = dict.fromkeys(
@@ -129,18 +129,18 @@ def _layer_charts(
         (
             "result",
             "Error of each result, earlier layers' errors included",
-            f"Signal to quantization noise in dB on {images} images; fewer dB are worse, red is below {_POOR_DB:g}.",
+            f"Signal to noise on {images} images; fewer dB are worse, red is below {_POOR_DB:g}.",
         ),
         (
             "db",
             "Rounding: what each layer's own levels leave of its result",
-            "Signal to quantization noise in dB, estimated from the calibration's histograms; fewer dB are worse, "
-            f"red is below {_POOR_DB:g}.",
+            "Signal to noise, estimated from the calibration's histograms; fewer dB are worse, red is below "
+            f"{_POOR_DB:g}.",
         ),
     )
     charts = [
         (title, words, bars([layer.get(key) for layer in drawn], _POOR_DB, title))
-        for key, title, words in kinds
+        for key, title, words in (kinds if analysis else reversed(kinds))
         if any(key in layer for layer in drawn)
     ]
     worst = min(range(len(drawn)), key=lambda i: (_least(drawn[i]), i), default=0)
@@ -211,14 +211,18 @@ def _activation(head: Mapping[str, Any]) -> str:
 
 def _front(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     """The steps in which a contract returned layers to float: accuracy against estimated time."""
-    front = (manifest["quantization"].get("contract") or {}).get("front")
+    contract = manifest["quantization"].get("contract") or {}
+    front = contract.get("front")
     if not front:
         return None
+    times = [1.0, *(point["time"] for point in front)]
+    kept = [100 * (1 - trial["drop"]) for trial in contract["trials"]]
     found = [
-        Dot(point["time"], point["sqnr_db"], str(place + 1), best=place == len(front) - 1, joined=place > 0)
-        for place, point in enumerate(front)
+        Dot(time, share, str(place), best=place == len(front), joined=place > 0)
+        for place, (time, share) in enumerate(zip(times, kept, strict=True))
     ]
-    return {"chart": dots(found, "time over that of int8 (estimated)", "dB of the logits"), "points": front}
+    label = "answers kept, %"
+    return {"chart": dots(found, "time over that of int8 (estimated)", label), "points": front}
 
 
 def _search(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
