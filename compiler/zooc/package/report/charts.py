@@ -19,7 +19,7 @@ _WIDE, _HIGH = 460, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 12, 40
 _BAR_WIDTH = (5.0, 26.0)
 _BARS_WIDE = 940
-_BARS_HIGH = 170
+_BARS_HIGH = 176
 _MOST_DB = 60.0
 
 
@@ -66,7 +66,7 @@ def bars(values: Sequence[float | None], poor_below: float, label: str) -> Marku
     """
     count = max(len(values), 1)
     step = min(max(_BARS_WIDE / count, _BAR_WIDTH[0]), _BAR_WIDTH[1])
-    wide, base = _LEFT + step * count + _RIGHT, _BARS_HIGH - 16
+    wide, base = _LEFT + step * count + _RIGHT, _BARS_HIGH - 20
 
     def height(db: float) -> float:
         return max(min(db, _MOST_DB), 0.0) / _MOST_DB * (base - _TOP)
@@ -88,7 +88,7 @@ def bars(values: Sequence[float | None], poor_below: float, label: str) -> Marku
             f'height="{_n(tall)}" data-layer="{place}" data-db="{db:g}"/>'
         )
     parts.append(
-        f'<text class="middle" x="{_n(wide / 2)}" y="{_BARS_HIGH - 2}">layers, input to output</text>'
+        f'<text class="middle" x="{_n(wide / 2)}" y="{_BARS_HIGH - 5}">layers, input to output</text>'
     )
     return Markup("".join(parts) + "</svg>")  # noqa: S704 - numbers and our own words
 
