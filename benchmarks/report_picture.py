@@ -3,8 +3,8 @@
 python examples/digits/make_dataset.py, then
 python benchmarks/report_picture.py [--output docs/images/report.png]
 
-Needs playwright (`pip install 'zooc[dev]'`) and Chromium. It also says what the report cost: processor seconds and
-bytes.
+Needs playwright (`pip install 'zooc[dev]'`) and Chromium. It also says what the report
+cost in processor seconds and bytes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from zooc.support.cache import Cache, default_root
 from zooc.support.progress import Progress
 
 ROOT = Path(__file__).parents[1]
-SIZE = (1120, 1680)
+SIZE = (1120, 1850)
 COLOURS = 128
 
 

@@ -1,4 +1,4 @@
-"""The report's charts and figures by themselves: bounded, sound with odd values, and true to what they show."""
+"""The report's charts and figures by themselves: bounded, sound with odd values, and true."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from zooc.package.report.data import scatter_points
 from zooc.package.report.layers import DIGITS, layer_entries, short_histogram
 from zooc.package.report.page import render_report
 from zooc.package.report.read import StoredReport
+from zooc.package.report.verdict import verdicts
 from zooc.package.report.view import json_block
 from zooc.quantization.layers import LayerRecord
 from zooc.quantization.scales import activation_scale
@@ -144,6 +145,25 @@ def test_of_thousands_of_layers_the_report_stays_below_a_megabyte() -> None:
     assert 300_000 < len(page.encode()) < 1_000_000
     assert page.count("data-layer=") == 1200 + 1  # one is in the script
     assert "3800 more layers are not drawn" in page
+
+
+@pytest.mark.parametrize(
+    "dtype, ours, state, headline",
+    [
+        ("int8", 4.0, "good", "2.00 x float32"),
+        ("int8", 10.0, "bad", "0.80 x float32"),
+        ("fp32", 9.0, "good", "9.00 ms"),
+    ],
+)
+def test_slow_int8_is_said_to_be_slow(dtype: str, ours: float, state: str, headline: str) -> None:
+    row = {"what": "network, batch 1", "baseline": "float32", "baseline_ms": 8.0, "ours_ms": ours}
+    measured = {"machine": "a processor", "comparisons": [row]}
+    about = {**manifest(), "quantization": {"dtype": dtype}}
+    _, speed, _ = verdicts(about, {**data([]), "speed": measured})
+    assert (speed.state, speed.headline) == (state, headline)
+    assert speed.command == ("zooc tune big.zoo" if state == "bad" else "")
+    _, untimed, _ = verdicts(about, data([]))
+    assert (untimed.state, untimed.command) == ("open", "python -m big bench")
 
 
 def manifest() -> dict[str, object]:

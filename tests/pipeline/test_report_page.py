@@ -122,12 +122,13 @@ def test_texts_can_be_read(browser: Any, folder: Path, said: list[str]) -> None:
     for scheme in ("light", "dark"):
         page = opened(browser, folder, said, color_scheme=scheme)
         colours = page.evaluate(
-            """() => [...document.querySelectorAll(".verdict *, .soft, .good, summary, .card span, th, td, figcaption")]
-              .map((element) => {
+            """(names) => [...document.querySelectorAll(names)].map((element) => {
+                const clear = "rgba(0, 0, 0, 0)";
                 let behind = element;
-                while (getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") behind = behind.parentElement;
+                while (getComputedStyle(behind).backgroundColor === clear) behind = behind.parentElement;
                 return [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor];
-              })"""
+            })""",
+            ".verdict *, .soft, .good, summary, .card span, th, td, figcaption",
         )
         assert len(colours) > 30
         assert min(_contrast(*pair) for pair in {tuple(pair) for pair in colours}) >= 4.5

@@ -38,7 +38,7 @@ def model_card(stored: StoredReport) -> str:
             one.about,
             _STATES[one.state],
             one.headline,
-            " ".join(filter(None, (one.text, *one.details, one.remedy))),
+            " ".join(filter(None, (one.text, *one.details, one.remedy, one.command))),
         )
         for one in view["verdicts"]
     ]
