@@ -17,6 +17,7 @@ import numpy.typing as npt
 from zooc.package.page import data_uri, picture_uri, swaps_channels
 from zooc.package.report.layers import known_alone, layer_entries
 from zooc.verification.divergence import said
+from zooc_runtime.package.heads import decisions_of
 
 if TYPE_CHECKING:
     from zooc.calibration.images import CalibrationImages
@@ -110,11 +111,11 @@ def scatter_points(expected: npt.NDArray[Any], got: npt.NDArray[Any]) -> dict[st
     Returns:
         `points`, at most 1,200 pairs, and `of` how many they are.
     """
-    first, second = (np.asarray(values, np.float64).reshape(-1) for values in (expected, got))
-    order = np.argsort(-np.abs(second - first), kind="stable")
-    worst, others = order[: _POINTS // 4], np.sort(order[_POINTS // 4 :])
-    step = -(-len(others) // (_POINTS - len(worst))) or 1
-    chosen = np.concatenate([worst, others[::step]])
+    first, second = expected.reshape(-1), got.reshape(-1)
+    apart, count = np.abs(second - first), min(_POINTS // 4, first.size)
+    worst = np.argpartition(apart, first.size - count)[first.size - count :]
+    step = -(-first.size // (_POINTS - count))
+    chosen = np.union1d(worst, np.arange(0, first.size, step))
     points = [
         [float(f"{a:.4g}"), float(f"{b:.4g}")] for a, b in zip(first[chosen], second[chosen], strict=True)
     ]
@@ -130,9 +131,7 @@ def pairs_that_part(counts: Counter[tuple[str, str]]) -> list[list[Any]]:
 def _pairs(heads: tuple[Head, ...], comparison: BodyComparison | None) -> list[list[Any]]:
     if comparison is None or not comparison.parted_count:
         return []
-    decided = [
-        np.concatenate([h.decisions(x) for h in heads], 1) for x in (comparison.expected, comparison.got)
-    ]
+    decided = [decisions_of(heads, logits) for logits in (comparison.expected, comparison.got)]
     apart = np.flatnonzero((decided[0] != decided[1]).any(axis=1))
     return pairs_that_part(
         Counter((said(heads, comparison.expected[i]), said(heads, comparison.got[i])) for i in apart)
