@@ -229,17 +229,27 @@ def test_a_manifest_of_another_form_is_refused(copied: Path, key: str, value: ob
     assert not (tmp_path / "a.html").exists()
 
 
+def replace_data(package: Path, content: bytes) -> None:
+    """Put other data beside a package, as one who knows of the hashes would."""
+    (package / "report.json").write_bytes(content)
+    entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    rehash(package, lambda manifest: manifest["distribution_files"].update({"report.json": entry}))
+
+
 @pytest.mark.parametrize(
     "key, value",
     [("layers", [{"name": 1}]), ("scatter", {"points": [["a", "b"]]}), ("words", 3), ("schema", 9)],
 )
 def test_data_of_another_form_are_refused(copied: Path, key: str, value: object, tmp_path: Path) -> None:
     data = {**json.loads((copied / "report.json").read_text("utf-8")), key: value}
-    content = json.dumps(data).encode()
-    (copied / "report.json").write_bytes(content)
-    entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    rehash(copied, lambda manifest: manifest["distribution_files"].update({"report.json": entry}))
+    replace_data(copied, json.dumps(data).encode())
     refused("Z0662", "report", copied, "-o", tmp_path / "a.html")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
+def test_data_that_are_no_object_are_refused(copied: Path, content: bytes, tmp_path: Path) -> None:
+    replace_data(copied, content)
+    assert "report.json" in refused("Z0662", "report", copied, "-o", tmp_path / "a.html")
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def read_report(folder: Path) -> StoredReport:
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:
             raise ZoocError(damaged(f"{place / REPORT_DATA}: changed since it was compiled"))
         data = json.loads(content)
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise ZoocError(damaged(f"{place / REPORT_DATA}: cannot be read ({problem})")) from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise ZoocError(damaged(f"{place / REPORT_DATA}: not of schema {SCHEMA}, which this zooc reads"))
