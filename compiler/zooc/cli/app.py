@@ -22,6 +22,7 @@ from zooc.cli.commands import (
     export,
     export_web,
     fmt,
+    lsp,
     new,
     runtime_tools,
 )
@@ -62,6 +63,7 @@ app.command("compile", epilog=compile_.EPILOG)(compile_.compile_command)
 app.command("tune", epilog=tune_.EPILOG)(tune_.tune)
 app.command("check", epilog=check.EPILOG)(check.check)
 app.command("fmt", epilog=fmt.EPILOG)(fmt.fmt)
+app.command("lsp", epilog=lsp.EPILOG)(lsp.lsp)
 app.command("explain", epilog=explain.EPILOG)(explain.explain)
 app.command("inspect", epilog=inspect_.EPILOG)(inspect_.inspect_command)
 app.command(
