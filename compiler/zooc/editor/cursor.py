@@ -66,7 +66,8 @@ def place_of(document: Document, offset: int) -> Place:
     if document.in_comment(offset):
         return Place("nothing", offset)
     before = [token for token in document.tokens if (token.start_pos or 0) < offset]
-    start, parts, text = offset, [], None
+    start, text = offset, None
+    parts: list[str] = []
     if before and before[-1].type in ("STRING", "BAD_STRING") and _is_inside(before[-1], offset):
         string = before.pop()
         start = (string.start_pos or 0) + 1
@@ -162,7 +163,7 @@ def _in_block(block: str, tokens: list[Token], start: int, parts: tuple[str, ...
 
 
 def _requirement(values: list[Token], place: Place) -> Place:
-    """`require` has words between its values: `index` is 0 for the quantity, 1 for the limit, 2 to 4 behind it."""
+    """`require` has words between its values: `index` is 0 at the quantity, 1 at the limit, 2 to 4 behind."""
     types = [token.type for token in values]
     words = [str(token) for token in values]
     compares = {"AT_MOST", "AT_LEAST"} & set(types)

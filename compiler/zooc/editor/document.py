@@ -1,4 +1,4 @@
-"""One open description: its text, what of it can be parsed, its findings, and positions as editors count them.
+"""One open description: its text, what can be parsed of it, its findings, positions as editors count them.
 
 The Language Server Protocol (3.17, "Position") counts columns in UTF-16 code units, and ends lines at `\\n`,
 `\\r\\n` and `\\r` alone.
@@ -19,7 +19,7 @@ from zooc.frontend.semantics.analyze import analyze
 from zooc.frontend.semantics.constants import Scope
 from zooc.frontend.semantics.declarations import Outline, outline
 from zooc.frontend.syntax import ast
-from zooc.frontend.syntax.lexer import tokenize
+from zooc.frontend.syntax.lexer import Tokens, tokenize
 from zooc.frontend.syntax.parser import parse, parse_sound_items
 
 __all__ = ["Document", "covers", "ignore"]
@@ -84,14 +84,18 @@ class Document:
         return Scope(self.outline.lets, ignore)
 
     @cached_property
+    def _tokens(self) -> Tokens:
+        return tokenize(self.source)[0]
+
+    @property
     def tokens(self) -> list[Token]:
         """Every token but comments."""
-        return tokenize(self.source)[0].significant
+        return self._tokens.significant
 
-    @cached_property
+    @property
     def comments(self) -> list[Token]:
         """The comments."""
-        return tokenize(self.source)[0].comments
+        return self._tokens.comments
 
     @cached_property
     def _line_starts(self) -> list[int]:

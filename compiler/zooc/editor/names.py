@@ -228,7 +228,7 @@ def _expressions(tree: ast.File) -> Iterator[ast.Expr]:
         pending += _own(expression)
 
 
-def _own(node: ast.Expr | ast.Entry) -> tuple[ast.Expr, ...]:
+def _own(node: ast.Expr | ast.Entry) -> tuple[ast.Expr, ...]:  # noqa: PLR0911 - one return a case
     match node:
         case ast.Statement(values=values):
             return values

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from zooc.diagnostics.diagnostic import Diagnostic, Span, ZoocError
 from zooc.editor import completion, fixes, names
 from zooc.editor.document import Document, covers
 from zooc.frontend.syntax.formatter import format_source
+from zooc.frontend.syntax.lexer import grammar
 
 __all__ = ["DEBOUNCE_SECONDS", "make_server", "serve"]
 
@@ -99,6 +101,8 @@ def serve() -> None:
     The protocol gets file descriptors of its own, and what anything else prints goes to standard error: a
     stray line between two messages would end the session.
     """
+    grammar()  # read before the first key, and its tables never looked through for garbage again
+    gc.freeze()
     wire = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     make_server().start_io(os.fdopen(os.dup(sys.stdin.fileno()), "rb"), wire)
