@@ -76,6 +76,7 @@ async def measure(lines: int, rounds: int) -> dict[str, list[float]]:
             times[name].append(1e3 * (time.perf_counter() - start))
     await client.shutdown_async(None)
     client.exit(None)
+    await client.stop()
     return times
 
 

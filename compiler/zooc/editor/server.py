@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import sys
 from pathlib import Path
@@ -101,8 +100,7 @@ def serve() -> None:
     The protocol gets file descriptors of its own, and what anything else prints goes to standard error: a
     stray line between two messages would end the session.
     """
-    grammar()  # read before the first key, and its tables never looked through for garbage again
-    gc.freeze()
+    grammar()  # read before the first key
     wire = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     make_server().start_io(os.fdopen(os.dup(sys.stdin.fileno()), "rb"), wire)
