@@ -22,7 +22,7 @@ _ITERATIONS = 200
 
 
 def find_files(options: argparse.Namespace) -> tuple[str, ...]:
-    """Return the npz files of `--datalist` or the images of `--end_to_end`; none with neither.
+    """Return the npz files of `--datalist` or the images of `--end-to-end`; none with neither.
 
     Raises:
         PackageError: a list or folder that is missing, empty or unreadable.
@@ -102,13 +102,14 @@ def _mode(options: argparse.Namespace) -> Mode:
 
 def _check(manifest: Manifest, options: argparse.Namespace, mode: Mode) -> None:
     if options.path_output is not None and options.datalist is None:
-        raise PackageError("--path_output needs --datalist: outputs are written for listed files only")
+        raise PackageError("--path-output needs --datalist: outputs are written for listed files only")
     if mode != "images" and options.shape is not None:
         what = "files have their own sizes" if mode == "end_to_end" else "the network has one size"
-        raise PackageError(f"--shape is for random images; with --{mode} {what}: leave it out")
+        option = mode.replace("_", "-")
+        raise PackageError(f"--shape is for random images; with --{option} {what}: leave it out")
     if mode == "network_only" and options.vdsp_params is not None:
         raise PackageError(
-            "--vdsp_params changes the preprocessing, which --network_only leaves out; give only one of them"
+            "--vdsp-params changes the preprocessing, which --network-only leaves out; give only one of them"
         )
     shape = manifest["model"]["input"]["shape"][1:]
     if manifest["form"] == "tensor" and (given := options.datalist or options.end_to_end):

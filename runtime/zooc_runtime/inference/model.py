@@ -261,7 +261,7 @@ def _open_prelude(
     if manifest["stages"]["prelude"] is None:
         if vdsp_params is not None:
             raise PackageError(
-                f"{manifest['name']} was compiled without a preprocess block, so --vdsp_params has "
+                f"{manifest['name']} was compiled without a preprocess block, so --vdsp-params has "
                 f"nothing to replace"
             )
         return None

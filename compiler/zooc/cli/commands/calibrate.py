@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from zooc.cli.error_boundary import as_json, guard, print_json, show
-from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
+from zooc.cli.options import App, Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
 
 if TYPE_CHECKING:
     from zooc.calibration.file import Calibration
@@ -32,7 +32,7 @@ class _FileOrCommand(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(
+app = App(
     cls=_FileOrCommand,
     no_args_is_help=True,
     help="Measure activations once, in parts if need be: zooc calibrate FILE -o all.calib.",
@@ -152,6 +152,7 @@ def export(
     output: OutputOption,
     method: MethodOption = None,
     force: ForceOption = False,
+    output_format: FormatOption = Format.human,
 ) -> None:
     """Write a calibration's ranges as text: `name threshold min max`, a line a tensor."""
 
@@ -164,9 +165,11 @@ def export(
         text = format_table(ranges_of(calibration, file, method), about=describe(calibration, method))
         refuse_existing(output, force=force, code=EXISTS)
         write_file(output, text)
+        if output_format is Format.json:
+            print_json({"ok": True, "file": str(output)})
         return 0
 
-    guard(work)
+    guard(work, output_format)
 
 
 @app.command("import", epilog="Example: zooc calibrate import table.txt net.zoo -o edited.calib")
