@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..package.heads import Head
 from ..support.arrays import F32Array
+from .shown import result_fields, result_html
 
 __all__ = ["Prediction", "Result", "result_of"]
 
@@ -39,6 +40,12 @@ class Result:
     probabilities: F32Array
     predictions: tuple[Prediction, ...] = ()
     heads: Mapping[str, Result] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        return result_html(self)
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+        yield from result_fields(self)
 
 
 def result_of(scores: F32Array, heads: tuple[Head, ...], count: int | None) -> Result:
