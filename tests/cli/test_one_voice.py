@@ -42,7 +42,10 @@ def test_options_have_hyphens_and_every_command_has_a_format(name: str) -> None:
 
 
 def test_json_is_short_for_the_format(project: Any) -> None:
-    short, long = project.zooc("check", "tiny.zoo", "--json"), project.zooc("check", "tiny.zoo", "--format", "json")
+    short, long = (
+        project.zooc("check", "tiny.zoo", "--json"),
+        project.zooc("check", "tiny.zoo", "--format", "json"),
+    )
     assert short.json == long.json == {"ok": True, "diagnostics": []}
     project.write("let a=1", name="a.zoo")
     assert project.zooc("fmt", "--check", "a.zoo", "--json").json == {"ok": False, "changed": ["a.zoo"]}
@@ -53,7 +56,9 @@ def test_json_is_short_for_the_format(project: Any) -> None:
 
 
 def test_sarif_fits_the_published_schema(project: Any) -> None:
-    text = project.write(postprocess='postprocess { softmx  topk 5  topk 5  labels "lables.txt" }').read_text()
+    text = project.write(
+        postprocess='postprocess { softmx  topk 5  topk 5  labels "lables.txt" }'
+    ).read_text()
     project.write(text, name="größe 1.zoo")
     done = project.zooc("check", "größe 1.zoo", "tiny.zoo", "--format", "sarif")
     log = json.loads(done.out)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,24 @@ def test_the_grammar_colours_as_its_own_tool_expects(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+def _activate(*command: str) -> str:
+    if shutil.which("node") is None:
+        pytest.skip("Node.js is not installed")
+    if not (EXTENSION / "dist" / "extension.js").is_file():
+        pytest.skip("the extension is not built: make vsix")
+    given = ["node", "test/stand_in.cjs", *command]
+    done = subprocess.run(given, cwd=EXTENSION, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_the_built_extension_meets_the_server() -> None:
+    said = _activate(sys.executable, "-m", "zooc", "lsp")
+    assert said.splitlines() == ["activated with 3 subscriptions", "deactivated"]
+
+
+def test_the_built_extension_says_what_to_do_where_the_server_does_not_start() -> None:
+    said = _activate("/nowhere/zooc", "lsp")
+    assert '"/nowhere/zooc" does not start' in said
+    assert 'pip install "zooc[editor]"' in said

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand
@@ -17,6 +18,8 @@ __all__ = [
     "VariantOption",
     "VerboseOption",
 ]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _Command(TyperCommand):
@@ -33,7 +36,7 @@ class _Command(TyperCommand):
 class App(typer.Typer):
     """A command line whose commands take `--json`."""
 
-    def command(self, name: str | None = None, **options: Any) -> Any:
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
         """Register a command, as typer does."""
         return super().command(name, **{"cls": _Command, **options})
 

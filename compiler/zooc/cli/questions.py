@@ -93,7 +93,7 @@ def _say(text: str) -> None:
 
 
 def _model(text: str) -> str:
-    """The source as given, if there is such a file or model; a library that is not installed knows all names."""
+    """The source as given, if there is such a file or model, which only an installed library can tell."""
     from zooc.networks.torch.packages import LIBRARIES
     from zooc.networks.torch.published_names import published_names
 

@@ -22,7 +22,7 @@ async function start() {
   } catch (problem) {
     client = undefined;
     const choice = await vscode.window.showErrorMessage(
-      `zooc: "${command}" does not start (${problem.message}). Install it with: pip install "zooc[editor]"`,
+      `zooc: "${command}" does not start (${problem?.message ?? problem}). Install it with: pip install "zooc[editor]"`,
       "Open Settings",
     );
     if (choice !== undefined) {

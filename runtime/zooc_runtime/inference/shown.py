@@ -1,50 +1,15 @@
-"""How results and models look in a notebook (IPython's `_repr_html_`) and in rich's `print`.
-
-Everything that is shown comes from files: labels may hold markup, so all of it is escaped.
-"""
+"""How a model looks in a notebook (IPython's `_repr_html_`) and in rich's `print`; all of it is escaped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .network import Network
-    from .results import Prediction, Result
+from .network import Network
 
-__all__ = ["model_facts", "model_html", "result_fields", "result_html"]
+__all__ = ["model_facts", "model_html"]
 
 _LEFT = ' style="text-align:left"'
-
-
-def result_html(result: Result) -> str:
-    """Return tables of the classes of one image, one a head; embeddings as their number of dimensions."""
-    if result.heads:
-        return "".join(f"<p>{escape(name)}</p>{result_html(one)}" for name, one in result.heads.items())
-    if not result.topk:
-        return f"<p>an embedding of {result.probabilities.size} dimensions</p>"
-    chosen = {one.index for one in result.predictions}
-    rows = [(one, one.index in chosen) for one in result.topk]
-    body = "".join(_row(one, bold=bold) for one, bold in rows)
-    head = f"<tr><th>id</th><th{_LEFT}>class</th><th>probability</th></tr>"
-    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
-
-
-def _row(one: Prediction, *, bold: bool) -> str:
-    label = f"<b>{escape(one.label)}</b>" if bold else escape(one.label)
-    return f"<tr><td>{one.index}</td><td{_LEFT}>{label}</td><td>{one.probability:.1%}</td></tr>"
-
-
-def result_fields(result: Result) -> Iterator[tuple[str, object]]:
-    """Yield what rich prints: the answers, and the shape of the scores instead of all of them."""
-    if result.heads:
-        yield "heads", dict(result.heads)
-        return
-    yield "topk", [(one.label, round(one.probability, 4)) for one in result.topk]
-    if result.predictions != result.topk[:1]:
-        yield "predictions", [one.label for one in result.predictions]
-    yield "probabilities", f"float32 [{result.probabilities.size}]"
 
 
 def model_facts(network: Network) -> Sequence[tuple[str, str]]:

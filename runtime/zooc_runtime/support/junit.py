@@ -7,9 +7,9 @@ The format is the common part of what Jenkins, GitLab and GitHub's reporters rea
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ElementTree  # only writes; nothing is parsed
 from collections.abc import Sequence
 from dataclasses import dataclass
+from xml.etree import ElementTree  # only writes; nothing is parsed
 
 __all__ = ["Case", "junit"]
 

@@ -113,7 +113,7 @@ def compile_command(
         from zooc.cli.summary import print_package
         from zooc.compilation import Request
         from zooc.diagnostics.diagnostic import ZoocError
-        from zooc.pipeline.compile import WrittenPackage, compile_package
+        from zooc.pipeline.compile import compile_package
         from zooc.pipeline.context import Context, Stopped
         from zooc.support.cache import Cache, default_root
         from zooc.support.progress import make_progress
