@@ -16,10 +16,12 @@ from zooc.frontend.syntax.vocabulary import BLOCKS, FUNCTIONS, HEAD, RESERVED
 WRONG_WORD = {"Z0101", "Z0104", "Z0105", "Z0106"}
 _BEFORE = {
     ("quantize", "keep", 1): "keep fp32 {}",
-    ("quantize", "require", 2): "require drop <= 1% {}",
-    ("quantize", "drop", 4): "require drop <= 1% on {}",
-    ("quantize", "latency", 4): "require latency <= 1 ms on {}",
-    ("quantize", "throughput", 4): "require throughput >= 1/s on {}",
+    ("quantize", "drop", 2): "require drop <= 1% {}",
+    ("quantize", "drop", 3): "require drop <= 1% on {}",
+    ("quantize", "latency", 2): "require latency <= 1 {}",
+    ("quantize", "latency", 3): "require latency <= 1 ms on {}",
+    ("quantize", "throughput", 2): "require throughput >= 1/s {}",
+    ("quantize", "throughput", 3): "require throughput >= 1/s on {}",
     ("quantize", "corrections", 0): "corrections [{}]",
     ("package", "engines", 0): "engines [{}]",
     ("model", "input", 0): "input [{}, 3, 8, 8]",

@@ -75,6 +75,7 @@ def test_lines_end_where_the_protocol_ends_them(editor: Editor) -> None:
         ("quantize int8 { require |", {"drop", "latency"}, {"data"}),
         ("quantize int8 { require drop <= 1% on |", {"images("}, {"this_machine("}),
         ("quantize int8 { require drop <= 1% on images(\"images\", labels=|", {"folders"}, set()),
+        ("quantize int8 { require latency <= 8 |", {"ms", "on"}, {"images("}),
         ("quantize int8 { require throughput >= 9/s on |", {"this_machine("}, {"images("}),
         ("quantize int8 { keep fp32 |", {"auto"}, {"fp32"}),
         ("postprocess { labels \"|", {"labels.txt"}, {"net.onnx"}),

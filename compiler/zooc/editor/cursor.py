@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lark import Token
@@ -36,7 +36,6 @@ class Place:
         function: the function in whose parentheses the cursor is.
         keyword: the parameter named before the `=`; `None` where a name may still be written.
         given: parameters, statements or targets that are there already.
-        may_begin: of `value`, whether another statement may begin here as well.
     """
 
     kind: Kind
@@ -49,7 +48,6 @@ class Place:
     function: str = ""
     keyword: str | None = None
     given: frozenset[str] = frozenset()
-    may_begin: bool = False
 
 
 @dataclass
@@ -163,32 +161,21 @@ def _in_block(block: str, tokens: list[Token], start: int, parts: tuple[str, ...
 
 
 def _requirement(values: list[Token], place: Place) -> Place:
-    """`require` has words between its values: `index` is 0 at the quantity, 1 at the limit, 2 to 4 behind."""
+    """`require` has words between its values: 0 is the quantity, 1 the limit, 2 what follows, 3 behind `on`.
+
+    From 2 on the statement is the quantity, as it says what may follow.
+    """
     types = [token.type for token in values]
     words = [str(token) for token in values]
-    compares = {"AT_MOST", "AT_LEAST"} & set(types)
     if not values:
-        index = 0
-    elif types[-1] in ("AT_MOST", "AT_LEAST", *_OPERATORS):
-        index = 3 if words[-2:] and types[-1] == "SLASH" else 1
-    elif words[-1] == "on":
-        index = 4
-    else:
-        index = 2 if compares else 5
-    done = "on" in words and types[-1] == "FUNCTION"
-    if done:
-        return Place("statement", place.start, place.parts, place.text, place.block, given=place.given)
-    return Place(
-        "value",
-        place.start,
-        place.parts,
-        place.text,
-        place.block,
-        words[0] if index == 4 and words else "require",
-        index,
-        given=place.given,
-        may_begin=index == 2,
-    )
+        return place
+    if "on" in words and types[-1] == "FUNCTION":
+        return replace(place, kind="statement", statement="")
+    if types[-1] in ("AT_MOST", "AT_LEAST", *_OPERATORS):
+        return replace(place, index=1)
+    if {"AT_MOST", "AT_LEAST"} & set(types):
+        return replace(place, statement=words[0], index=3 if words[-1] == "on" else 2)
+    return replace(place, kind="nothing")
 
 
 def _count(values: list[Token]) -> tuple[int, bool]:
