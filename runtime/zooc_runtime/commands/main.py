@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..bench import command as bench
 from ..inference.options import add_engine_options, engine_arguments, placement_of
 from ..support.error_boundary import DONE, USER_ERROR, guarded, note, say
+from ..support.options import Parser, add_output_format
 from . import classify, tools, tune
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def main(directory: Path, argv: Sequence[str] | None = None) -> int:
 
 def _parser(name: str) -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog=f"python -m {name}", epilog=_EXAMPLES, formatter_class=raw)
+    parser = Parser(prog=f"python -m {name}", epilog=_EXAMPLES, formatter_class=raw)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     one = commands.add_parser("classify", help="classify images")
@@ -67,20 +68,20 @@ def _parser(name: str) -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="check every file, and run the golden inputs")
     add_engine_options(verify)
     verify.add_argument("--key", metavar="PUB", help="check also that the files are as signed with this key")
-    verify.add_argument("--json", action="store_true", help="print one JSON document")
+    add_output_format(verify)
     verify.add_argument("--quiet", action="store_true", help="print problems only")
 
     info = commands.add_parser("info", help="show what was compiled")
-    info.add_argument("--json", action="store_true", help="print one JSON document")
+    add_output_format(info)
     return parser
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add_engine_options(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="threads within an operator")
-    parser.add_argument("--batch_size", type=int, default=8, metavar="N", help="images at a time (8)")
-    parser.add_argument("--vdsp_params", metavar="JSON", help="preprocessing that replaces the compiled one")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="images at a time (8)")
+    parser.add_argument("--vdsp-params", metavar="JSON", help="preprocessing that replaces the compiled one")
+    add_output_format(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
 
 
