@@ -20,6 +20,7 @@ from zooc.cli.commands import (
     dataset,
     explain,
     export,
+    export_triton,
     export_web,
     fmt,
     new,
@@ -77,6 +78,7 @@ app.add_typer(calibrate.app, name="calibrate")
 runtime_tools.register(app)
 app.command("new", epilog=new.EPILOG)(new.new)
 app.command("export", epilog=export.EPILOG)(export.export)
+app.command("export-triton", epilog=export_triton.EPILOG)(export_triton.export_triton)
 app.command("export-web", epilog=export_web.EPILOG)(export_web.export_web)
 
 
