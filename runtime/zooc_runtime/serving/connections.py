@@ -1,0 +1,126 @@
+"""Connections of strangers: bounded in number, in the size of their headers, and in how long they may dawdle.
+
+uvicorn's protocol on httptools has no bound on headers, on the time that they take, and on an answer that
+nobody takes up; it answers what is not HTTP in plain text, and drops the request of a client that has closed
+its own direction. This class adds these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from .limits import Limits
+
+__all__ = ["CUT_OFF", "connection_class"]
+
+CUT_OFF = "zooc.cut_off"
+"""In a request's scope: the client has closed its direction before the end of the body."""
+
+_HEADERS = 64 << 10
+
+
+def connection_class(limits: Limits) -> type[asyncio.Protocol]:
+    """Return the class of a server's connections."""
+
+    class Connection(_Connection):
+        bounds = limits
+
+    return Connection
+
+
+class _Connection(HttpToolsProtocol):
+    bounds: Limits
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+        self._header_bytes = 0
+        self._in_headers = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_headers()
+        if len(self.connections) > self.bounds.connections:
+            self._end(503, f"more than {self.bounds.connections} connections; try again later", retry=True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_timers()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self._in_headers = True
+        self._header_bytes = 0
+        self._await_headers()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_headers = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self._in_headers:
+            self._header_bytes += len(data)
+        super().data_received(data)
+        if self._in_headers and self._header_bytes > _HEADERS and not self.transport.is_closing():
+            self._end(431, f"the request's headers exceed {_HEADERS} bytes")
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Answer a client that has closed its direction; `cut_off` marks a body that ends too soon."""
+        if self.cycle is None or self.cycle.response_complete:
+            if self._in_headers and self._header_bytes:
+                self._end(400, "the request ends within its headers")
+            return None
+        if self.cycle.more_body:
+            cast("dict[str, Any]", self.cycle.scope)[CUT_OFF] = True
+        self.cycle.keep_alive = False
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
+        return True
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self.bounds.transfer, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+
+    def send_400_response(self, msg: str) -> None:
+        self._end(400, "this is no HTTP request")
+
+    def _await_headers(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(self.bounds.transfer, self._too_slow)
+
+    def _too_slow(self) -> None:
+        if not self.transport.is_closing():
+            self._end(408, f"the request's headers took more than {self.bounds.transfer:g} seconds")
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._deadline, self._stalled):
+            if timer is not None:
+                timer.cancel()
+
+    def _end(self, status: int, message: str, *, retry: bool = False) -> None:
+        """Answer in place of the application, unless that is answering already, and close."""
+        if self.cycle is None or self.cycle.response_complete:
+            body = json.dumps({"error": message}).encode()
+            again = "Retry-After: 1\r\n" if retry else ""
+            head = (
+                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\n{again}Connection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        self.transport.close()
