@@ -20,6 +20,8 @@ from zooc.cli.commands import (
     dataset,
     explain,
     export,
+    export_docker,
+    export_kserve,
     export_triton,
     export_web,
     fmt,
@@ -78,6 +80,8 @@ app.add_typer(calibrate.app, name="calibrate")
 runtime_tools.register(app)
 app.command("new", epilog=new.EPILOG)(new.new)
 app.command("export", epilog=export.EPILOG)(export.export)
+app.command("export-docker", epilog=export_docker.EPILOG)(export_docker.export_docker)
+app.command("export-kserve", epilog=export_kserve.EPILOG)(export_kserve.export_kserve)
 app.command("export-triton", epilog=export_triton.EPILOG)(export_triton.export_triton)
 app.command("export-web", epilog=export_web.EPILOG)(export_web.export_web)
 
