@@ -19,14 +19,16 @@ from PIL import Image
 
 from zooc_runtime.inference.model import Model, open_package
 from zooc_runtime.package.heads import Head
-
-for _library in ("starlette", "uvicorn", "httptools", "prometheus_client"):
-    pytest.importorskip(_library, reason="the extra `serve` is not installed")
-
 from zooc_runtime.serving.limits import Limits
-from zooc_runtime.serving.server import listen, serve
 
 LENGTH = "Inference-Header-Content-Length"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def libraries() -> None:
+    """Skips all where the server's libraries are missing."""
+    for library in ("starlette", "uvicorn", "httptools", "prometheus_client"):
+        pytest.importorskip(library, reason="the extra `serve` is not installed")
 
 
 @dataclass
@@ -65,6 +67,8 @@ Start = Callable[..., Running]
 @pytest.fixture(scope="module")
 def start() -> Iterator[Start]:
     """Starts servers; they end with the module."""
+    from zooc_runtime.serving.server import listen, serve
+
     ends: list[Callable[[], None]] = []
 
     def run(

@@ -18,7 +18,8 @@ _DROP = """
 ([bytes, name]) => {
   const transfer = new DataTransfer();
   transfer.items.add(new File([new Uint8Array(bytes)], name, { type: "image/jpeg" }));
-  document.getElementById("choose").dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+  const given = { dataTransfer: transfer, bubbles: true, cancelable: true };
+  document.getElementById("choose").dispatchEvent(new DragEvent("drop", given));
 }
 """
 
@@ -54,6 +55,10 @@ def page(browser: Any, server: Any) -> Iterator[Any]:
     context.close()
 
 
+def answered(page: Any) -> None:
+    page.get_by_role("status").filter(has_text="heads: ").wait_for()
+
+
 def keep(page: Any, name: str) -> None:
     """Keep a picture of the page where someone wants to look at it."""
     if folder := os.environ.get("ZOOC_SCREENSHOTS"):
@@ -63,7 +68,7 @@ def keep(page: Any, name: str) -> None:
 def test_a_dropped_image_is_answered_by_each_package(page: Any, server: Any, support: Any) -> None:
     file = support.jpeg(3)
     page.evaluate(_DROP, [list(file), "bird.jpg"])
-    page.wait_for_function("document.getElementById('status').textContent.includes('heads: ')")
+    answered(page)
     best = server.models["tinybird"](file).topk
     card = page.locator("#model-tinybird")
     names = card.locator("li .name span:first-child").all_text_contents()
@@ -82,10 +87,10 @@ def test_it_shows_the_image_as_the_network_sees_it(page: Any, server: Any, suppo
     page.set_input_files("#file", [{"name": "a.jpg", "mimeType": "image/jpeg", "buffer": file}])
     image = page.get_by_alt_text("The image as tinybird sees it")
     image.wait_for()
-    page.wait_for_function("document.querySelector('#model-tinybird img').complete")
     seen = page.evaluate(
-        """() => {
+        """async () => {
           const image = document.querySelector("#model-tinybird img");
+          await image.decode();
           const canvas = document.createElement("canvas");
           [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
           const context = canvas.getContext("2d");
@@ -95,7 +100,7 @@ def test_it_shows_the_image_as_the_network_sees_it(page: Any, server: Any, suppo
     )
     pixels = np.array(seen, np.uint8).reshape(8, 8, 4)[..., :3]
     np.testing.assert_array_equal(pixels.transpose(2, 0, 1), server.models["tinybird"].pixels(file))
-    page.wait_for_function("document.getElementById('status').textContent.includes('heads: ')")
+    answered(page)
 
 
 def test_by_keyboard_and_with_labels(page: Any) -> None:
@@ -115,7 +120,7 @@ def test_narrow_and_dark_nothing_runs_over(browser: Any, server: Any, support: A
     page.evaluate(
         _DROP, [list(support.jpeg(3)), "a-name-that-is-far-too-long-for-a-narrow-page-" * 3 + ".jpg"]
     )
-    page.wait_for_function("document.getElementById('status').textContent.includes('heads: ')")
+    answered(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(15, 20, 25)"
     keep(page, "narrow-dark")
@@ -127,7 +132,7 @@ def test_an_unreadable_file_is_told(browser: Any, server: Any) -> None:
     page.goto(f"http://127.0.0.1:{server.port}/")
     page.wait_for_selector("article >> nth=3")
     page.set_input_files("#file", [{"name": "a.jpg", "mimeType": "image/jpeg", "buffer": b"no image"}])
-    page.wait_for_function("document.getElementById('status').textContent.includes('heads: ')")
+    answered(page)
     assert "not an image that Pillow knows" in page.get_by_role("status").text_content()
     keep(page, "unreadable")
     page.context.close()
