@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import struct
+import time
 from typing import Any
 
 import numpy as np
@@ -185,3 +187,16 @@ def test_the_image_as_the_network_sees_it(server: Any, support: Any) -> None:
 def test_other_paths_tell_a_wrong_method(server: Any, path: str) -> None:
     status, headers, body = server.ask("PUT", path, b"")
     assert status == 405 and json.loads(body)["error"].startswith("PUT") and headers["Allow"]
+
+
+def test_an_answer_is_sent_at_once(server: Any, support: Any) -> None:
+    """Nagle's algorithm would add 40 ms to each answer on a connection that is kept open."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    seconds = []
+    for _ in range(10):
+        begin = time.monotonic()
+        connection.request("POST", "/v2/models/tinybird/infer", support.jpeg(), {support.LENGTH: "0"})
+        assert len(connection.getresponse().read()) > 100
+        seconds.append(time.monotonic() - begin)
+    connection.close()
+    assert min(seconds[5:]) < 0.035
