@@ -50,6 +50,9 @@ def write_answer(
 def _output(wanted: WantedOutput, results: Sequence[Result]) -> tuple[dict[str, Any], bytes | None]:
     output = wanted.output
     own = [result.heads[output.head.name] if result.heads else result for result in results]
+    numbers: F32Array = np.stack([result.probabilities for result in own])
+    if not np.isfinite(numbers).all():
+        raise Refusal(400, f'output "{output.name}" is not finite for this input; normalize the tensor')
     entry: dict[str, Any] = {"name": output.name}
     if output.ranked or wanted.classes is not None:
         count = wanted.classes or output.head.topk
@@ -60,9 +63,6 @@ def _output(wanted: WantedOutput, results: Sequence[Result]) -> tuple[dict[str, 
             return entry | {"data": texts}, None
         data = to_binary(text.encode("utf-8") for text in texts)
     else:
-        numbers: F32Array = np.stack([result.probabilities for result in own])
-        if not np.isfinite(numbers).all():
-            raise Refusal(400, f'output "{output.name}" is not finite for this input; normalize the tensor')
         entry |= {"datatype": "FP32", "shape": list(numbers.shape)}
         if not wanted.binary:
             return entry | {"data": numbers.ravel().tolist()}, None

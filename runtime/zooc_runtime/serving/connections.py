@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -22,6 +23,8 @@ CUT_OFF = "zooc.cut_off"
 """In a request's scope: the client has closed its direction before the end of the body."""
 
 _HEADERS = 64 << 10
+_LINGER = 1.0
+"""Seconds in which a client may take up the answer to what ended its connection."""
 
 
 def connection_class(limits: Limits) -> type[asyncio.Protocol]:
@@ -41,10 +44,14 @@ class _Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         self._header_bytes = 0
-        self._in_headers = True
+        self._in_headers = False
+        self._ended = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # asyncio does it where a socket names its protocol, which an accepted one does not: without it the
+        # kernel may hold back the second part of an answer for 40 ms.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._await_headers()
         if len(self.connections) > self.bounds.connections:
             self._end(503, f"more than {self.bounds.connections} connections; try again later", retry=True)
@@ -66,18 +73,19 @@ class _Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self._ended or self.transport.is_closing():
             return
-        if self._in_headers:
-            self._header_bytes += len(data)
+        begun = self._in_headers
         super().data_received(data)
-        if self._in_headers and self._header_bytes > _HEADERS and not self.transport.is_closing():
+        if begun and self._in_headers:  # the first piece is not counted: it may begin with another body
+            self._header_bytes += len(data)
+        if self._header_bytes > _HEADERS and not self._ended:
             self._end(431, f"the request's headers exceed {_HEADERS} bytes")
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Answer a client that has closed its direction; `cut_off` marks a body that ends too soon."""
         if self.cycle is None or self.cycle.response_complete:
-            if self._in_headers and self._header_bytes:
+            if self._in_headers and not self._ended:
                 self._end(400, "the request ends within its headers")
             return None
         if self.cycle.more_body:
@@ -105,7 +113,7 @@ class _Connection(HttpToolsProtocol):
         self._deadline = self.loop.call_later(self.bounds.transfer, self._too_slow)
 
     def _too_slow(self) -> None:
-        if not self.transport.is_closing():
+        if not self._ended:
             self._end(408, f"the request's headers took more than {self.bounds.transfer:g} seconds")
 
     def _cancel_timers(self) -> None:
@@ -123,4 +131,9 @@ class _Connection(HttpToolsProtocol):
                 f"Content-Length: {len(body)}\r\n{again}Connection: close\r\n\r\n"
             )
             self.transport.write(head.encode() + body)
-        self.transport.close()
+        # Closed at once, the connection would be reset by what the client still sends, and the answer lost.
+        self._ended = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._cancel_timers()
+        self._deadline = self.loop.call_later(_LINGER, self.transport.close)
