@@ -108,7 +108,7 @@ def _import_package(contents: PackageContents) -> dict[str, bytes]:
     package = contents.deployment.package
     files = {
         name: render(f"package/{name}", name=package.name, version=package.version).encode()
-        for name in ("__init__.py", "__main__.py", "bench.py")
+        for name in ("__init__.py", "__main__.py", "bench.py", "serve_app.py")
     }
     files["py.typed"] = b""
     files["model.onnx"] = contents.model
