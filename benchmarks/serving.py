@@ -5,8 +5,8 @@
 
 The clients are one thread on plain sockets, on the same cores as the server; what they cost is printed, and
 throughput is also given per second of processor time of the server (or the benchmark) alone. The soak sends
-at twice the server's capacity, 1 % of it damaged files, and exits with 1 if a request gets no answer, an answer
-is not what it must be, or resident memory grows by more than 5 % after the first quarter.
+at twice the server's capacity, 1 % of it damaged files, and exits with 1 if a request gets no answer, if an
+answer is not what it must be, or resident memory grows by more than 5 % after the first quarter.
 """
 
 from __future__ import annotations
