@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Stamps"]
+__all__ = ["STAGES", "Stamps"]
+
+STAGES = ("decode", "preprocess", "queue", "network")
 
 
 @dataclass(slots=True)
@@ -33,10 +35,11 @@ class Stamps:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """What an answered image has spent in each stage: decode, preprocess, queue, network."""
-        return {
-            "decode": self.decoded - self.begun,
-            "preprocess": self.prepared - self.decoded,
-            "queue": self.begun - self.submitted + self.entered - self.prepared,
-            "network": self.answered - self.entered,
-        }
+        """What an answered image has spent of `STAGES`."""
+        times = (
+            self.decoded - self.begun,
+            self.prepared - self.decoded,
+            self.begun - self.submitted + self.entered - self.prepared,
+            self.answered - self.entered,
+        )
+        return dict(zip(STAGES, times, strict=True))

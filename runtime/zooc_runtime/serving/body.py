@@ -40,23 +40,13 @@ class Bodies:
             if declared is not None:
                 self._check_size(int(declared))
                 taken = self._take(int(declared))
-
-            async def receive() -> None:
-                nonlocal taken, body
-                async for piece in request.stream():
-                    self._check_size(len(body) + len(piece))
-                    if declared is None:
-                        taken += self._take(len(piece))
-                    body += piece
-
-            try:
-                await asyncio.wait_for(receive(), self._limits.transfer)
-            except asyncio.TimeoutError:
-                raise Refusal(
-                    408, f"the body took more than {self._limits.transfer:g} seconds to arrive"
-                ) from None
-            if request.scope.get(CUT_OFF):
-                raise Refusal(400, f"the body ends after {len(body)} of {declared or 'more'} bytes")
+            async for piece in request.stream():
+                self._check_size(len(body) + len(piece))
+                if declared is None:
+                    taken += self._take(len(piece))
+                body += piece
+            if (refusal := request.scope.get(CUT_OFF)) is not None:
+                raise refusal
             yield body
         finally:
             self._free += taken

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from ..inference.stamps import Stamps
+from ..inference.stamps import STAGES, Stamps
 
 __all__ = ["Metrics"]
 
@@ -22,6 +22,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._stages: dict[str, dict[str, Histogram]] = {}
         registry = self._registry
         ProcessCollector(registry=registry)
         self._requests = Counter(
@@ -61,6 +62,7 @@ class Metrics:
     def watch(self, model: str, depth: Callable[[], int]) -> None:
         """Report `depth()` as the length of a package's queue."""
         self._depth.labels(model).set_function(depth)
+        self._stages[model] = {stage: self._stage.labels(model, stage) for stage in STAGES}
 
     def request(self, model: str, code: int, seconds: float, reason: str | None = None) -> None:
         """Count one request that ended with HTTP's `code` after so long."""
@@ -71,9 +73,10 @@ class Metrics:
 
     def images(self, model: str, stamps: Sequence[Stamps]) -> None:
         """Count the stages of answered images."""
+        stages = self._stages[model]
         for one in stamps:
             for stage, seconds in one.seconds.items():
-                self._stage.labels(model, stage).observe(seconds)
+                stages[stage].observe(seconds)
             if one.leads:
                 self._batch.labels(model).observe(one.batch)
 

@@ -8,6 +8,7 @@ import gc
 import logging
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
@@ -25,6 +26,9 @@ from .tracing import open_tracing
 
 __all__ = ["listen", "serve"]
 
+_SWITCH = 0.0005
+"""Seconds that a worker may keep the interpreter's lock while the thread that serves waits for it; 0.005 is
+Python's, and several of these waits make up a request."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -86,6 +90,7 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=max(1, int(limits.transfer)),
         timeout_graceful_shutdown=int(limits.seconds + limits.transfer) + 1,
     )
@@ -95,6 +100,7 @@ def serve(
     host, port = taken.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     log(logging.INFO, "listening", url=f"http://{shown}:{port}", models=list(models))
+    sys.setswitchinterval(_SWITCH)
     gc.freeze()  # packages live as long as the server: collections need not look at them
     server.run(sockets=[taken])
     for model in models.values():
