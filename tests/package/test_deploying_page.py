@@ -62,7 +62,7 @@ def test_the_commands_of_the_page_work(net: Path) -> None:
 
 
 def test_the_client_asks_what_triton_would_serve(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The code of the page, with the real client's tensors and in the server's place the graphs it would run."""
+    """The page's code with the real client's tensors; in the server's place the graphs that it would run."""
     client = pytest.importorskip("tritonclient.http", reason="tritonclient[http] is not installed")
     assert CliRunner().invoke(app, ["export-triton", "build/net", "-o", "models"]).exit_code == 0
     Image.effect_noise((20, 30), 60).convert("RGB").save("cat.jpg")
