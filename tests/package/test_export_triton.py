@@ -209,14 +209,19 @@ def compiled(folder: Path, text: str) -> Path:
 
 
 @pytest.fixture
-def heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A compiled package of three heads, that of `side` one score with the names of both its sides."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a network of several heads in it."""
     monkeypatch.chdir(tmp_path)
     network_of_heads(tmp_path / "net.onnx")
-    (tmp_path / "ages.txt").write_text("young\nold\nolder\n")
-    (tmp_path / "sides.txt").write_text("left\nright\n")
-    return compiled(
-        tmp_path,
+    return tmp_path
+
+
+def test_every_head_is_an_output_with_its_own_labels(folder: Path) -> None:
+    """That of `side` is one score with the names of both its sides."""
+    (folder / "ages.txt").write_text("young\nold\nolder\n")
+    (folder / "sides.txt").write_text("left\nright\n")
+    package = compiled(
+        folder,
         f"""model {{ source onnx("net.onnx") }}
 preprocess {{ Resize([{SIDE}, {SIDE}])  ToTensor() }}
 quantize fp32
@@ -228,13 +233,10 @@ heads {{
 package {{ name net }}
 """,
     )
-
-
-def test_every_head_is_an_output_with_its_own_labels(heads: Path) -> None:
     zooc("export-triton", "net", "-o", "models")
     image = np.random.default_rng(0).integers(0, 256, (40, 31, 3), dtype=np.uint8)
     answers = answer(Path("models/net"), image)
-    with open_package(heads, threads=1) as opened:
+    with open_package(package, threads=1) as opened:
         result = opened([image])[0]
         np.testing.assert_array_equal(answers["probabilities"], opened.scores([image]))
     for name, head in result.heads.items():
@@ -245,8 +247,7 @@ def test_every_head_is_an_output_with_its_own_labels(heads: Path) -> None:
         assert set(files.values()) == {""}
 
 
-def test_int8_is_equal_to_the_bit(heads: Path) -> None:
-    folder = heads.parent.parent
+def test_int8_is_equal_to_the_bit(folder: Path) -> None:
     random = np.random.default_rng(5)
     (folder / "images").mkdir()
     for number in range(4):
@@ -267,8 +268,7 @@ package {{ name net }}
     np.testing.assert_array_equal(answer(Path("models/net"), image)["probabilities"], wanted)
 
 
-def test_frames_keep_their_two_dimensions(heads: Path) -> None:
-    folder = heads.parent.parent
+def test_frames_keep_their_two_dimensions(folder: Path) -> None:
     text = f"""model {{ source onnx("net.onnx") }}
 preprocess {{ NV12(bt601)  Resize([{SIDE}, {SIDE}])  ToTensor() }}
 quantize fp32

@@ -30,7 +30,7 @@ class Backend(str, Enum):
 def export_triton(
     packages: Annotated[
         list[Path],
-        typer.Argument(metavar="PACKAGE...", help="The folders that zooc compile wrote.", show_default=False),
+        typer.Argument(metavar="PACKAGE", help="The folders that zooc compile wrote.", show_default=False),
     ],
     output: Annotated[
         Path,
