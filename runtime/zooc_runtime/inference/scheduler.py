@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 import numpy as np
 
@@ -47,10 +47,6 @@ class _Request:
     pixels: AnyArray | None = None
     stamps: Stamps = field(default_factory=Stamps)
     prepared: bool = False
-
-    def forget(self, _: Future[Result]) -> None:
-        """Let go of the image, which may be large, though the request itself waits to be passed over."""
-        self.image = b""
 
 
 @dataclass(eq=False)
@@ -121,7 +117,7 @@ class Pipeline:
         """
         request = _Request(image, topk, stamps=stamps or Stamps(), prepared=prepared)
         request.stamps.submitted = time.monotonic()
-        request.answer.add_done_callback(request.forget)
+        request.answer.add_done_callback(partial(_forget, ref(request)))
         with self._changed:
             if self._filling is None or self._closed:
                 batch = _Batch(model, [], time.monotonic() + self._max_wait)
@@ -280,6 +276,12 @@ class Pipeline:
         finally:
             with self._changed:
                 self.seconds[stage] += time.monotonic() - begin
+
+
+def _forget(request: ref[_Request], _: Future[Result]) -> None:
+    """Let go of the image, which may be large, though a cancelled request still waits to be passed over."""
+    if (one := request()) is not None:
+        one.image = b""
 
 
 def _outcome(answer: Future[Result], errors: str) -> Result | PackageError:

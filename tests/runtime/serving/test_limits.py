@@ -12,9 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from zooc_runtime.errors import PackageError
 from zooc_runtime.inference.model import Model, open_package
+from zooc_runtime.preprocessing.steps import Resize
 from zooc_runtime.serving.limits import Limits
 
 Start = Callable[..., Any]
@@ -208,3 +211,14 @@ def test_our_own_failure_is_500_without_details(
     assert status == 500 and "secret" not in answer["error"]
     assert "a secret of the engine's" in caplog.text
     assert server.infer(support.json_of(support.jpeg()))[0] == 200
+
+
+def test_an_image_that_the_preprocessing_would_blow_up_is_refused(pristine: Callable[..., Path]) -> None:
+    """4000 pixels pass, but 100000 x 50 are what `Resize(50)` would make of them."""
+    model = open_package(pristine(), "onnxruntime")
+    model.most_pixels = 10_000
+    prelude = model.stages.prelude
+    assert prelude is not None
+    prelude.steps = (Resize(50),)
+    with pytest.raises(PackageError, match="too elongated for Resize"):
+        model(np.zeros((2, 4000, 3), np.uint8))
