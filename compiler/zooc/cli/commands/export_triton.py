@@ -84,7 +84,8 @@ def export_triton(
     def work() -> int:
         from zooc.package.emit import absolute_place
         from zooc.package.exports.reading import read_compiled
-        from zooc.package.exports.triton import TRITON, Serving, model_repository, not_of_a_repository
+        from zooc.package.exports.triton import TRITON, model_repository, not_of_a_repository
+        from zooc.package.exports.triton_config import Serving
         from zooc.package.install import place
 
         serving = Serving(
