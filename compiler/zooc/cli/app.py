@@ -21,6 +21,9 @@ from zooc.cli.commands import (
     doctor,
     explain,
     export,
+    export_docker,
+    export_kserve,
+    export_triton,
     export_web,
     fmt,
     init,
@@ -87,6 +90,9 @@ runtime_tools.register(app)
 app.command("new", epilog=new.EPILOG)(new.new)
 app.command("init", epilog=init.EPILOG)(init.init)
 app.command("export", epilog=export.EPILOG)(export.export)
+app.command("export-docker", epilog=export_docker.EPILOG)(export_docker.export_docker)
+app.command("export-kserve", epilog=export_kserve.EPILOG)(export_kserve.export_kserve)
+app.command("export-triton", epilog=export_triton.EPILOG)(export_triton.export_triton)
 app.command("export-web", epilog=export_web.EPILOG)(export_web.export_web)
 app.command("sign", epilog=sign.SIGN_EPILOG)(sign.sign)
 app.command("verify", epilog=sign.VERIFY_EPILOG)(sign.verify)

@@ -1,4 +1,4 @@
-"""`python -m PACKAGE`: classify, bench, tune, npz, decode, eval, verify, info."""
+"""`python -m PACKAGE`: classify, serve, bench, tune, npz, decode, eval, verify, info."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..bench import command as bench
 from ..inference.options import add_engine_options, engine_arguments, placement_of
 from ..support.error_boundary import DONE, USER_ERROR, guarded, note, say
 from ..support.options import Parser, add_output_format
-from . import classify, tools, tune
+from . import classify, serve, tools, tune
 
 if TYPE_CHECKING:
     from ..inference.model import Model
@@ -24,6 +24,7 @@ _EXAMPLES = """\
 examples:
   %(prog)s classify cat.jpg
   %(prog)s classify photos/ --topk 3 --json --keep-going
+  %(prog)s serve --port 8000
   %(prog)s bench -i 2 -p 1 -b 2 -s [3,224,224]
   %(prog)s tune --hint throughput
   %(prog)s eval ILSVRC2012_img_val
@@ -55,6 +56,10 @@ def _parser(name: str) -> argparse.ArgumentParser:
     one = commands.add_parser("classify", help="classify images")
     classify.add_arguments(one)
     _add_common(one)
+
+    serve.add_arguments(
+        commands.add_parser("serve", help="answer over HTTP, and show a page to try images on")
+    )
 
     bench.add_arguments(commands.add_parser("bench", help="measure throughput and latency"))
 
@@ -161,6 +166,7 @@ def _output(head: Head) -> str:
 
 _COMMANDS = {
     "classify": _classify,
+    "serve": serve.run,
     "bench": bench.run,
     "tune": tune.run,
     **dict.fromkeys(tools.TOOLS, _tool),
