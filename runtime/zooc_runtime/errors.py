@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from .quoted import quoted
+
 __all__ = ["PackageError"]
 
 
 class PackageError(Exception):
     """Something the user can put right; the message names the place and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message, with what it quotes made harmless and short."""
+        super().__init__(quoted(message, lines=True))

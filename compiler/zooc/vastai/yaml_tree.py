@@ -15,13 +15,9 @@ from typing import Any
 import yaml
 
 from zooc.diagnostics.diagnostic import Diagnostic, Label, SourceFile, Span, ZoocError, error
+from zooc.support.limits import MAX_SOURCE_BYTES, MAX_YAML_NESTING
 
-__all__ = ["MAX_BYTES", "Node", "read_text", "read_yaml"]
-
-MAX_BYTES = 1_000_000
-"""A build configuration is a page long."""
-
-_DEEPEST = 30
+__all__ = ["Node", "read_text", "read_yaml"]
 
 
 @dataclass(frozen=True)
@@ -54,15 +50,15 @@ def read_text(path: Path) -> SourceFile:
         if path.is_dir():
             raise ZoocError(error("Z0801", f"cannot read {path}: it is a folder", hint="give a file in it"))
         with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(MAX_SOURCE_BYTES + 1)
     except FileNotFoundError:
         raise ZoocError(error("Z0801", f"cannot read {path}: there is no such file")) from None
     except (OSError, ValueError) as failure:
         reason = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
         raise ZoocError(error("Z0801", f"cannot read {path}: {reason}")) from None
-    if len(data) > MAX_BYTES:
+    if len(data) > MAX_SOURCE_BYTES:
         hint = "is it a build configuration or a vdsp_params file? These are about a page long"
-        raise ZoocError(error("Z0801", f"{path} is larger than {MAX_BYTES:,} bytes", hint=hint))
+        raise ZoocError(error("Z0801", f"{path} is larger than {MAX_SOURCE_BYTES:,} bytes", hint=hint))
     try:
         return SourceFile(str(path), data.decode("utf-8-sig"))
     except UnicodeDecodeError as failure:
@@ -112,8 +108,8 @@ def _plain(source: SourceFile, report: Callable[[Diagnostic], None]) -> bool:
             report(error("Z0801", f"the tag {event.tag} is not read", span, hint="delete it"))
             return False
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            report(error("Z0801", f"nested more than {_DEEPEST} deep", span))
+        if depth > MAX_YAML_NESTING:
+            report(error("Z0801", f"nested more than {MAX_YAML_NESTING} deep", span))
             return False
     return True
 

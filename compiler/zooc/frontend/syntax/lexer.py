@@ -10,14 +10,12 @@ from lark import Lark, Token
 
 from zooc.diagnostics.diagnostic import Diagnostic, SourceFile, Span, error
 from zooc.resources import resource
+from zooc.support.limits import MAX_NESTING
 from zooc_runtime.errors import PackageError
 from zooc_runtime.support.files import make_folder
 from zooc_runtime.support.user_cache import cache_folder
 
-__all__ = ["MAX_NESTING", "Tokens", "grammar", "span_of", "stray", "tokenize"]
-
-MAX_NESTING = 50
-"""Brackets may be nested this deep; the limit keeps every later walk of the tree safe from deep recursion."""
+__all__ = ["Tokens", "grammar", "span_of", "stray", "tokenize"]
 
 _OPENING = ("_LBRACE", "_LSQB", "_LPAR")
 _CLOSING = ("_RBRACE", "_RSQB", "_RPAR")
