@@ -92,7 +92,7 @@ def _inspect_package(folder: Path) -> Inspection:
             "quantization": str(manifest["quantization"]["dtype"]),
         }
         parameters = int(model["parameters"])
-    except (OSError, ValueError, KeyError, TypeError) as problem:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise ZoocError(
             error(
                 "Z0222",

@@ -44,7 +44,8 @@ def call_confined(function: str, *arguments: Any, what: str, span: Span | None) 
 
     Raises:
         ZoocError: what the function raises; `Z0514` after too long, `Z0515` for too much memory, `Z0517` if
-            the process dies, `Z0911` if a library or zooc itself raises something else.
+            the process dies, `Z0518` for what ONNX's libraries refuse, `Z0911` if another library or zooc
+            itself raises something else.
     """
     allowed = limits()
     request = (function, arguments, allowed.memory, allowed.seconds)
@@ -161,6 +162,9 @@ def _explained(kind: str, value: Any, what: str, span: Span | None, function: st
         message = f"{what} makes the libraries that read and run it end their process"
         hint = "check the file with onnx.checker.check_model(..., full_check=True), or export it again"
         return error("Z0517", message, span, notes=(value,), hint=hint)
+    if kind == "refused":
+        hint = "export the model again: this one is damaged, or was made to do harm"
+        return error("Z0518", f"{what} is not a sound ONNX model: {value}", span, hint=hint)
     step = function.rpartition(":")[2].replace("_", " ").strip()
     message = f"{what} has something that zooc does not understand (step: {step})"
     hint = "export the model again; if onnx.checker.check_model accepts it, report it with this note"

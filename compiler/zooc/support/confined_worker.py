@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from zooc.diagnostics.diagnostic import ZoocError
 
-__all__ = ["work"]
+__all__ = ["answer_forked", "work"]
 
 _IDLE_SECONDS = 20
 """A worker that nobody asks keeps the memory of the libraries that it has imported."""
@@ -25,6 +25,9 @@ _IDLE_SECONDS = 20
 _PRELOADED = ("zooc.networks.onnx_file.source", "zooc.inspection.describe")
 _OWN_MIB_PER_CORE = 200
 """Of address space: each thread of the engine reserves a stack and an arena of the C library."""
+
+_LIBRARIES = ("onnx", "onnx_graphsurgeon", "onnxruntime")
+"""What they refuse is the file's fault: their own exceptions say what it lacks, and most often where."""
 
 _NO_MEMORY = ("bad_alloc", "Failed to allocate memory", "Unable to allocate", "bad allocation")
 
@@ -43,12 +46,13 @@ def work() -> None:
             request = pickle.load(requests)  # noqa: S301 - our own parent wrote it
         except EOFError:
             return
-        _send(answers, _forked(*request) if forks else _answer(*request[:2]))
+        _send(answers, answer_forked(*request) if forks else _answer(*request[:2]))
         if not forks:
             return
 
 
-def _forked(function: str, arguments: tuple[Any, ...], memory: int, seconds: int) -> tuple[str, Any]:
+def answer_forked(function: str, arguments: tuple[Any, ...], memory: int, seconds: int) -> tuple[str, Any]:
+    """Return the answer of a fork of this process, which must have no threads, under limits (MiB, s)."""
     with tempfile.TemporaryFile() as file:
         child = os.fork()
         if not child:
@@ -95,8 +99,14 @@ def _answer(function: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
         text = f"{type(problem).__name__}: {problem}"
         if isinstance(problem, MemoryError) or any(sign in text for sign in _NO_MEMORY):
             return "memory", text
+        if type(problem).__module__.partition(".")[0] in _LIBRARIES:
+            return "refused", _first_line(text)
         place = traceback.extract_tb(problem.__traceback__)[-1]
         return "raised", f"{text} (at {Path(place.filename).name}:{place.lineno})"
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), text)
 
 
 def _send(stream: BinaryIO, value: Any) -> None:

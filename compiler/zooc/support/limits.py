@@ -15,11 +15,13 @@ from zooc.diagnostics.diagnostic import Diagnostic, Span, ZoocError, error
 from zooc.diagnostics.suggest import did_you_mean
 
 __all__ = [
+    "MAX_CONFIG_BYTES",
     "MAX_FINDINGS",
     "MAX_NESTING",
     "MAX_SIDE",
     "MAX_SOURCE_BYTES",
     "MAX_YAML_NESTING",
+    "MAX_YAML_VALUES",
     "VARIABLE",
     "Limits",
     "check_image",
@@ -30,7 +32,13 @@ __all__ = [
 VARIABLE: Final = "ZOOC_LIMITS"
 
 MAX_SOURCE_BYTES: Final = 1_000_000
-"""Of a `.zoo` file, a build configuration or a vdsp_params file, which are a page long."""
+"""Of a `.zoo` file, which is a page long."""
+
+MAX_CONFIG_BYTES: Final = 100_000
+"""Of a build configuration or a vdsp_params file, which are a page long."""
+
+MAX_YAML_VALUES: Final = 10_000
+"""Keys, values and collections of a build configuration."""
 
 MAX_NESTING: Final = 50
 """Brackets may be nested this deep; the limit keeps every later walk of the tree safe from deep recursion."""
@@ -72,7 +80,7 @@ class Limits:
     nodes: int = 200_000
     nesting: int = 16
     calls: int = 100
-    text: int = 4096
+    text: int = 65_536
     seconds: int = 300
     memory: int = 16_384
 
