@@ -25,6 +25,9 @@ SHARES = {"network": 0.55, "description": 0.15, "config": 0.1}
 """Of the time; the others share the rest."""
 
 
+CORPUS = Path(__file__).parent / "corpus"
+
+
 @dataclass
 class Tally:
     """What became of one target's files."""
@@ -67,11 +70,12 @@ def feed(name: str, content: bytes, folder: Path, tally: Tally) -> str | None:
 def main() -> int:
     """Run, print the table, return 1 if anything was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, default=10.0, help="for all targets together")
     parser.add_argument("--count", type=int, help="files a target, in place of --minutes")
     parser.add_argument("--only", choices=targets.TARGETS)
     parser.add_argument("--seed", type=int, default=0, help="number of the first file")
     parser.add_argument("--keep", type=Path, help="folder for what is found")
+    parser.add_argument("--corpus", action="store_true", help="what was found once, too")
     options = parser.parse_args()
     names = [options.only] if options.only else list(targets.TARGETS)
     rest = (1 - sum(SHARES.values())) / (len(targets.TARGETS) - len(SHARES))
@@ -83,6 +87,8 @@ def main() -> int:
             tally = tallies[name] = Tally()
             folder = Path(place, name)
             folder.mkdir()
+            for file in sorted(CORPUS.glob(f"{name}-*")) if options.corpus else ():
+                feed(name, file.read_bytes(), folder, tally)
             seed = options.seed
             while seed - options.seed < options.count if options.count else time.monotonic() < end:
                 content = strange(name, seed)

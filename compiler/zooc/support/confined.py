@@ -18,6 +18,7 @@ import queue
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from zooc.diagnostics.diagnostic import Span, ZoocError, error
@@ -48,7 +49,8 @@ def call_confined(function: str, *arguments: Any, what: str, span: Span | None) 
             itself raises something else.
     """
     allowed = limits()
-    request = (function, arguments, allowed.memory, allowed.seconds)
+    place = (str(Path.cwd()), os.environ.get(VARIABLE, ""))
+    request = (*place, function, arguments, allowed.memory, allowed.seconds)
     with _lock:
         kind, value = _ask(request, allowed.seconds)
     if kind == "done":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from zooc.diagnostics.diagnostic import ZoocError
+from zooc.support.limits import VARIABLE
 
 __all__ = ["answer_forked", "work"]
 
@@ -27,13 +28,13 @@ _OWN_MIB_PER_CORE = 200
 """Of address space: each thread of the engine reserves a stack and an arena of the C library."""
 
 _LIBRARIES = ("onnx", "onnx_graphsurgeon", "onnxruntime")
-"""What they refuse is the file's fault: their own exceptions say what it lacks, and most often where."""
+"""What is raised inside of them is the file's fault: it says what is amiss, and most often where."""
 
 _NO_MEMORY = ("bad_alloc", "Failed to allocate memory", "Unable to allocate", "bad allocation")
 
 
 def work() -> None:
-    """Answer requests `(function, arguments, memory, seconds)` from standard input until it ends."""
+    """Answer requests `(folder, limits, function, arguments, memory, seconds)` from standard input until it ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     requests = os.fdopen(os.dup(0), "rb", buffering=0)
@@ -46,7 +47,9 @@ def work() -> None:
             request = pickle.load(requests)  # noqa: S301 - our own parent wrote it
         except EOFError:
             return
-        _send(answers, answer_forked(*request) if forks else _answer(*request[:2]))
+        folder, os.environ[VARIABLE], *call = request
+        os.chdir(folder)
+        _send(answers, answer_forked(*call) if forks else _answer(*call[:2]))
         if not forks:
             return
 
@@ -99,7 +102,9 @@ def _answer(function: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
         text = f"{type(problem).__name__}: {problem}"
         if isinstance(problem, MemoryError) or any(sign in text for sign in _NO_MEMORY):
             return "memory", text
-        if type(problem).__module__.partition(".")[0] in _LIBRARIES:
+        frames = [frame for frame, _ in traceback.walk_tb(problem.__traceback__)]
+        modules = (type(problem).__module__, str(frames[-1].f_globals.get("__name__")))
+        if any(module.partition(".")[0] in _LIBRARIES for module in modules):
             return "refused", _first_line(text)
         place = traceback.extract_tb(problem.__traceback__)[-1]
         return "raised", f"{text} (at {Path(place.filename).name}:{place.lineno})"

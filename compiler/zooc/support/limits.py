@@ -20,6 +20,7 @@ __all__ = [
     "MAX_NESTING",
     "MAX_SIDE",
     "MAX_SOURCE_BYTES",
+    "MAX_TOKENS",
     "MAX_YAML_NESTING",
     "MAX_YAML_VALUES",
     "VARIABLE",
@@ -39,6 +40,9 @@ MAX_CONFIG_BYTES: Final = 100_000
 
 MAX_YAML_VALUES: Final = 10_000
 """Keys, values and collections of a build configuration."""
+
+MAX_TOKENS: Final = 20_000
+"""Words, numbers and signs of a `.zoo` file; one of a page has three hundred."""
 
 MAX_NESTING: Final = 50
 """Brackets may be nested this deep; the limit keeps every later walk of the tree safe from deep recursion."""

@@ -64,7 +64,6 @@ class _Check:
             if not 0 <= entry.version < 1 << 31:
                 self.refuse(f"the opset of the domain {entry.domain!r} is {entry.version}")
         self.text("the producer", model.producer_name, model.producer_version)
-        bodies: dict[Function, int] = {}
         calls: dict[Function, list[Function]] = {}
         for function in model.functions:
             name = f"the function {function.name!r}"
@@ -72,14 +71,13 @@ class _Check:
             for entry in function.opset_import:
                 self.text(name, entry.domain)
             key = (function.domain, function.name)
-            bodies[key], calls[key] = 0, []
+            calls[key] = []
             for node in self.nodes(function.node, name, 0):
-                bodies[key] += 1
                 calls[key].append((node.domain, node.op_type))
         self.ports("input", model.graph.input)
         self.ports("output", model.graph.output)
         top = list(self.graph(model.graph, "the graph", 0))
-        self.count(top, bodies, calls)
+        self.count(top, calls)
 
     def graph(self, graph: onnx.GraphProto, where: str, depth: int) -> Iterator[onnx.NodeProto]:
         if depth > self.limits.nesting:
@@ -100,6 +98,9 @@ class _Check:
             self.text(f"a node of {where}", node.name, node.op_type, node.domain, *node.input, *node.output)
             if not node.op_type:
                 self.refuse(f"{name} in {where} has no operator")
+            constant = node.op_type == "Constant" and node.domain in ("", "ai.onnx")
+            if constant and (len(node.attribute), len(node.output), len(node.input)) != (1, 1, 0):
+                self.refuse(f"{name} in {where} is a Constant without one value and one output")
             yield node
             for attribute in node.attribute:
                 self.text(f"an attribute of {name}", attribute.name, attribute.ref_attr_name)
@@ -144,29 +145,32 @@ class _Check:
             if len(text) > self.limits.text:
                 self.too_much("text", len(text), f"{self.file}, as a name of {what},")
 
-    def count(
-        self, top: list[onnx.NodeProto], bodies: dict[Function, int], calls: dict[Function, list[Function]]
-    ) -> None:
+    def count(self, top: list[onnx.NodeProto], calls: dict[Function, list[Function]]) -> None:
         """Nodes once functions are written out, without writing them out; a chain of calls may double."""
-        sizes: dict[Function, int] = {}
+        sizes: dict[Function, tuple[int, int]] = {}
         open_: list[Function] = []
 
-        def size(key: Function) -> int:
-            if key not in bodies:
-                return 1
+        def measure(key: Function) -> tuple[int, int]:
+            """Nodes, and functions in each other."""
+            if key not in calls:
+                return 1, 0
             if key in open_:
                 self.refuse(f"the function {key[1]!r} calls itself")
-            if len(open_) > self.limits.calls:
-                self.too_much("calls", len(open_), self.file)
             if key not in sizes:
                 open_.append(key)
-                sizes[key] = sum(size(called) for called in calls[key])
+                if len(open_) > self.limits.calls:
+                    self.too_much("calls", len(open_), self.file)
+                inner = [measure(called) for called in calls[key]]
                 open_.pop()
+                depth = 1 + max((deep for _, deep in inner), default=0)
+                if depth > self.limits.calls:
+                    self.too_much("calls", depth, self.file)
+                sizes[key] = sum(nodes for nodes, _ in inner), depth
             return sizes[key]
 
-        for key in bodies:
-            size(key)
-        total = sum(size((node.domain, node.op_type)) for node in top)
+        for key in calls:
+            measure(key)
+        total = sum(measure((node.domain, node.op_type))[0] for node in top)
         if total > self.limits.nodes:
             self.too_much("nodes", total, self.file)
 
