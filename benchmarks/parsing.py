@@ -4,8 +4,8 @@
     python benchmarks/parsing.py --largest 160000 --only let
 
 Of each text, processor time is taken for a quarter, a half and the whole of the largest size, the least of
-three runs. The exponent is that of the growth from half to whole: 1 is linear, 2 is quadratic. Exits with 1 if
-one is above 1.5.
+three runs. The exponent is that of the growth from half to whole: 1 is linear, 2 is quadratic. One above 1.5
+makes the exit code 1.
 """
 
 from __future__ import annotations

@@ -51,11 +51,10 @@ def test_a_traceback_is_a_finding(
     assert tally.found.total() == 1
 
 
-@pytest.mark.parametrize(
-    "file",
-    sorted(f for f in CORPUS.iterdir() if not f.name.startswith("network-")),
-    ids=lambda file: file.name,
-)
+FOUND = sorted(file for file in CORPUS.iterdir() if not file.name.startswith("network-"))
+
+
+@pytest.mark.parametrize("file", FOUND, ids=lambda file: file.name)
 def test_what_was_found_once_is_answered(fuzzing: ModuleType, file: Path, tmp_path: Path) -> None:
     name = file.name.partition("-")[0]
     assert fuzzing.feed(name, file.read_bytes(), tmp_path, fuzzing.Tally()) is None

@@ -34,7 +34,7 @@ _NO_MEMORY = ("bad_alloc", "Failed to allocate memory", "Unable to allocate", "b
 
 
 def work() -> None:
-    """Answer requests `(folder, limits, function, arguments, memory, seconds)` from standard input until it ends."""
+    """Answer requests `(folder, limits, function, arguments, memory, seconds)` until standard input ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     requests = os.fdopen(os.dup(0), "rb", buffering=0)
