@@ -296,3 +296,12 @@ def test_a_pipe_in_a_folder_of_images_is_passed_over(project: Any) -> None:
     (images / "zero.jpg").symlink_to("/dev/zero")
     Path(os.fsdecode(os.fsencode(images) + b"/\xff\xfe.jpg")).write_bytes((images / "1.jpg").read_bytes())
     project.compile().warned("Z0454", "1 of 8 calibration images were left out", "nowhere.jpg")
+
+
+def test_what_the_engine_refuses_while_it_runs_names_the_node(project: Any) -> None:
+    (project.folder / "r.txt").write_text("r 1e6 0 1e6\np 1e-3 0 1e-3\n", "utf-8")
+    outcome = project.compile("--ranges", "r.txt")
+    outcome.refused(
+        "Z0519", "refuses the network in QLinearGlobalAveragePool pool", "check_result", "keep that layer out"
+    )
+    assert project.wrote_nothing()
