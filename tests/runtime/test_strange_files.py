@@ -80,9 +80,10 @@ def test_a_message_quotes_shortly_and_shows_what_is_hidden() -> None:
     assert str(PackageError("line\nline \x07")) == "line\nline <U+0007>"
 
 
-@pytest.mark.parametrize(
-    "text", ["x" * 100_000, "`" + "y " * 5000 + "`", "word " * 5000, '"' * 9999, "\x00" * 50_000]
-)
+LONG = ("x" * 100_000, "`" + "y " * 5000 + "`", "word " * 5000, '"' * 9999, chr(0) * 50_000)
+
+
+@pytest.mark.parametrize("text", LONG)
 def test_quoting_twice_is_quoting_once_and_limits_hold(text: str) -> None:
     once = quoted(text)
     assert len(once) <= MESSAGE
