@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import PackageError
+from ..quoted import quoted
 from ..support.files import refuse_special
 
 __all__ = [
@@ -129,7 +130,8 @@ class Manifest:
             raise broken
         for name, entry in entries.items():
             path = PurePosixPath(name)
-            if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+            strange = quoted(name) != name or path.is_absolute() or ".." in path.parts
+            if not name or strange or "\\" in name or ":" in name:
                 raise PackageError(
                     f"{self.directory / MANIFEST}: {key} names {name!r}, outside the package; {_REMEDY}"
                 )
