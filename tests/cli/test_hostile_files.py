@@ -305,3 +305,8 @@ def test_what_the_engine_refuses_while_it_runs_names_the_node(project: Any) -> N
         "Z0519", "refuses the network in QLinearGlobalAveragePool pool", "check_result", "keep that layer out"
     )
     assert project.wrote_nothing()
+
+
+def test_a_description_of_the_largest_size_reaches_the_process_that_reads_its_network(project: Any) -> None:
+    comment = f"# {'x' * 9000}\n" * 100
+    project.compile(model=f"{comment}{OPEN}", quantize="quantize fp32").succeeded()

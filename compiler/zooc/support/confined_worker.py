@@ -37,7 +37,7 @@ def work() -> None:
     """Answer requests `(folder, limits, function, arguments, memory, seconds)` until standard input ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    requests = os.fdopen(os.dup(0), "rb", buffering=0)
+    requests = os.fdopen(os.dup(0), "rb")
     for name in _PRELOADED:
         importlib.import_module(name)
     _send(answers, ("ready", None))
