@@ -12,7 +12,7 @@ import numpy.typing as npt
 from zooc.deployment import ImageSet
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc_runtime.errors import PackageError
-from zooc_runtime.evaluation.image_folder import list_images, suffixes_found
+from zooc_runtime.data.image_folder import list_images, suffixes_found
 from zooc_runtime.preprocessing.decode import decode
 from zooc_runtime.preprocessing.nv12 import is_nv12
 from zooc_runtime.preprocessing.sizes import output_size

@@ -21,7 +21,7 @@ from zooc.deployment import ImageSet
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
-from zooc_runtime.evaluation.image_folder import draw
+from zooc_runtime.data.image_folder import draw
 from zooc_runtime.preprocessing.steps import Step, decodes_scaled, without_decoding
 from zooc_runtime.support.arrays import fill_batch
 

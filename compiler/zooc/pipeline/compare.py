@@ -20,7 +20,7 @@ from zooc.support.progress import Progress
 from zooc.verification.divergence import divergences, said
 from zooc_runtime.errors import PackageError
 from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_label_file
-from zooc_runtime.evaluation.image_folder import draw, list_images
+from zooc_runtime.data.image_folder import draw, list_images
 from zooc_runtime.evaluation.wilson import wilson_interval
 from zooc_runtime.inference.model import Model, open_package
 from zooc_runtime.package.heads import Head, decisions_of

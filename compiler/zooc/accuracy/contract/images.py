@@ -17,7 +17,7 @@ from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
 from zooc_runtime.errors import PackageError
 from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_label_file
-from zooc_runtime.evaluation.image_folder import draw
+from zooc_runtime.data.image_folder import draw
 from zooc_runtime.package.heads import Head
 from zooc_runtime.preprocessing.steps import decodes_scaled, without_decoding
 
