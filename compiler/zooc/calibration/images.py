@@ -14,14 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from zooc.calibration.image_set import find_images, name_below, read_usable, skip_notes
+from zooc.calibration.image_set import Image, draw_images, name_below, read_usable, skip_notes
 from zooc.calibration.shards import WHOLE, Shard
 from zooc.calibration.workers import BatchTask
 from zooc.deployment import ImageSet
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
-from zooc_runtime.data.image_folder import draw
+from zooc_runtime.data.read_ahead import ReadAhead
+from zooc_runtime.data.source import StoredImage
 from zooc_runtime.preprocessing.steps import Step, decodes_scaled, without_decoding
 from zooc_runtime.support.arrays import fill_batch
 
@@ -33,10 +34,10 @@ _LEAST_SHARE = 0.5
 
 @dataclass
 class CalibrationImages:
-    """A reproducible draw from a folder.
+    """A reproducible draw from a folder, or another source of images.
 
     Attributes:
-        paths: what was drawn, sorted.
+        paths: what was drawn, in the source's order: sorted paths, of a local folder.
         steps: the preprocessing, of which an image can be too small.
         source: what it takes, as `Preprocess.source` has it.
         shard: which part of the draw `paths` is.
@@ -46,7 +47,7 @@ class CalibrationImages:
     """
 
     image_set: ImageSet
-    paths: list[Path]
+    paths: list[Image]
     steps: Sequence[Step] = ()
     source: str = "rgb"
     shard: Shard = WHOLE
@@ -66,23 +67,22 @@ class CalibrationImages:
         """List the folder, draw, and take a shard of what was drawn.
 
         Raises:
-            ZoocError: Z0451, no image there; the folder cannot be read.
+            ZoocError: Z0451, no image there; the folder cannot be read; Z0329, another source cannot.
         """
-        found = find_images(image_set, "Z0451")
-        wanted = image_set.count or len(found)
-        drawn = draw(found, min(wanted, len(found)), image_set.seed)
+        found = draw_images(image_set, "Z0451")
+        wanted, drawn = image_set.count or found.found, found.images
         images = cls(image_set, drawn, steps, source, shard, len(drawn))
         images.content = images._hash(with_times=False)
         images.paths = [drawn[place] for place in shard.take(len(drawn))]
         if len(drawn) == 1:
             images.warnings.append(_single(image_set))
-        if wanted > len(found):
+        if wanted > found.found:
             images.warnings.append(
                 warning(
                     "Z0452",
-                    f"{wanted} calibration images asked for, but only {len(found)} are there",
+                    f"{wanted} calibration images asked for, but only {found.found} are there",
                     image_set.span,
-                    hint=f"lower `count` to {len(found)} or add images to {image_set.folder}",
+                    hint=f"lower `count` to {found.found} or add images to {image_set.folder}",
                 )
             )
         return images
@@ -102,15 +102,16 @@ class CalibrationImages:
         """Return the same images, to be decoded in full though the preprocessing says `Decode(scaled)`."""
         return replace(self, steps=without_decoding(self.steps), skipped={}, warnings=[])
 
-    def name(self, path: Path) -> str:
-        """Return the name below the folder."""
+    def name(self, path: Image) -> str:
+        """Return the name below the folder, or in the source."""
         return name_below(self.image_set.folder, path)
 
     def fingerprint(self) -> str:
         """Return a hash of the names, sizes and times of change of this shard's images, for cache keys.
 
-        The content is not read: of a million images that would take longer than many a calibration. How
-        they are decoded counts, because their pixels depend on it.
+        The content is not read: of a million images that would take longer than many a calibration; only
+        that of files at an address with neither a time nor an entity tag was. How they are decoded counts,
+        because their pixels depend on it.
         """
         found = self._hash(with_times=True)
         return f"{found} scaled" if decodes_scaled(self.steps) else found
@@ -118,6 +119,11 @@ class CalibrationImages:
     def _hash(self, *, with_times: bool) -> str:
         digest = hashlib.sha256()
         for path in self.paths:
+            if not isinstance(path, Path):
+                assert isinstance(path, StoredImage), "drawn from a source"
+                facts = f"{path.item.size} {path.item.stamp}" if with_times else str(path.item.size)
+                digest.update(f"{path.name}\0{facts}\n".encode("utf-8", "surrogateescape"))
+                continue
             try:
                 status = os.stat(path)  # noqa: PTH116 - Path.stat takes longer than the call to the system
             except OSError as problem:  # a dangling link, say: decoding will skip it by name
@@ -127,7 +133,7 @@ class CalibrationImages:
             digest.update(f"{self.name(path)}\0{facts}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
-    def usable(self, path: Path) -> npt.NDArray[np.uint8] | None:
+    def usable(self, path: Image) -> npt.NDArray[np.uint8] | None:
         """Return an image, uint8 `[H, W, channels]`; `None` if it cannot be used: why is in `skipped`."""
         return read_usable(path, self.steps, self.skipped, self.name(path), self.source)
 
@@ -138,7 +144,8 @@ class CalibrationImages:
             ZoocError: Z0453, at the end, if fewer than half could be read.
         """
         self.skipped.clear()
-        yield from (image for path in self.paths if (image := self.usable(path)) is not None)
+        with ReadAhead(self.paths) as ahead:
+            yield from (image for path in ahead if (image := self.usable(path)) is not None)
         self.check_enough()
 
     def check_enough(self) -> None:
@@ -212,8 +219,8 @@ def pixel_items(
     """Yield the images not yet `done`, in batches of `size` that are decoded and preprocessed when loaded."""
     session = open_session(prelude, threads=1)
 
-    def load(places: Sequence[int]) -> tuple[npt.NDArray[np.uint8] | None, int]:
-        found = (images.usable(images.paths[place]) for place in places)
+    def load(paths: Sequence[Image]) -> tuple[npt.NDArray[np.uint8] | None, int]:
+        found = map(images.usable, paths)
         pixels = [
             session.run(None, {"image": as_image_input(prelude, image)})[0]
             for image in found
@@ -224,9 +231,14 @@ def pixel_items(
         # A network of a fixed batch cannot take less; the repetitions do not count.
         return fill_batch(np.concatenate(pixels), size), len(pixels)
 
-    todo = (place for place in range(len(images.paths)) if place not in done)
-    while places := tuple(islice(todo, size)):
-        yield BatchTask(places, partial(load, places))
+    def todo() -> Iterator[int]:
+        return (place for place in range(len(images.paths)) if place not in done)
+
+    with ReadAhead(images.paths[place] for place in todo()) as ahead:
+        pairs = zip(todo(), ahead, strict=True)
+        while some := tuple(islice(pairs, size)):
+            places, paths = zip(*some, strict=True)
+            yield BatchTask(places, partial(load, paths))
 
 
 def _single(image_set: ImageSet) -> Diagnostic:

@@ -1,4 +1,7 @@
-"""Shows diagnostics: text with the source line and carets, coloured on a terminal, or JSON values."""
+"""Shows diagnostics: text with the source line and carets, coloured on a terminal, or JSON values.
+
+Credentials in addresses are starred out, character by character, so that columns stay what they are.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from zooc.diagnostics.diagnostic import Diagnostic, Span
+from zooc_runtime.data.place import mask
 
 __all__ = ["print_diagnostics", "render", "to_json"]
 
@@ -74,11 +78,11 @@ def to_json(diagnostic: Diagnostic) -> dict[str, Any]:
     return {
         "code": diagnostic.code,
         "severity": diagnostic.severity,
-        "message": diagnostic.message,
+        "message": mask(diagnostic.message),
         **_place(diagnostic.span),
-        "labels": [{**_place(label.span), "message": label.message} for label in diagnostic.labels],
-        "notes": list(diagnostic.notes),
-        "hint": diagnostic.hint,
+        "labels": [{**_place(label.span), "message": mask(label.message)} for label in diagnostic.labels],
+        "notes": list(map(mask, diagnostic.notes)),
+        "hint": None if diagnostic.hint is None else mask(diagnostic.hint),
     }
 
 
@@ -154,7 +158,7 @@ def _snippet(span: Span, marks: list[_Mark], width: int, arrow: str) -> Iterator
 
 def _window(span: Span, number: int, marks: list[_Mark]) -> tuple[str, list[int]]:
     """The line as shown, and for each of its characters (and the end) the column where it is shown."""
-    line = span.source.line(number)
+    line = mask(span.source.line(number))
     shown, offsets, column = [], [], 0
     for char in line:
         offsets.append(column)
@@ -189,4 +193,4 @@ def _visible(char: str) -> str:
 
 
 def _safe(text: str) -> str:
-    return "".join(_visible(char) for char in text)
+    return "".join(_visible(char) for char in mask(text))

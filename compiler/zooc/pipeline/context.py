@@ -10,6 +10,7 @@ from zooc.diagnostics.diagnostic import Diagnostic
 from zooc.pipeline.stages import STAGES
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
+from zooc_runtime.data.remote import retries_told
 
 __all__ = ["Context", "Stopped"]
 
@@ -46,7 +47,7 @@ class Context:
         """
         if self.stop_before is not None and STAGES.index(name) >= STAGES.index(self.stop_before):
             raise Stopped(name)
-        with self.progress.stage(name):
+        with self.progress.stage(name), retries_told(self.progress.note):
             yield
 
     def diagnostics(self) -> list[Diagnostic]:

@@ -11,7 +11,7 @@ from ..errors import PackageError, SourceError
 from . import remote
 from .folder import FoundImages, LocalFolder
 from .listed import ListedImages
-from .place import LIST, check_address, expand_braces, is_pattern, is_remote, kind_of, shown
+from .place import LIST, check_place, expand_braces, is_pattern, is_remote, kind_of, shown
 from .source import ImageSource, StoredImage
 
 __all__ = ["all_images", "is_source", "open_source"]
@@ -32,8 +32,7 @@ def open_source(place: str | os.PathLike[str], suffix: str | None = None) -> Ima
     text = os.fspath(place)
     if Path(text).is_dir():
         return LocalFolder(Path(text), suffix)
-    check_address(text.removeprefix(LIST))
-    kind = kind_of(text)
+    kind = check_place(text)
     if kind == "list":
         return ListedImages.of(text.removeprefix(LIST), suffix)
     if kind == "files":

@@ -19,8 +19,10 @@ __all__ = [
     "Kind",
     "address_problem",
     "check_address",
+    "check_place",
     "expand_braces",
     "fixed_part",
+    "has_password",
     "has_query",
     "is_pattern",
     "is_remote",
@@ -88,13 +90,19 @@ def address_problem(place: str) -> str | None:
         return "a chain of file systems (`::`) is not read; name the archive itself, by its suffix"
     if scheme in _LOCAL:
         return f"{scheme}:// is this machine; name the path itself"
-    user = _USER.search(place)
-    if _PASSWORD.search(place) or (user and scheme in ("http", "https")):
+    if has_password(place):
         return (
             "credentials in an address end up in files and logs; leave them out and give them to fsspec: in "
             "the environment, or in its configuration"
         )
     return None
+
+
+def has_password(place: str) -> bool:
+    """Tell whether an address has `user:password@`, or of `http` any user: a token, more often than not."""
+    return _PASSWORD.search(place) is not None or (
+        scheme_of(place) in ("http", "https") and _USER.search(place) is not None
+    )
 
 
 def check_address(place: str) -> None:
@@ -163,6 +171,27 @@ def fixed_part(pattern: str) -> str:
     """Return the folder that everything a pattern matches is below, with its `/`."""
     cut = min((pattern.find(char) for char in "*?[" if char in pattern), default=len(pattern))
     return pattern[: pattern.rfind("/", 0, cut) + 1]
+
+
+def check_place(place: str) -> Kind:
+    """Return what a place is, once it is seen to be well-formed; whether anything is there is another matter.
+
+    Raises:
+        PackageError: its address, its suffix or its braces are mistyped.
+    """
+    check_address(place.removeprefix(LIST))
+    kind = kind_of(place)
+    if kind == "list":
+        return kind
+    name = place.partition("#")[0]
+    if kind != "files":
+        expand_braces(name)
+    elif "{" in name or "}" in name:
+        raise PackageError(
+            f"{shown(place)}: braces number archives (.tar, .zip, .parquet); name image files by a pattern, "
+            "val/*.jpg"
+        )
+    return kind
 
 
 def kind_of(place: str) -> Kind:

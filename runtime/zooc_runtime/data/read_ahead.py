@@ -49,7 +49,7 @@ class ReadAhead(Generic[T]):
                     return image
                 self._waiting.append(image)
             else:
-                self._waiting.append(_Coming(image.title, self._threads.submit(image.read)))
+                self._waiting.append(_Coming(image, self._threads.submit(image.read)))
             if len(self._waiting) > _AHEAD:
                 break
         if not self._waiting:
@@ -60,14 +60,19 @@ class ReadAhead(Generic[T]):
 class _Coming(NamedImage):
     """An image whose bytes are being read."""
 
-    def __init__(self, title: str, content: Future[bytes]) -> None:
-        self._title = title
+    def __init__(self, image: StoredImage, content: Future[bytes]) -> None:
+        self._image = image
         self._content = content
+
+    @property
+    def name(self) -> str:
+        """The image's name in its source."""
+        return self._image.name
 
     @property
     def title(self) -> str:
         """The image's full name, for messages."""
-        return self._title
+        return self._image.title
 
     def read(self) -> bytes:
         """Return the bytes once they are there."""

@@ -21,7 +21,7 @@ from ..errors import PackageError, SourceError
 from .image_folder import IMAGE_SUFFIXES
 from .threads import on_threads
 
-__all__ = ["ImageSource", "Item", "NamedImage", "StoredImage", "has_suffix", "name_of"]
+__all__ = ["ImageSource", "Item", "NamedImage", "StoredImage", "has_suffix"]
 
 _THREADS = 16
 
@@ -52,6 +52,11 @@ class NamedImage(ABC):
 
     @property
     @abstractmethod
+    def name(self) -> str:
+        """The image's name in its source, with forward slashes."""
+
+    @property
+    @abstractmethod
     def title(self) -> str:
         """The image's full name, for messages."""
 
@@ -71,6 +76,11 @@ class StoredImage(NamedImage):
 
     source: ImageSource = field(hash=False)
     item: Item
+
+    @property
+    def name(self) -> str:
+        """The image's name in its source."""
+        return self.item.name
 
     @property
     def title(self) -> str:
@@ -182,11 +192,6 @@ class ImageSource(ABC):
             if item.name in seen:
                 raise SourceError(f"{self.title(item)}: is there twice; an image must have a name of its own")
             seen.add(item.name)
-
-
-def name_of(image: object) -> str | None:
-    """Return the name that an image of a source has in it; `None` for any other."""
-    return image.item.name if isinstance(image, StoredImage) else None
 
 
 def has_suffix(name: str, suffix: str | None) -> bool:

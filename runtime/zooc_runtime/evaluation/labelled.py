@@ -22,10 +22,12 @@ class LabelledImages:
     Attributes:
         source: where they come from.
         items: the images in it, in order.
+        found: how many the source has.
     """
 
     source: ImageSource
     items: Sequence[Item]
+    found: int
 
     @classmethod
     def of(cls, source: ImageSource) -> LabelledImages:
@@ -34,8 +36,7 @@ class LabelledImages:
         Raises:
             SourceError: it cannot be read.
         """
-        items, _ = source.draw(None)
-        return cls(source, items)
+        return cls(source, *source.draw(None))
 
     def __len__(self) -> int:
         return len(self.items)
@@ -79,6 +80,10 @@ class LabelledImages:
         if synsets is not None:
             return by_synsets(self.names, classes.synsets, synsets)
         self._check_labelled()
+        if len(self.items) < self.found:  # the sorted order of the folders is that of all
+            folders = sorted({item.folder for item in self.source.items()})
+            ids = dict(zip(folders, by_class_folders(folders, folders, classes), strict=True))
+            return [ids[item.folder] for item in self.items]
         return by_class_folders(self.names, self.class_folders(), classes)
 
     def class_sets(
@@ -96,6 +101,11 @@ class LabelledImages:
             label = classes.labels[0] if classes.labels else None
             return sides_by_folders(self.class_folders(), label, self.source.where)
         return [frozenset({index}) for index in self.class_ids(classes, None, synsets)]
+
+    @property
+    def kind_of_labels(self) -> str:
+        """Where `class_ids` takes them from, without a file, in words."""
+        return "the source's own labels" if self._has_labels else "class folders"
 
     @property
     def _root(self) -> str | None:

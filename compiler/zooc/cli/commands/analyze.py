@@ -23,10 +23,10 @@ _SORT = ("logits", "sqnr", "channels", "cosine", "saturated", "weights", "order"
 def analyze(
     path: Annotated[Path, typer.Argument(help="A .zoo file or a package's folder.", show_default=False)],
     images: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--on",
-            metavar="FOLDER",
+            metavar="IMAGES",
             help="Images to run on (default: a description's calibration images).",
             show_default=False,
         ),
