@@ -221,6 +221,10 @@ async def _http_bytes(
 def _failure(problem: Exception, address: str) -> tuple[SourceError, bool]:  # noqa: PLR0911 - one a case
     """What happened, for the user, and whether it may pass."""
     name = shown(address)
+    cause = problem.__cause__
+    if isinstance(problem, FileNotFoundError) and type(cause).__module__.startswith("aiohttp"):
+        assert isinstance(cause, Exception), "of aiohttp"
+        problem = cause  # fsspec says of all that goes wrong in `info` that there is no such file
     told = str(getattr(problem, "status", None) or getattr(problem, "code", None))
     status = int(told) if told.isdecimal() else None
     kind = type(problem).__name__

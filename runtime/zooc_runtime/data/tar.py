@@ -83,6 +83,14 @@ def _files(archive: tarfile.TarFile, shard: str, end: int) -> Iterator[tuple[Mem
                 f"{header.size} bytes are there; fetch or make the tar file again"
             )
         yield Member(header.name, (header.offset_data, header.size), header.size), _label(archive, header)
+    # At a damaged header, and where a file is cut at one, `tarfile` stops without a word.
+    assert archive.fileobj is not None, "opened for reading"
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise SourceError(
+            f"{shown(shard)}: damaged or cut short at byte {archive.offset}, where a header or zeros should "
+            "be; fetch or make the tar file again"
+        )
 
 
 def _label(archive: tarfile.TarFile, header: tarfile.TarInfo) -> str | None:

@@ -19,6 +19,7 @@ from PIL import Image
 from zooc_runtime.data import remote
 
 CLASSES = 7
+Members = list[tuple[str, bytes]]
 
 
 def make_tar(path: Path, members: list[tuple[str, bytes]]) -> Path:
@@ -86,7 +87,7 @@ def members() -> list[tuple[str, bytes]]:
 def forms(
     tmp_path_factory: pytest.TempPathFactory, members: list[tuple[str, bytes]]
 ) -> dict[str, Path | str]:
-    """The images by the name of their form: `folder`, `pattern`, `tar`, `shards`, `zip`, `list`, `parquet`."""
+    """The images by their form: `folder`, `pattern`, `tar`, `shards`, `zip`, `list`, `parquet`."""
     root = tmp_path_factory.mktemp("forms")
     folder = root / "val"
     for name, content in members:
@@ -172,6 +173,7 @@ def serve(quick: None) -> Iterator[Serve]:
         handler = type("Handler", (_Ranges,), {"failures": [], "silent": threading.Event()})
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
         server.daemon_threads = True
+        server.handle_error = lambda *_: None  # type: ignore[method-assign] - readers that have seen enough
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}", handler
