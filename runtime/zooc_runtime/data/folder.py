@@ -154,7 +154,7 @@ def _below(place: str, root: str) -> str:
     """A place relative to the folder; file systems write one scheme in several ways (`s3a`, `s3`)."""
     if not is_remote(root):
         return place.removeprefix(root)
-    own, above = (shown(text).partition("://")[2] for text in (place, root))
+    own, above = (shown(text).partition("://")[2].lstrip("/") for text in (place, root))
     return own.removeprefix(above)
 
 

@@ -175,7 +175,7 @@ def test_a_host_that_does_not_answer_is_given_up_after_the_limit(
     monkeypatch.setattr(remote, "LIMIT_S", 0.2)
     handler.silent.set()
     assert isinstance(image, NamedImage)
-    with pytest.raises(SourceError, match="no answer within 0.2 s; check the address"):
+    with pytest.raises(SourceError, match=r"no answer within 0.2 s; check the address"):
         image.read()
 
 
@@ -210,7 +210,7 @@ def test_no_host_there(quick: None) -> None:
 def test_a_server_without_ranges_serves_no_archives(serve: Serve, forms: Forms) -> None:
     address, handler = serve(Path(forms["folder"]).parent)
     handler.ranges = False
-    with pytest.raises(SourceError, match="gives whole files only .*; download the archive first"):
+    with pytest.raises(SourceError, match=r"gives whole files only .*; download the archive first"):
         contents(f"{address}/val.tar")
 
 
