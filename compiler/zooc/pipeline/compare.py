@@ -19,7 +19,6 @@ from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.package.page import data_uri, render_page, swaps_channels
 from zooc.support.progress import Progress
 from zooc.verification.divergence import divergences, said
-from zooc_runtime.data.image_folder import draw
 from zooc_runtime.data.opening import open_source
 from zooc_runtime.data.read_ahead import ReadAhead
 from zooc_runtime.data.remote import retries_told
@@ -219,32 +218,30 @@ def compare_packages(
     try:
         models = [open_package(find_package(place)) for place in places]
         with retries_told(progress.note):
-            found = LabelledImages.of(open_source(images))
+            found = LabelledImages.of(open_source(images), count)
         if not found:
             raise PackageError(f"{found.source.where}: no images there; check the place")
         _check_alike(models, places)
         truth, kind = _truth(models[0], found, labels)
     except PackageError as problem:
         raise ZoocError(error("Z0497", str(problem))) from None
-    chosen = draw(range(len(found)), min(count or len(found), len(found)))
-    source, items = found.source, [found.items[i] for i in chosen]
+    source, items = found.source, found.items
     names = (models[0].manifest["name"], models[1].manifest["name"])
     if names[0] == names[1]:
         names = (os.fspath(places[0]), os.fspath(places[1]))
     result = PackageComparison(names, kind, keep)
     with (
-        progress.track("comparing", len(chosen)) as advance,
+        progress.track("comparing", len(items)) as advance,
         retries_told(progress.note),
         ReadAhead(source.image(item) for item in items) as ahead,
     ):
-        for start in range(0, len(chosen), _BATCH):
-            part = chosen[start : start + _BATCH]
+        for start in range(0, len(items), _BATCH):
             called = [item.name for item in items[start : start + _BATCH]]
-            classes = [truth[i] if truth else None for i in part]
-            _add_batch(result, models, called, list(islice(ahead, len(part))), classes)
-            advance(len(part))
+            classes = truth[start : start + _BATCH] if truth else [None] * len(called)
+            _add_batch(result, models, called, list(islice(ahead, len(called))), classes)
+            advance(len(called))
     if not result.images:
-        message = f"none of the {len(chosen)} images can be used; the first: {result.skipped[0]}"
+        message = f"none of the {len(items)} images can be used; the first: {result.skipped[0]}"
         raise ZoocError(error("Z0497", message, hint="check the folder"))
     return result
 

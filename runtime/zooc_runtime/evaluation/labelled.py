@@ -30,13 +30,13 @@ class LabelledImages:
     found: int
 
     @classmethod
-    def of(cls, source: ImageSource) -> LabelledImages:
-        """Return all images of a source.
+    def of(cls, source: ImageSource, count: int | None = None) -> LabelledImages:
+        """Return all images of a source, or a draw of `count`.
 
         Raises:
             SourceError: it cannot be read.
         """
-        return cls(source, *source.draw(None))
+        return cls(source, *source.draw(count))
 
     def __len__(self) -> int:
         return len(self.items)
@@ -81,8 +81,8 @@ class LabelledImages:
             return by_synsets(self.names, classes.synsets, synsets)
         self._check_labelled()
         if len(self.items) < self.found:  # the sorted order of the folders is that of all
-            folders = sorted({item.folder for item in self.source.items()})
-            ids = dict(zip(folders, by_class_folders(folders, folders, classes), strict=True))
+            first = {item.folder: self.source.title(item) for item in self.source.items()}
+            ids = dict(zip(first, by_class_folders(list(first.values()), list(first), classes), strict=True))
             return [ids[item.folder] for item in self.items]
         return by_class_folders(self.names, self.class_folders(), classes)
 

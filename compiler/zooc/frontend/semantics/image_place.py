@@ -21,7 +21,10 @@ from zooc_runtime.data.place import (
 )
 from zooc_runtime.errors import PackageError
 
-__all__ = ["read_place"]
+__all__ = ["CREDENTIALS", "read_place", "secret_in"]
+
+CREDENTIALS = "give credentials to fsspec: in the environment, or in its configuration"
+"""The remedy."""
 
 _FOLDER = "the folder of images"
 _LIST = "the list of images"
@@ -45,9 +48,8 @@ def read_place(
     text = None if node is None else reader.string(node, _LIST if "list" in bound else _FOLDER)
     if node is None or text is None:
         return None
-    if (secret := _secret(text)) is not None:
-        hint = "give credentials to fsspec: in the environment, or in its configuration"
-        reader.report(error("Z0328", secret, node.span, hint=hint))
+    if (secret := secret_in(text)) is not None:
+        reader.report(error("Z0328", secret, node.span, hint=CREDENTIALS))
         return None
     if "list" in bound:
         return _list(text, node, reader, if_missing)
@@ -75,7 +77,8 @@ def _node(bound: Mapping[str, ast.Expr], span: Span, reader: Reader) -> ast.Expr
     return None
 
 
-def _secret(text: str) -> str | None:
+def secret_in(text: str) -> str | None:
+    """Return what is said of an address that holds credentials; `None` of any other place."""
     if has_password(text):
         return "the address of the images holds a user or a password, which would end up in every package"
     if has_query(text):
