@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import signal
 import tarfile
+import threading
+import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +29,7 @@ from zooc.frontend.semantics.analyze import load_deployment
 from zooc.preprocessing.prelude import build_prelude
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
-from zooc_runtime.data.source import Item
+from zooc_runtime.data.source import ImageSource, Item
 from zooc_runtime.data.tar import TarShards
 from zooc_runtime.errors import SourceError
 from zooc_runtime.evaluation.ground_truth import Classes
@@ -80,9 +84,6 @@ def forms(tmp_path: Path) -> dict[str, Path | str]:
         "zip": str(tmp_path / "val.zip"),
         "list": f"list:{tmp_path / 'val.txt'}",
     }
-
-
-Calibrate = Callable[[CalibrationImages], ActivationHistograms]
 
 
 def calibrated(
@@ -235,3 +236,29 @@ def test_a_description_names_archives_and_lists_beside_it(
         deployment, found = load_deployment(str(tmp_path / "net.zoo"), None, [])
         assert deployment is not None, found
         assert deployment.quantize.data == ImageSet(place, count=9)
+
+
+@dataclass(frozen=True)
+class Silent(ImageSource):
+    """A remote source that never answers."""
+
+    where = "silent"
+    remote = True
+    suffix = None
+
+    def items(self) -> Iterator[Item]:
+        return (Item(f"{index}.png", ()) for index in range(3))
+
+    def read(self, item: Item) -> bytes:
+        threading.Event().wait(60)
+        raise AssertionError("nobody waits for so long")
+
+
+def test_ctrl_c_waits_for_no_image_that_is_on_its_way(body: onnx.ModelProto) -> None:
+    source = Silent()
+    images = CalibrationImages(ImageSet("silent"), [source.image(item) for item in source.items()])
+    threading.Timer(0.2, signal.raise_signal, (signal.SIGINT,)).start()
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        calibrated(body, images, Cache(None))
+    assert time.monotonic() - begin < 10

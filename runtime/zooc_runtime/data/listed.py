@@ -15,7 +15,7 @@ from pathlib import Path
 from ..errors import SourceError
 from . import files, remote
 from .place import address_problem, is_remote, scheme_of, shown
-from .source import ImageSource, Item, has_suffix
+from .source import ImageSource, Item, has_suffix, parent_of
 
 __all__ = ["ListedImages"]
 
@@ -103,11 +103,8 @@ class ListedImages(ImageSource):
         if self.suffix is not None and not has_suffix(path, self.suffix):
             return None
         place = self._place(path, number)
-        if is_remote(path) or Path(path).is_absolute():
-            return Item(shown(path), (place, number), label=label)
-        name = path.removeprefix("./").replace(os.sep, "/")
-        folder, slash, _ = name.partition("/")
-        return Item(name, (place, number), folder=folder if slash else "", label=label)
+        name = shown(path).removeprefix("./").replace(os.sep, "/")
+        return Item(name, (place, number), folder=parent_of(name), label=label)
 
     def _place(self, path: str, number: int) -> str:
         """Below the list's folder, or as it is; a list from elsewhere names nothing on this machine."""

@@ -175,7 +175,7 @@ def _opened(shard: str) -> Iterator[Any]:
         try:
             with parquet.ParquetFile(file) as opened:
                 yield opened
-        except pyarrow.ArrowException as problem:
+        except (pyarrow.ArrowException, OSError, ValueError, KeyError) as problem:
             reason = str(problem).partition("\n")[0]
             raise SourceError(
                 f"{shown(shard)}: not a Parquet file, damaged or cut short ({reason}); fetch or make it again"

@@ -21,6 +21,9 @@ __all__ = ["MissingError", "describe", "find", "read", "read_range", "retries_to
 LIMIT_S = 30.0
 """Seconds that a request may take."""
 
+LISTING_S = 600.0
+"""Seconds that a listing may take, which is many requests where there are many files."""
+
 TRIES = 4
 PAUSE_S = 0.5
 """Seconds before the second try; twice as long before each further one."""
@@ -168,19 +171,20 @@ def _open(address: str) -> tuple[Any, str]:
 def _call(address: str, method: str, **options: Any) -> Any:
     """One request, repeated where that may help."""
     file_system, path = _open(address)
-    most = options.pop("most", None)
+    most, listing = options.pop("most", None), method in ("find", "glob")
+    limit = LISTING_S if listing else LIMIT_S
     if method == "cat_file" and scheme_of(address) in ("http", "https"):
         work = partial(_http_bytes, file_system, path, most=most, **options)
-        run = partial(_sync, file_system, work)
+        run = partial(_sync, file_system, work, limit)
     elif file_system.async_impl:
-        run = partial(_sync, file_system, partial(getattr(file_system, f"_{method}"), path, **options))
+        run = partial(_sync, file_system, partial(getattr(file_system, f"_{method}"), path, **options), limit)
     else:
         run = partial(getattr(file_system, method), path, **options)
     for attempt in range(TRIES):
         try:
             return run()
         except Exception as problem:
-            failure, passing = _failure(problem, address)
+            failure, passing = _failure(problem, address, limit)
             if not passing or attempt == TRIES - 1:
                 raise failure from None
             pause = PAUSE_S * 2**attempt
@@ -189,10 +193,10 @@ def _call(address: str, method: str, **options: Any) -> Any:
     raise AssertionError("the last try returns or raises")
 
 
-def _sync(file_system: Any, work: Callable[[], Any]) -> Any:
+def _sync(file_system: Any, work: Callable[[], Any], limit: float) -> Any:
     from fsspec.asyn import sync
 
-    return sync(file_system.loop, work, timeout=LIMIT_S)
+    return sync(file_system.loop, work, timeout=limit)
 
 
 async def _http_bytes(
@@ -218,7 +222,7 @@ async def _http_bytes(
         return b"".join(parts)
 
 
-def _failure(problem: Exception, address: str) -> tuple[SourceError, bool]:  # noqa: PLR0911 - one a case
+def _failure(problem: Exception, address: str, limit: float) -> tuple[SourceError, bool]:  # noqa: PLR0911 - one a case
     """What happened, for the user, and whether it may pass."""
     name = shown(address)
     cause = problem.__cause__
@@ -243,7 +247,9 @@ def _failure(problem: Exception, address: str) -> tuple[SourceError, bool]:  # n
     if status is not None and status >= 500:
         return SourceError(f"{name}: the server fails ({status}); try again later"), True
     if isinstance(problem, TimeoutError) or "Timeout" in kind:
-        return SourceError(f"{name}: no answer within {LIMIT_S:g} s; check the address and the network"), True
+        return SourceError(
+            f"{name}: no answer within {limit:g} s; check the address and the network"
+        ), limit < LISTING_S
     of_network = isinstance(problem, OSError | EOFError) and not isinstance(problem, _FINAL)
     if of_network or type(problem).__module__.partition(".")[0] in ("aiohttp", "botocore"):
         return SourceError(f"{name}: the connection fails ({_reason(problem)}); check the network"), True

@@ -17,7 +17,7 @@ from ..errors import SourceError
 from . import files
 from .kept import Kept
 from .place import is_remote, shown
-from .source import ImageSource, Item, has_suffix
+from .source import ImageSource, Item, has_suffix, parent_of
 from .threads import on_threads
 
 __all__ = ["Member", "Shards", "Table"]
@@ -78,13 +78,12 @@ class Shards(ImageSource):
             for member in table:
                 if not self.is_image(member):
                     continue
-                folder, slash, _ = member.name.removeprefix("./").partition("/")
                 yield Item(
                     prefix + member.name,
                     (shard, *member.at, member.name),
                     member.size,
                     f"{stamp} {member.at}" if stamp else "",
-                    folder if slash else "",
+                    parent_of(member.name),
                     member.label,
                 )
 

@@ -21,7 +21,7 @@ from ..errors import PackageError, SourceError
 from .image_folder import IMAGE_SUFFIXES
 from .threads import on_threads
 
-__all__ = ["ImageSource", "Item", "NamedImage", "StoredImage", "has_suffix"]
+__all__ = ["ImageSource", "Item", "NamedImage", "StoredImage", "has_suffix", "parent_of"]
 
 _THREADS = 16
 
@@ -35,7 +35,8 @@ class Item:
         at: where the source finds it, plain data.
         size: bytes, of the image or of what it is in; -1 if unknown.
         stamp: changes when the bytes do: a time, an entity tag; empty if unknown.
-        folder: the first folder it lies in, empty without one.
+        folder: what may be its class: the first folder it lies in below a folder, the last in an archive or
+            a list, whose names may begin anywhere; empty without one.
         label: its class as the source tells it, an id or a name; `None` without one.
     """
 
@@ -198,6 +199,11 @@ def has_suffix(name: str, suffix: str | None) -> bool:
     """Tell whether a file's name has the suffix, or without one that of an image."""
     own = name.rpartition("/")[2].rpartition(".")[2].lower()
     return own in IMAGE_SUFFIXES if suffix is None else own == suffix.lstrip(".").lower()
+
+
+def parent_of(name: str) -> str:
+    """Return the folder that a name lies in; empty without one."""
+    return name.rpartition("/")[0].rpartition("/")[2]
 
 
 def _key(seed: int, name: str) -> int:

@@ -40,7 +40,7 @@ class TarShards(Shards):
             try:
                 with tarfile.open(fileobj=file, mode="r:") as archive:
                     return tuple(_members(archive, shard, end))
-            except tarfile.TarError as problem:
+            except (tarfile.TarError, ValueError, OverflowError, EOFError) as problem:
                 raise SourceError(
                     f"{shown(shard)}: not a tar file, damaged or cut short ({problem}); fetch it again"
                 ) from None

@@ -28,6 +28,7 @@ _ENCRYPTED = 0x1
 _ROOM = 4096
 """Bytes read for a local header's name and extra field, whose lengths only it tells."""
 
+_DAMAGES = (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -43,7 +44,13 @@ class ZipArchives(Shards):
             try:
                 with zipfile.ZipFile(file) as archive:
                     return tuple(_member(header) for header in archive.infolist() if not header.is_dir())
-            except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as problem:
+            except (
+                zipfile.BadZipFile,
+                NotImplementedError,
+                ValueError,
+                OverflowError,
+                struct.error,
+            ) as problem:
                 raise SourceError(
                     f"{shown(shard)}: not a zip archive, damaged or cut short ({problem}); fetch it again"
                 ) from None

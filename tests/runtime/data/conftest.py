@@ -107,6 +107,7 @@ def forms(
         "tar": make_tar(root / "val.tar", members),
         "shards": f"{root}/val-{{0000..0001}}.tar",
         "zip": make_zip(root / "val.zip", members),
+        "wrapped": make_zip(root / "wrapped.zip", [(f"some/val/{name}", data) for name, data in members]),
         "list": f"list:{root / 'val.txt'}",
     }
     try:

@@ -15,7 +15,7 @@ from zooc_runtime.data.opening import all_images, open_source
 from zooc_runtime.data.source import NamedImage
 
 Forms = dict[str, "Path | str"]
-LOCAL = ("folder", "pattern", "tar", "shards", "zip", "list", "parquet")
+LOCAL = ("folder", "pattern", "tar", "shards", "zip", "wrapped", "list", "parquet")
 
 
 def content_of(image: Path | NamedImage) -> bytes:
@@ -109,7 +109,7 @@ def test_the_suffix_selects(forms: Forms, members: list[tuple[str, bytes]]) -> N
         assert list(open_source(forms[form], "jpg").items()) == []
 
 
-def test_a_bar_of_pixels_is_classified_out_of_an_archive(
+def test_images_are_classified_out_of_an_archive(
     forms: Forms, package: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(package, ["classify", str(forms["tar"]), "--json"]) == 0
