@@ -123,6 +123,9 @@ def test_ranges_of_an_address_are_those_of_the_folder(
     assert [images.name(path) for path in images.paths] == [local.name(path) for path in local.paths]
     assert images.content == local.content, "the same on every machine that has the images"
     assert calibrated(body, images, Cache(None)) == calibrated(body, local, Cache(None))
+    contract = ContractImages(Requirement(0.25, some, "folders"), PRELUDE, Classes(3), PREPROCESS)
+    assert contract.truth == [int(contract.name(index)[1]) for index in range(7)]
+    assert all(contract.pixels(index) is not None for index in (0, 1, 3, 2, 4, 5, 6))
     # This file system tells neither a time nor a tag: the bytes decide.
     again = CalibrationImages.find(some).fingerprint()
     assert again == images.fingerprint()
@@ -236,6 +239,19 @@ def test_a_description_names_archives_and_lists_beside_it(
         deployment, found = load_deployment(str(tmp_path / "net.zoo"), None, [])
         assert deployment is not None, found
         assert deployment.quantize.data == ImageSet(place, count=9)
+
+
+def test_a_check_says_once_that_archives_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").touch()
+    (tmp_path / "net.zoo").write_text(
+        'model { source onnx("net.onnx")  input [batch, 3, 4, 4]  classes 3 }\n'
+        "preprocess { Resize([4, 4])  ToTensor() }\n"
+        'quantize int8 { data images("val-{00..63}.tar") }\n'
+    )
+    deployment, found = load_deployment(str(tmp_path / "net.zoo"), None, [], may_miss_files=True)
+    assert deployment is not None
+    assert [(one.code, one.severity) for one in found] == [("Z0119", "warning")]
+    assert found[0].message == 'the archive of images "val-00.tar" does not exist'
 
 
 @dataclass(frozen=True)

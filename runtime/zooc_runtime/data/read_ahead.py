@@ -37,6 +37,10 @@ class ReadAhead(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Let everybody go who waits for an image; none is read any more."""
         self._threads.stop()
 
     def __iter__(self) -> Iterator[T | _Coming]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import onnx
 from zooc.accuracy.contract.requirement import suit_heads
 from zooc.calibration.image_set import (
     DrawnImages,
+    Image,
     draw_images,
     name_below,
     read_usable,
@@ -22,6 +24,7 @@ from zooc.deployment import ImageSet, Preprocess, Requirement
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
+from zooc_runtime.data.read_ahead import ReadAhead
 from zooc_runtime.errors import PackageError, SourceError
 from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_label_file
 from zooc_runtime.package.heads import Head
@@ -76,6 +79,8 @@ class ContractImages:
         self._session = open_session(prelude, threads=1)
         self._kept: dict[int, npt.NDArray[np.uint8]] = {}
         self._room = _KEPT_BYTES
+        self._ahead, self._taken = ReadAhead(self.paths), 0
+        weakref.finalize(self, self._ahead.stop)
 
     @classmethod
     def for_heads(
@@ -108,7 +113,7 @@ class ContractImages:
             return None
         if index in self._kept:
             return self._kept[index]
-        path = self.paths[index]
+        path = self._arriving(index)
         image = read_usable(path, self._preprocess.steps, self.skipped, name, self._preprocess.source)
         if image is None:
             self._check_half()
@@ -139,6 +144,13 @@ class ContractImages:
         message = f"{len(self.skipped)} of the contract's images cannot be used and do not count"
         notes = skip_notes(dict(sorted(self.skipped.items())))
         return [warning("Z0494", message, self.image_set.span, notes=notes)]
+
+    def _arriving(self, index: int) -> Image:
+        """The image; where they are asked for in order, as trials do, it is on its way already."""
+        if index != self._taken:
+            return self.paths[index]
+        self._taken += 1
+        return next(self._ahead)
 
     def _run(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         given = as_image_input(self._prelude, image)

@@ -112,14 +112,12 @@ def _is_sound(text: str, node: ast.Expr, reader: Reader) -> bool:
 
 def _archives(text: str, node: ast.Expr, reader: Reader, if_missing: str | None) -> str | None:
     name, mark, choice = text.partition("#")
-    if is_pattern(name):
-        return f"{_absolute(name, reader)}{mark}{choice}"
-    if _absolute(name, reader).is_file():
-        return f"{_absolute(name, reader)}{mark}{choice}"
-    for one in expand_braces(name):
-        if reader.existing(one, node.span, _ARCHIVE, if_missing) is None:
+    place = _absolute(name, reader)
+    if not (is_pattern(name) or place.is_file()):
+        gone = next((one for one in expand_braces(name) if not _absolute(one, reader).is_file()), None)
+        if gone is not None and reader.existing(gone, node.span, _ARCHIVE, if_missing) is None:
             return None
-    return f"{_absolute(name, reader)}{mark}{choice}"
+    return f"{place}{mark}{choice}"
 
 
 def _absolute(text: str, reader: Reader) -> Path:
