@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from ..errors import SourceError
 from . import files, remote
@@ -102,23 +101,25 @@ class ListedImages(ImageSource):
             raise SourceError(f"{self.where}:{number}: holds a NUL character; is this a list of images?")
         if self.suffix is not None and not has_suffix(path, self.suffix):
             return None
-        place = self._place(path, number)
-        name = shown(path).removeprefix("./").replace(os.sep, "/")
+        address = "://" in path and scheme_of(path) is not None
+        place = self._address(path, number) if address else self._below(path, number)
+        name = shown(path) if address else path.removeprefix("./").replace(os.sep, "/")
         return Item(name, (place, number), folder=parent_of(name), label=label)
 
-    def _place(self, path: str, number: int) -> str:
-        """Below the list's folder, or as it is; a list from elsewhere names nothing on this machine."""
+    def _address(self, path: str, number: int) -> str:
         own = scheme_of(self.place)
         problem = address_problem(path)
         if problem is None and own is not None and scheme_of(path) not in (None, own, "http", "https"):
             problem = f"a list at {own}:// names images at {own}:// or https://"
         if problem is not None:
             raise SourceError(f"{self.where}:{number}: {shown(path)}: {problem}")
-        if is_remote(path):
-            return path
-        if own is None:
-            folder = Path(self.place).parent
-            return os.path.normpath(os.path.join(folder, path))  # noqa: PTH118 - a line each
+        return path
+
+    def _below(self, path: str, number: int) -> str:
+        """Below the list's folder, or as it is; a list from elsewhere names nothing on this machine."""
+        if not is_remote(self.place):
+            folder = os.path.dirname(self.place)  # noqa: PTH120 - Path takes longer than all the rest
+            return os.path.normpath(os.path.join(folder, path))  # noqa: PTH118
         if path.startswith(("/", "~")) or ".." in path.split("/"):
             raise SourceError(
                 f"{self.where}:{number}: {path}: leads out of the list's folder; write a path below it, or "
