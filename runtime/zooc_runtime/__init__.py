@@ -30,6 +30,7 @@ def open_package(
     providers: Sequence[str | tuple[str, Mapping[str, object]]] | None = None,
     device: str | None = None,
     fallback: bool = False,
+    trusted_key: str | os.PathLike[str] | None = None,
 ) -> Model:
     """Load the package in `directory`; see `model.open_package`."""
     from .inference import model
@@ -46,6 +47,7 @@ def open_package(
         providers,
         device,
         fallback,
+        trusted_key,
     )
 
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["PackageError", "SourceError"]
+from .quoted import quoted
+
+__all__ = ["ImageTooLarge", "PackageError", "SourceError"]
 
 
 class PackageError(Exception):
     """Something the user can put right; the message names the place and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message, with what it quotes made harmless and short."""
+        super().__init__(quoted(message, lines=True))
+
+
+class ImageTooLarge(PackageError):
+    """An image has more pixels than may be decoded."""
 
 
 class SourceError(PackageError):

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
+from zooc.calibration.image_hashes import (
+    CHEAP_BYTES,
+    CHEAP_FILES,
+    facts_of,
+    file_hashes,
+    fits,
+    listing_sha256,
+)
 from zooc.calibration.image_set import Image, draw_images, name_below, read_usable, skip_notes
 from zooc.calibration.shards import WHOLE, Shard
 from zooc.calibration.workers import BatchTask
@@ -22,7 +28,6 @@ from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
 from zooc_runtime.data.read_ahead import ReadAhead
-from zooc_runtime.data.source import StoredImage
 from zooc_runtime.preprocessing.steps import Step, decodes_scaled, without_decoding
 from zooc_runtime.support.arrays import fill_batch
 
@@ -43,6 +48,7 @@ class CalibrationImages:
         shard: which part of the draw `paths` is.
         drawn: how many images the whole draw has.
         content: hash of the names and sizes of the whole draw: the same on every machine that has the images.
+        verify: know the images by what is in them, however many there are.
         skipped: what could not be read or was too small, with the reason, known after a pass of `decoded`.
     """
 
@@ -53,8 +59,10 @@ class CalibrationImages:
     shard: Shard = WHOLE
     drawn: int = 0
     content: str = ""
+    verify: bool = False
     warnings: list[Diagnostic] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    _hashes: dict[Image, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def find(
@@ -63,15 +71,19 @@ class CalibrationImages:
         steps: Sequence[Step] = (),
         source: str = "rgb",
         shard: Shard = WHOLE,
+        *,
+        verify: bool = False,
     ) -> CalibrationImages:
         """List the folder, draw, and take a shard of what was drawn.
+
+        With `verify`, `fingerprint` reads the images whatever their size.
 
         Raises:
             ZoocError: Z0451, no image there; the folder cannot be read; Z0329, another source cannot.
         """
         found = draw_images(image_set, "Z0451")
         wanted, drawn = image_set.count or found.found, found.images
-        images = cls(image_set, drawn, steps, source, shard, len(drawn))
+        images = cls(image_set, drawn, steps, source, shard, len(drawn), verify=verify)
         images.content = images._hash(with_times=False)
         images.paths = [drawn[place] for place in shard.take(len(drawn))]
         if len(drawn) == 1:
@@ -107,29 +119,34 @@ class CalibrationImages:
         return name_below(self.image_set.folder, path)
 
     def fingerprint(self) -> str:
-        """Return a hash of the names, sizes and times of change of this shard's images, for cache keys.
+        """Return a hash that this shard's images are known by, for cache keys.
 
-        The content is not read: of a million images that would take longer than many a calibration; only
-        that of files at an address with neither a time nor an entity tag was. How they are decoded counts,
-        because their pixels depend on it.
+        It is of what is in them where that is known (`contents_sha256`), else of their names, sizes and times
+        of change, or what else marks an archive's or an address's state: reading a million images would take
+        longer than many a calibration. How they are decoded counts, because their pixels depend on it.
         """
-        found = self._hash(with_times=True)
+        found = self.contents_sha256() or self._hash(with_times=True)
         return f"{found} scaled" if decodes_scaled(self.steps) else found
+
+    def contents_sha256(self, on_image: Callable[[int], None] = lambda _count: None) -> str | None:
+        """Return the sha256 of what `sha256sum NAMES` prints of this shard's images, in order of their paths.
+
+        `None` where they are more than `CHEAP_FILES`, or `CHEAP_BYTES` together, and `verify` is not set.
+        Each file is read once.
+
+        Args:
+            on_image: called with the number of images each time that some are read.
+        """
+        unread = [path for path in self.paths if path not in self._hashes]
+        if unread and not self.verify and not fits(self.paths, CHEAP_BYTES, CHEAP_FILES):
+            return None
+        self._hashes.update(file_hashes(unread, on_image))
+        return listing_sha256((self.name(path), self._hashes[path]) for path in self.paths)
 
     def _hash(self, *, with_times: bool) -> str:
         digest = hashlib.sha256()
         for path in self.paths:
-            if not isinstance(path, Path):
-                assert isinstance(path, StoredImage), "drawn from a source"
-                facts = f"{path.item.size} {path.item.stamp}" if with_times else str(path.item.size)
-                digest.update(f"{path.name}\0{facts}\n".encode("utf-8", "surrogateescape"))
-                continue
-            try:
-                status = os.stat(path)  # noqa: PTH116 - Path.stat takes longer than the call to the system
-            except OSError as problem:  # a dangling link, say: decoding will skip it by name
-                facts = problem.strerror or "unreadable"
-            else:
-                facts = f"{status.st_size} {status.st_mtime_ns}" if with_times else str(status.st_size)
+            facts = facts_of(path, with_time=with_times)
             digest.update(f"{self.name(path)}\0{facts}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 

@@ -67,6 +67,9 @@ def run_calibration(
         ZoocError: Z0411, an activation is NaN or infinite; Z0413, Z0453, too few images can be used.
     """
     identity = calibration_identity(body, prelude, None, images)
+    if images.verify:
+        with progress.track("reading images", len(images.paths)) as advance:
+            images.contents_sha256(advance)
     cache_key = key(
         _HISTOGRAMS_VERSION,
         [identity.network, identity.prelude, identity.engine],

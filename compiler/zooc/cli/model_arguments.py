@@ -8,6 +8,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
+from zooc.cli.completion import models
 from zooc.deployment import FileWeights, ModelSource, PretrainedWeights, RandomWeights, Weights
 from zooc.diagnostics.diagnostic import SourceFile, Span, ZoocError, error
 
@@ -20,6 +21,7 @@ SourceArgument = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
+        autocompletion=models,
         help="timm.NAME, torchvision.NAME (a tag of weights may follow) or official.NAME.",
         show_default=False,
     ),

@@ -11,6 +11,7 @@ from typing import Any
 import zooc_runtime
 from zooc.deployment import Preprocess
 from zooc.package.contents import PackageContents
+from zooc.package.sbom import SBOM, bill_of_materials
 from zooc.package.templates import render
 from zooc.resources import resource
 from zooc_runtime.package.manifest import MANIFEST, MANIFEST_HASH, manifest_hash_line
@@ -93,6 +94,9 @@ def package_files(contents: PackageContents) -> dict[str, bytes]:
     package = contents.deployment.package
     inner = _import_package(contents)
     outer = _distribution(contents)
+    model_sha256 = hashlib.sha256(contents.model).hexdigest()
+    bill = bill_of_materials(contents.manifest, model_sha256, outer["pyproject.toml"].decode())
+    inner[SBOM] = _json(bill)
     manifest: dict[str, Any] = {
         **contents.manifest,
         "files": _hashes(inner),
@@ -108,7 +112,7 @@ def _import_package(contents: PackageContents) -> dict[str, bytes]:
     package = contents.deployment.package
     files = {
         name: render(f"package/{name}", name=package.name, version=package.version).encode()
-        for name in ("__init__.py", "__main__.py", "bench.py")
+        for name in ("__init__.py", "__main__.py", "bench.py", "serve_app.py")
     }
     files["py.typed"] = b""
     files["model.onnx"] = contents.model
@@ -123,7 +127,7 @@ def _import_package(contents: PackageContents) -> dict[str, bytes]:
         files["vdsp_params.json"] = _json(contents.vdsp_params)
     runtime = Path(zooc_runtime.__file__).parent
     for path in sorted(runtime.rglob("*")):
-        if path.suffix == ".py" or path.name == "py.typed":
+        if path.suffix in (".py", ".html") or path.name == "py.typed":
             files[f"_runtime/{path.relative_to(runtime).as_posix()}"] = path.read_bytes().replace(
                 b"\r\n", b"\n"
             )

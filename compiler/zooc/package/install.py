@@ -14,7 +14,7 @@ from pathlib import Path
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.package.lock import locked
 
-__all__ = ["check_place", "place"]
+__all__ = ["check_place", "place", "unknown_entry"]
 
 _DISTRIBUTION = frozenset({"README.md", "pyproject.toml", "report.html"})
 _LEFT_BY_TOOLS = frozenset({"build", "dist", "__pycache__", ".mypy_cache", ".ruff_cache", ".DS_Store"})
@@ -47,7 +47,7 @@ def place(
         with _reported(directory):
             _make_parents(directory, created)
             with locked(directory):
-                _check_replaceable(directory, force=force, foreign=foreign or _foreign)
+                _check_replaceable(directory, force=force, foreign=foreign or unknown_entry)
                 _place(files, directory)
     except BaseException:
         for parent in reversed(created):
@@ -63,7 +63,7 @@ def check_place(directory: Path, *, force: bool) -> None:
         ZoocError: Z0601, Z0602, Z0603, Z0605.
     """
     with _reported(directory):
-        _check_replaceable(directory, force=force, foreign=_foreign)
+        _check_replaceable(directory, force=force, foreign=unknown_entry)
         around = next(parent for parent in directory.parents if parent.exists())
         if not around.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(around))
@@ -135,8 +135,8 @@ def _check_replaceable(directory: Path, *, force: bool, foreign: Callable[[Path]
         )
 
 
-def _foreign(directory: Path) -> str | None:
-    """The name of an entry that no package has, `None` for a folder that this compiler wrote."""
+def unknown_entry(directory: Path) -> str | None:
+    """Return the name of an entry that no package has, `None` for a folder that this compiler wrote."""
     packages = [entry.name for entry in directory.iterdir() if _is_import_package(entry)]
     for entry in sorted(directory.iterdir()):
         name = entry.name
@@ -149,7 +149,7 @@ def _foreign(directory: Path) -> str | None:
 def _is_import_package(folder: Path) -> bool:
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and {"schema", "zooc", "files"} <= manifest.keys()
 

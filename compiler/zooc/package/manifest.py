@@ -67,6 +67,7 @@ def build_manifest(c: Compilation, verified: Verified) -> dict[str, Any]:
         "quantization": _quantization(c, verified),
         "postprocess": heads_to_json(c.program.heads),
         "engines": list(deployment.package.engines),
+        **({"calibration": calibration} if (calibration := _calibration(c)) is not None else {}),
         **({"speed": c.speed.choice()} if c.speed is not None else {}),
         **({"consumers": [found.to_json() for found in consumptions]} if consumptions else {}),
         "goldens": {
@@ -87,6 +88,18 @@ def stage_boundaries(c: Compilation) -> dict[str, dict[str, str] | None]:
     return {
         name: stage and {"input": input_of(stage).name, "output": output_of(stage).name}
         for name, stage in c.stages.items()
+    }
+
+
+def _calibration(c: Compilation) -> dict[str, Any] | None:
+    """What int8 was calibrated on; `None` where nothing was, or the images are not at hand."""
+    images = c.images
+    if images is None:
+        return None
+    return {
+        "images": len(images.paths) - len(images.skipped),
+        "sha256": images.contents_sha256(),
+        "names_and_sizes_sha256": images.content,
     }
 
 

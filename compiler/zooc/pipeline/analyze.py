@@ -46,6 +46,7 @@ class AnalysisRequest:
         count: how many images at most.
         alone: on how many of them each layer is run alone in integers; 0 leaves that out.
         sort: one of `SORT_KEYS`.
+        verify_images: as in `Context`.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class AnalysisRequest:
     sort: str = "logits"
     variant: str | None = None
     overrides: tuple[str, ...] = ()
+    verify_images: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def analyze_path(request: AnalysisRequest, cache: Cache, progress: Progress) -> 
 
 
 def _of_description(request: AnalysisRequest, cache: Cache, progress: Progress) -> _Subject:
-    context = Context(cache, progress, stop_before="hold_contract")
+    context = Context(cache, progress, stop_before="hold_contract", verify_images=request.verify_images)
     wanted = Request(request.path, variant=request.variant, overrides=request.overrides)
     deployment = analyze(wanted, context)
     if deployment.quantize.dtype != "int8" or deployment.preprocess is None:

@@ -153,7 +153,11 @@ class Int8Quantizer:
         """
         assert self._quantize.data is not None
         return CalibrationImages.find(
-            self._quantize.data, self._preprocess.steps, self._preprocess.source, shard
+            self._quantize.data,
+            self._preprocess.steps,
+            self._preprocess.source,
+            shard,
+            verify=self._context.verify_images,
         )
 
     def measure(self, images: CalibrationImages) -> ActivationHistograms:

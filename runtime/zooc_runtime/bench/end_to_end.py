@@ -1,7 +1,8 @@
 """The benchmark from image files to answers, through the pipeline.
 
 A request is one image file. So many are on their way as the streams hold in their batches, and `queue_size`
-more; latency is from submission to answer.
+more; latency is from submission to answer. At a `rate` the same number bounds what is on its way: what comes
+beyond it is refused, and latency is from when the request was due.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from concurrent.futures import Future
 from ..inference.cpu import peak_memory_mb
 from ..inference.model import Model, Result
 from .job import Job, Measurement, Requests
+from .load import arrivals
 
 __all__ = ["measure_pipeline", "warm_pipeline"]
 
@@ -35,15 +37,15 @@ def measure_pipeline(job: Job, model: Model, result: Measurement) -> Measurement
     """
     places = threading.Semaphore(job.instances * job.batch_size + job.queue_size)
     failures: list[BaseException] = []
+    stop = threading.Event()
     before = dict(model.pipeline.seconds)
 
-    def submit(number: int) -> None:
-        begin = time.monotonic()
-
+    def submit(number: int, begin: float) -> None:
         def answered(answer: Future[Result]) -> None:
             result.latencies.append(time.monotonic() - begin)
             if not answer.cancelled() and (error := answer.exception()):
                 failures.append(error)
+                stop.set()
             places.release()
 
         file = job.files[number % len(job.files)]
@@ -51,11 +53,16 @@ def measure_pipeline(job: Job, model: Model, result: Measurement) -> Measurement
 
     with model:
         result.start = time.monotonic()
-        for number in Requests(job):
-            places.acquire()
-            if failures:
-                break
-            submit(number)
+        if job.rate is None:
+            for number in Requests(job, stop):
+                places.acquire()
+                submit(number, time.monotonic())
+        else:
+            for number, due in arrivals(job, stop):
+                if places.acquire(blocking=False):
+                    submit(number, due)
+                else:
+                    result.refused += 1
     result.end = time.monotonic()
     if failures:
         raise failures[0]

@@ -11,11 +11,21 @@ from typing import Literal
 
 from ..inference.placement import DEFAULT, Placement
 
-__all__ = ["STAGES", "Job", "Measurement", "Mode", "Requests"]
+__all__ = ["STAGES", "Job", "Measurement", "Mode", "Requests", "Server"]
 
 STAGES = ("decode", "prelude", "body", "postlude")
-Mode = Literal["images", "network_only", "end_to_end"]
-"""What a request is: decoded images through all stages, a tensor through the body, or an image file."""
+Mode = Literal["images", "network_only", "end_to_end", "served"]
+"""What a request is: decoded images through all stages, a tensor through the body, an image file, or encoded
+images to a server."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of the Open Inference Protocol: its `url`, the `model` to ask, seconds until `timeout`."""
+
+    url: str
+    model: str
+    timeout: float
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,8 @@ class Job:
     """What one process shall do; plain data, because it travels to a spawned process.
 
     `duration` in seconds, or `None`: then `iterations` requests are made. `shape` is `[3, h, w]`. `files` are
-    npz files or, end to end, image files.
+    npz files or, end to end and to a server, image files. `rate` is the requests that arrive in a second, at
+    times that `seed` determines; `None`: a request follows upon an answer.
     """
 
     directory: Path
@@ -40,6 +51,9 @@ class Job:
     vdsp_params: str | None
     files: tuple[str, ...]
     placement: Placement = DEFAULT
+    rate: float | None = None
+    seed: str = ""
+    server: Server | None = None
 
     @property
     def images_a_request(self) -> int:
@@ -49,7 +63,12 @@ class Job:
 
 @dataclass
 class Measurement:
-    """What one process measured: times in seconds, `start` and `end` on the machine-wide monotonic clock."""
+    """What one process measured: times in seconds, `start` and `end` on the machine-wide monotonic clock.
+
+    `latencies` are those of the requests that were answered. The others were `refused` for lack of a place,
+    had `expired` when their turn came, were never sent (`unsent`) because all connections to the server were
+    busy for too long, or failed, which `errors` counts by kind.
+    """
 
     load: float = 0.0
     start: float = 0.0
@@ -59,6 +78,10 @@ class Measurement:
     memory_mb: float = 0.0
     engine: str = ""
     runs_on: dict[str, int | None] = field(default_factory=dict)
+    refused: int = 0
+    expired: int = 0
+    unsent: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
 
 
 class Requests:

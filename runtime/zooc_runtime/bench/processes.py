@@ -5,14 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from ..errors import PackageError
 from .job import Job, Measurement
+from .served import measure_served, prepare_served
 from .worker import measure, prepare
 
 __all__ = ["run_jobs"]
@@ -25,8 +27,7 @@ def run_jobs(jobs: Sequence[Job]) -> list[Measurement]:
         PackageError: a process failed; the others are ended.
     """
     if len(jobs) == 1:
-        model, measurement = prepare(jobs[0])
-        return [measure(jobs[0], model, measurement)]
+        return [_prepared(jobs[0])()]
     context = multiprocessing.get_context("spawn")
     processes: list[SpawnProcess] = []
     pipes: list[Connection] = []
@@ -71,13 +72,20 @@ def _collect(pipes: Sequence[Connection], wanted: str) -> list[dict[str, Any]]:
     return [answers[i] for i in range(len(pipes))]
 
 
+def _prepared(job: Job) -> Callable[[], Measurement]:
+    """Load the package, or connect to the server, and warm up; returns what then measures."""
+    if job.server is not None:
+        return partial(measure_served, job, *prepare_served(job))
+    return partial(measure, job, *prepare(job))
+
+
 def _child(pipe: Connection, job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends us
     try:
-        model, measurement = prepare(job)
+        measured = _prepared(job)
         pipe.send(("warm", {}))
         pipe.recv()
-        pipe.send(("done", asdict(measure(job, model, measurement))))
+        pipe.send(("done", asdict(measured())))
     except PackageError as error:
         pipe.send(("failed", str(error)))
     except (EOFError, ConnectionError):

@@ -2,15 +2,15 @@
 
 A request is `batch_size` images, or a tensor of as many. With `queue_size` 0 a stream submits its next
 request when it has its answer; otherwise a submitter keeps up to `queue_size` requests waiting, and the wait
-counts: latency is from a request's acceptance into the queue to its answer. Making the random images is no
-part of it; reading an npz file is. Requests end to end are the pipeline's affair (`bench_pipeline`).
+counts: latency is from a request's acceptance into the queue to its answer. At a `rate` it is from when the
+request was due (`load`). Making the random images is no part of it; reading an npz file is. Requests end to
+end are the pipeline's affair (`end_to_end`), those to a server `served`'s.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from ..inference.cpu import peak_memory_mb
 from ..inference.model import Model, open_package
 from ..support.arrays import AnyArray
 from .end_to_end import measure_pipeline, warm_pipeline
-from .job import STAGES, Job, Measurement, Requests
+from .job import STAGES, Job, Measurement
+from .load import open_load
+from .threads import in_threads
 
 __all__ = ["measure", "prepare"]
 
@@ -76,7 +78,7 @@ def prepare(job: Job) -> tuple[Model, Measurement]:
     elif job.warmup:
         source = _Source(job, model)
         stop = threading.Event()
-        _in_threads(stop, job.instances, lambda: _warm(model, source, job.warmup, stop))
+        in_threads(stop, job.instances, lambda: _warm(model, source, job.warmup, stop))
     return model, result
 
 
@@ -88,14 +90,12 @@ def measure(job: Job, model: Model, result: Measurement) -> Measurement:
     lock = threading.Lock()
     stop = threading.Event()
     result.start = time.monotonic()
-    requests = Requests(job, stop)
-    queue = _Queue(requests, job.queue_size, stop) if job.queue_size else None
+    load = open_load(job, stop)
 
     def stream() -> None:
         latencies: list[float] = []
         spent = dict.fromkeys(STAGES, 0.0)
-        numbered = queue.take() if queue else ((number, time.monotonic()) for number in requests)
-        for number, submitted in numbered:
+        for number, submitted in load.take():
             for stage, seconds in zip(STAGES, _answer(model, source, number), strict=True):
                 spent[stage] += seconds
             latencies.append(time.monotonic() - submitted)
@@ -104,44 +104,11 @@ def measure(job: Job, model: Model, result: Measurement) -> Measurement:
             for stage, seconds in spent.items():
                 result.stages[stage] += seconds
 
-    _in_threads(stop, job.instances, stream, queue.fill if queue else None)
+    in_threads(stop, job.instances, stream, load.fill)
     result.end = time.monotonic()
+    result.refused = load.refused
     result.memory_mb = peak_memory_mb()
     return result
-
-
-class _Queue:
-    """Bounded queue of submitted requests; a request's clock starts when a place has been found for it."""
-
-    def __init__(self, requests: Requests, size: int, stop: threading.Event) -> None:
-        self._requests = requests
-        self._stop = stop
-        self._places = threading.Semaphore(size)
-        self._filled = threading.Semaphore(0)
-        self._waiting: list[tuple[int, float]] = []
-        self._lock = threading.Lock()
-
-    def fill(self) -> None:
-        """Submits all requests, as places become free."""
-        for number in self._requests:
-            while not self._places.acquire(timeout=0.1) and not self._stop.is_set():
-                pass  # a stream that has failed frees no more places
-            with self._lock:
-                self._waiting.append((number, time.monotonic()))
-            self._filled.release()
-        self._filled.release()
-
-    def take(self) -> Iterator[tuple[int, float]]:
-        """Yield requests and when they were submitted, first come first served."""
-        while True:
-            self._filled.acquire()
-            with self._lock:
-                item = self._waiting.pop(0) if self._waiting else None
-            if item is None:
-                self._filled.release()  # wakes the next stream, which ends likewise
-                return
-            self._places.release()
-            yield item
 
 
 def _answer(model: Model, source: _Source, number: int) -> tuple[float, float, float, float]:
@@ -165,50 +132,6 @@ def _warm(model: Model, source: _Source, count: int, stop: threading.Event) -> N
     for number in range(count):
         if not stop.is_set():
             _answer(model, source, number)
-
-
-def _in_threads(
-    stop: threading.Event, count: int, work: Callable[[], None], beside: Callable[[], None] | None = None
-) -> None:
-    """Runs `work` in `count` threads and `beside` in one; raises the first error that one of them met.
-
-    After an error or Ctrl-C `stop` is set and the threads are awaited: the interpreter must not end while
-    one is in an engine.
-    """
-    errors: list[BaseException] = []
-    jobs = [work] * count + ([beside] if beside else [])
-    # Not Thread.join: once interrupted, it takes the thread for ended (Python < 3.13).
-    running: set[int] = set()
-    ended = threading.Semaphore(0)
-
-    def run(index: int) -> None:
-        try:
-            jobs[index]()
-        except BaseException as error:
-            errors.append(error)
-            stop.set()
-        finally:
-            running.discard(index)
-            ended.release()
-
-    try:
-        for index in range(len(jobs)):
-            thread = threading.Thread(target=run, args=(index,))
-            running.add(index)
-            try:
-                thread.start()
-            except RuntimeError:
-                running.discard(index)
-                raise PackageError("no more threads can be started; lower --instance") from None
-        while running:
-            ended.acquire(timeout=1)
-    except BaseException:
-        stop.set()
-        while running:
-            ended.acquire(timeout=1)
-        raise
-    if errors:
-        raise errors[0]
 
 
 def _normalized(pixels: AnyArray) -> AnyArray:

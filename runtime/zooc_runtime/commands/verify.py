@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from ..inference.placement import DEFAULT, Placement
 from ..inference.settings import Settings, default_settings
 from ..inference.whole import Whole
 from ..package.manifest import Manifest
+from ..package.signature import check_signed
 from ..package.stages import STAGE_NAMES, Graph
+from ..package.trust import TrustedKey
 from ..support.arrays import AnyArray, fill_batch
 
 __all__ = ["verify"]
@@ -24,7 +27,12 @@ __all__ = ["verify"]
 _POSTLUDE_TOLERANCE = 1e-5
 
 
-def verify(directory: Path, engine: str = "auto", placement: Placement = DEFAULT) -> Iterator[str]:
+def verify(
+    directory: Path,
+    engine: str = "auto",
+    placement: Placement = DEFAULT,
+    trusted_key: str | os.PathLike[str] | None = None,
+) -> Iterator[str]:
     """Yield complaints about a package, none if it is as compiled; the first differing stage ends the replay.
 
     Every stage is fed the golden output of the one before it, so that the stage named is the one at fault.
@@ -32,10 +40,19 @@ def verify(directory: Path, engine: str = "auto", placement: Placement = DEFAULT
     as written, also in OpenVINO), the postlude within 1e-5. Then `model.onnx` as a whole must give what its
     stages give here, to the bit, in ONNX Runtime.
 
+    Args:
+        directory: the import package's folder.
+        engine: what runs the body.
+        placement: on what.
+        trusted_key: a public key (PEM); first of all, every file must be as signed with its private one.
+
     Raises:
-        PackageError: no package at all, or an engine, provider or device that cannot be had.
+        PackageError: no package at all, or an engine, provider or device that cannot be had; with
+            `trusted_key`, an unsigned package, or one that is not as signed.
     """
     manifest = Manifest(directory)
+    if trusted_key is not None:
+        check_signed(manifest, TrustedKey(trusted_key))
     complaints = [*manifest.changed_files(), *manifest.changed_distribution_files()]
     complaints += [f"{directory / name}: not written by the compiler" for name in manifest.unexpected_files()]
     yield from complaints

@@ -17,7 +17,9 @@ from PIL import Image
 from ..errors import PackageError
 from ..package.heads import Head, read_heads
 from ..package.manifest import Manifest
+from ..package.signature import check_signed
 from ..package.stages import Graph
+from ..package.trust import TrustedKey
 from ..preprocessing.decode import ImageLike
 from ..preprocessing.steps import steps_from_json
 from ..preprocessing.vdsp.document import read_vdsp
@@ -31,6 +33,7 @@ from .prelude import CompiledPrelude, Prelude, VdspPrelude
 from .results import Prediction, Result
 from .scheduler import Pipeline
 from .settings import Settings, positive
+from .shown import model_facts, model_html
 from .tuning import choose_settings
 
 __all__ = ["Model", "Prediction", "Result", "open_package"]
@@ -53,6 +56,15 @@ class Model(Network):
         super().__init__(manifest, stages, heads, settings)
         self.pipeline = Pipeline(settings.streams, settings.batch, max_wait_us)
         weakref.finalize(self, self.pipeline.stop).atexit = False
+
+    def __repr__(self) -> str:
+        return f"<Model {', '.join(f'{name} {value}' for name, value in model_facts(self))}>"
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
+
+    def __rich_repr__(self) -> Iterator[tuple[str, str]]:
+        yield from model_facts(self)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -212,6 +224,7 @@ def open_package(
     providers: Sequence[str | tuple[str, Mapping[str, object]]] | None = None,
     device: str | None = None,
     fallback: bool = False,
+    trusted_key: str | os.PathLike[str] | None = None,
 ) -> Model:
     """Load the package in `directory` (the folder that holds `manifest.json`).
 
@@ -230,14 +243,17 @@ def open_package(
             error.
         device: a device of OpenVINO for the network: `CPU`, `GPU`, `NPU`, `AUTO`.
         fallback: leaves out, with a warning, providers that cannot be had, instead of failing.
+        trusted_key: a public key (PEM); every file must be as signed with its private one.
 
     Raises:
         PackageError: not a package, changed files, an engine, provider or device that is missing, or an
-            engine that was not compiled for.
+            engine that was not compiled for; with `trusted_key`, a package not signed with it, or changed.
     """
     if not 0 <= max_wait_us < float("inf"):
         raise PackageError(f"max_wait_us is {max_wait_us!r}; 0 or more microseconds are expected")
     manifest = Manifest(Path(directory).absolute())
+    if trusted_key is not None:
+        check_signed(manifest, TrustedKey(trusted_key))
     fixed = manifest["model"]["input"]["shape"][0]
     batch = batch_size if fixed is None else fixed
     engine, placement = read_placement(engine, providers, device, fallback)
@@ -261,7 +277,7 @@ def _open_prelude(
     if manifest["stages"]["prelude"] is None:
         if vdsp_params is not None:
             raise PackageError(
-                f"{manifest['name']} was compiled without a preprocess block, so --vdsp_params has "
+                f"{manifest['name']} was compiled without a preprocess block, so --vdsp-params has "
                 f"nothing to replace"
             )
         return None

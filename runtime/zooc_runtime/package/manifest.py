@@ -9,11 +9,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import PackageError
+from ..quoted import quoted
+from ..support.files import refuse_special
 
 __all__ = [
     "MANIFEST",
     "MANIFEST_HASH",
     "SCHEMA",
+    "SIGNATURE",
     "Manifest",
     "find_package",
     "manifest_hash_line",
@@ -23,6 +26,7 @@ __all__ = [
 SCHEMA = 1
 MANIFEST = "manifest.json"
 MANIFEST_HASH = "manifest.sha256"
+SIGNATURE = "model.sig"
 _REMEDY = "reinstall the package or compile it again"
 
 
@@ -39,6 +43,8 @@ class Manifest:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         try:
+            for name in (MANIFEST, MANIFEST_HASH):
+                refuse_special(directory / name)
             text = (directory / MANIFEST).read_bytes()
             recorded = (directory / MANIFEST_HASH).read_bytes()
         except OSError as error:
@@ -51,7 +57,7 @@ class Manifest:
         try:
             self.data: dict[str, Any] = json.loads(text)
             schema = self.data.get("schema")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             raise PackageError(f"{directory / MANIFEST}: not a manifest; {_REMEDY}") from None
         if schema != SCHEMA:
             raise PackageError(
@@ -72,10 +78,10 @@ class Manifest:
         """Yield complaints about missing or changed files of the import package, in order of their names."""
         yield from _changes(self.directory, {k: v for k, v in self.files.items() if k not in unless})
 
-    def changed_distribution_files(self) -> Iterator[str]:
-        """Yield the same for the files beside the import package, if it lies in its build folder."""
-        if self.build_folder is not None:
-            yield from _changes(self.build_folder, self.distribution_files)
+    def changed_distribution_files(self, folder: Path | None = None) -> Iterator[str]:
+        """Yield the same for the files beside the import package, in `folder` or its build folder, if any."""
+        if (folder := folder or self.build_folder) is not None:
+            yield from _changes(folder, self.distribution_files)
 
     @property
     def build_folder(self) -> Path | None:
@@ -86,10 +92,12 @@ class Manifest:
         return parent if built and not installed else None
 
     def unexpected_files(self) -> list[str]:
-        """Return the files of the import package that the compiler did not write; byte code is left out."""
-        known = {*self.files, MANIFEST, MANIFEST_HASH}
+        """Return the files of the import package that zooc did not write; byte code is left out."""
+        known = {*self.files, MANIFEST, MANIFEST_HASH, SIGNATURE}
         found = (path for path in self.directory.rglob("*") if "__pycache__" not in path.parts)
-        names = (path.relative_to(self.directory).as_posix() for path in found if not path.is_dir())
+        # A folder that is a link is not walked, and may hold anything.
+        listed = (path for path in found if path.is_symlink() or not path.is_dir())
+        names = (path.relative_to(self.directory).as_posix() for path in listed)
         return sorted(name for name in names if name not in known)
 
     def check_files(self, unless: frozenset[str]) -> None:
@@ -107,6 +115,7 @@ class Manifest:
         if entry is None:
             raise PackageError(f"{self.directory / MANIFEST}: does not list {name}; {_REMEDY}")
         try:
+            refuse_special(self.directory / name)
             data = (self.directory / name).read_bytes()
         except OSError as error:
             raise PackageError(
@@ -123,7 +132,8 @@ class Manifest:
             raise broken
         for name, entry in entries.items():
             path = PurePosixPath(name)
-            if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+            strange = quoted(name) != name or path.is_absolute() or ".." in path.parts
+            if not name or strange or "\\" in name or ":" in name:
                 raise PackageError(
                     f"{self.directory / MANIFEST}: {key} names {name!r}, outside the package; {_REMEDY}"
                 )
@@ -164,6 +174,7 @@ def _changes(folder: Path, files: Mapping[str, dict[str, Any]]) -> Iterator[str]
     for name in sorted(files):
         path = folder / name
         try:
+            refuse_special(path)
             size = path.stat().st_size
             if size != files[name]["bytes"]:
                 yield f"{path}: {size} bytes instead of {files[name]['bytes']}"
@@ -171,3 +182,5 @@ def _changes(folder: Path, files: Mapping[str, dict[str, Any]]) -> Iterator[str]
                 yield f"{path}: changed since it was compiled"
         except OSError as error:
             yield f"{path}: cannot be read ({error.strerror})"
+        except PackageError as error:
+            yield str(error)

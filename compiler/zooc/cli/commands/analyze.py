@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zooc.cli.completion import descriptions_or_packages
 from zooc.cli.error_boundary import as_json, guard, print_json, show
-from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
+from zooc.cli.options import (
+    Format,
+    FormatOption,
+    QuietOption,
+    SetOption,
+    VariantOption,
+    VerboseOption,
+    VerifyImagesOption,
+)
 
 if TYPE_CHECKING:
     from zooc.accuracy.layer_table import LayerRow
@@ -21,7 +30,14 @@ _SORT = ("logits", "sqnr", "channels", "cosine", "saturated", "weights", "order"
 
 
 def analyze(
-    path: Annotated[Path, typer.Argument(help="A .zoo file or a package's folder.", show_default=False)],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A .zoo file or a package's folder.",
+            autocompletion=descriptions_or_packages,
+            show_default=False,
+        ),
+    ],
     images: Annotated[
         str | None,
         typer.Option(
@@ -44,14 +60,12 @@ def analyze(
     variant: VariantOption = None,
     overrides: SetOption = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
+    verify_images: VerifyImagesOption = False,
     output_format: FormatOption = Format.human,
-    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Compare the int8 network of PATH with float, layer by layer."""
-    if json:
-        output_format = Format.json
 
     def work() -> int:
         from zooc.pipeline.analyze import AnalysisRequest, analyze_path
@@ -62,7 +76,7 @@ def analyze(
             raise typer.BadParameter(f"{sort!r} is none of {', '.join(_SORT)}", param_hint="--sort")
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
         request = AnalysisRequest(
-            path, images, count, min(alone, count), sort, variant, tuple(overrides or ())
+            path, images, count, min(alone, count), sort, variant, tuple(overrides or ()), verify_images
         )
         found = analyze_path(request, Cache(None if no_cache else default_root()), progress)
         if output_format is Format.json:

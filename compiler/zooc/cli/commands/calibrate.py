@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from zooc.cli.completion import descriptions
 from zooc.cli.error_boundary import as_json, guard, print_json, show
-from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
+from zooc.cli.options import (
+    App,
+    Format,
+    FormatOption,
+    QuietOption,
+    SetOption,
+    VariantOption,
+    VerboseOption,
+    VerifyImagesOption,
+)
 
 if TYPE_CHECKING:
     from zooc.calibration.file import Calibration
@@ -32,7 +42,7 @@ class _FileOrCommand(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(
+app = App(
     cls=_FileOrCommand,
     no_args_is_help=True,
     help="Measure activations once, in parts if need be: zooc calibrate FILE -o all.calib.",
@@ -58,7 +68,9 @@ MethodOption = Annotated[
 
 @app.command(_DEFAULT, epilog="`zooc calibrate FILE` is short for `zooc calibrate file FILE`.")
 def calibrate_file(
-    file: Annotated[Path, typer.Argument(help="The .zoo file.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="The .zoo file.", autocompletion=descriptions, show_default=False)
+    ],
     output: OutputOption,
     shard: Annotated[
         str | None,
@@ -70,6 +82,7 @@ def calibrate_file(
     overrides: SetOption = None,
     force: ForceOption = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
+    verify_images: VerifyImagesOption = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -85,7 +98,13 @@ def calibrate_file(
         part = WHOLE if shard is None else Shard.parse(shard)
         refuse_existing(output, force=force, code=EXISTS)
         quantizer, context = _prepared(
-            file, variant, overrides, no_cache, quiet or output_format is Format.json, verbose
+            file,
+            variant,
+            overrides,
+            no_cache,
+            quiet or output_format is Format.json,
+            verbose,
+            verify_images=verify_images,
         )
         calibration = measure(quantizer, part, context)
         calibration.save(output, force=force)
@@ -152,6 +171,7 @@ def export(
     output: OutputOption,
     method: MethodOption = None,
     force: ForceOption = False,
+    output_format: FormatOption = Format.human,
 ) -> None:
     """Write a calibration's ranges as text: `name threshold min max`, a line a tensor."""
 
@@ -164,15 +184,19 @@ def export(
         text = format_table(ranges_of(calibration, file, method), about=describe(calibration, method))
         refuse_existing(output, force=force, code=EXISTS)
         write_file(output, text)
+        if output_format is Format.json:
+            print_json({"ok": True, "file": str(output)})
         return 0
 
-    guard(work)
+    guard(work, output_format)
 
 
 @app.command("import", epilog="Example: zooc calibrate import table.txt net.zoo -o edited.calib")
 def import_command(
     table: Annotated[Path, typer.Argument(help="Lines of `name threshold min max`.", show_default=False)],
-    file: Annotated[Path, typer.Argument(help="The .zoo file it is for.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="The .zoo file it is for.", autocompletion=descriptions, show_default=False)
+    ],
     output: OutputOption,
     variant: VariantOption = None,
     overrides: SetOption = None,
@@ -206,6 +230,8 @@ def _prepared(
     quiet: bool,
     verbose: bool,
     ranges: Path | None = None,
+    *,
+    verify_images: bool = False,
 ) -> tuple[Int8Quantizer, Context]:
     """What calibrates the description; `prepare` refuses descriptions that have nothing to calibrate."""
     from zooc.compilation import Request
@@ -215,7 +241,8 @@ def _prepared(
     from zooc.support.progress import make_progress
 
     cache = Cache(None if no_cache else default_root())
-    context = Context(cache, make_progress(quiet=quiet, verbose=verbose), stop_before="emit")
+    progress = make_progress(quiet=quiet, verbose=verbose)
+    context = Context(cache, progress, stop_before="emit", verify_images=verify_images)
     request = Request(file, variant=variant, overrides=tuple(overrides or ()), ranges=ranges)
     return prepare(request, context), context
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zooc.cli.completion import packages
 from zooc.cli.error_boundary import guard, print_json
 from zooc.cli.options import Format, FormatOption, QuietOption, VerboseOption
 
@@ -17,8 +18,16 @@ __all__ = ["compare"]
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="PKG_A", help="The reference.", show_default=False)],
-    second: Annotated[Path, typer.Argument(metavar="PKG_B", help="The other package.", show_default=False)],
+    first: Annotated[
+        Path,
+        typer.Argument(metavar="PKG_A", help="The reference.", autocompletion=packages, show_default=False),
+    ],
+    second: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PKG_B", help="The other package.", autocompletion=packages, show_default=False
+        ),
+    ],
     images: Annotated[
         str,
         typer.Option(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from zooc.cli.completion import descriptions
 from zooc.cli.error_boundary import as_json, guard, print_json, show
 from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption
 
@@ -15,7 +16,9 @@ __all__ = ["export_vdsp"]
 
 
 def export_vdsp(
-    file: Annotated[Path, typer.Argument(help="The .zoo file.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="The .zoo file.", autocompletion=descriptions, show_default=False)
+    ],
     output: Annotated[
         Path | None,
         typer.Option(

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from zooc.cli.completion import packages
 from zooc.cli.error_boundary import guard, print_json
 from zooc.cli.options import Format, FormatOption, QuietOption
 
@@ -28,7 +29,12 @@ class Backend(str, Enum):
 
 
 def export_web(
-    package: Annotated[Path, typer.Argument(help="The folder that zooc compile wrote.", show_default=False)],
+    package: Annotated[
+        Path,
+        typer.Argument(
+            help="The folder that zooc compile wrote.", autocompletion=packages, show_default=False
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="The page's folder.", show_default=False)
     ],

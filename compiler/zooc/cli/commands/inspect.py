@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from zooc.cli.completion import inspectable
 from zooc.cli.error_boundary import guard, print_json
 from zooc.cli.options import Format, FormatOption, SetOption, VariantOption, VerboseOption
 
@@ -17,7 +18,12 @@ EPILOG = "Examples: zooc inspect resnest50.zoo · zooc inspect net.onnx · zooc 
 
 def inspect_command(
     path: Annotated[
-        Path, typer.Argument(help="A .zoo file, an ONNX file or a package's folder.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A .zoo file, an ONNX file or a package's folder.",
+            autocompletion=inspectable,
+            show_default=False,
+        ),
     ],
     variant: VariantOption = None,
     overrides: SetOption = None,

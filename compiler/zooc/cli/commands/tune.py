@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zooc.cli.completion import descriptions
 from zooc.cli.error_boundary import as_json, guard, print_json, show
-from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
+from zooc.cli.options import (
+    Format,
+    FormatOption,
+    QuietOption,
+    SetOption,
+    VariantOption,
+    VerboseOption,
+    VerifyImagesOption,
+)
 
 if TYPE_CHECKING:
     from zooc.pipeline.tune import Tuning
@@ -41,7 +50,9 @@ class Goal(str, Enum):
 
 
 def tune(
-    file: Annotated[Path, typer.Argument(help="The .zoo file.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="The .zoo file.", autocompletion=descriptions, show_default=False)
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The table to write.", show_default=False)
     ],
@@ -61,6 +72,7 @@ def tune(
     overrides: SetOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a table that is already there.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
+    verify_images: VerifyImagesOption = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -82,7 +94,8 @@ def tune(
         engines = ("onnxruntime", "openvino") if engine is Engine.both else (engine.value,)
         request = Request(file, variant=variant, overrides=tuple(overrides or ()))
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
-        context = Context(Cache(None if no_cache else default_root()), progress, stop_before="hold_contract")
+        cache = Cache(None if no_cache else default_root())
+        context = Context(cache, progress, stop_before="hold_contract", verify_images=verify_images)
         found = measure(TuneRequest(request, engines, goal.value, seconds), context)
         write_file(output, format_placement(found.placement))
         warnings = context.diagnostics()

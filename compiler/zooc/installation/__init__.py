@@ -1,0 +1,1 @@
+"""What zooc finds on this machine: libraries, engines, processor, folders, programs."""
