@@ -8,8 +8,9 @@ import re
 import jinja2
 
 from zooc.resources import resource
+from zooc_runtime.quoted import visible
 
-__all__ = ["markdown_text", "render"]
+__all__ = ["docker_string", "markdown_text", "render"]
 
 
 def render(template: str, **values: str) -> str:
@@ -30,8 +31,15 @@ def render(template: str, **values: str) -> str:
 
 
 def _toml(text: str) -> str:
-    """A TOML basic string: JSON's escapes are TOML's too; TOML wants DEL escaped as well."""
-    return json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False).replace("\x7f", "\\u007f")
+    """A TOML basic string: JSON's escapes are TOML's too; what is hidden (`visible`) is escaped as well."""
+    plain = json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False)
+    return "".join(c if visible(c) == c else f"\\U{ord(c):08x}" for c in plain)
+
+
+def docker_string(text: str) -> str:
+    """Return the text as a quoted word of a Dockerfile, on one line, in which nothing is a variable."""
+    one_line = "".join(c if c.isprintable() else " " for c in text)
+    return '"' + re.sub(r'(["\\$])', r"\\\1", one_line) + '"'
 
 
 def markdown_text(text: str) -> str:

@@ -27,13 +27,13 @@ class ReportRequest:
 
     Attributes:
         package: its folder.
-        images: a folder on which every layer is measured, `None` to measure nothing.
+        images: a folder or other source on which every layer is measured, `None` to measure nothing.
         count: how many images at most.
         alone: on how many of them each layer is run alone in integers.
     """
 
     package: Path
-    images: Path | None = None
+    images: str | None = None
     count: int = 32
     alone: int = 8
 

@@ -90,7 +90,7 @@ def read_outputs(folder: Path, files: Sequence[str], classes: int | None) -> Ite
     """Yield each input's path with its output, `float32 [classes]`: the list beside the sorted npz files.
 
     Args:
-        folder: as `bench --path_output` or vamp wrote it.
+        folder: as `bench --path-output` or vamp wrote it.
         files: the datalist's entries.
         classes: how many values an output has; `None` takes what the first has.
 
@@ -142,7 +142,7 @@ def _row(path: Path, values: AnyArray, classes: int | None) -> F32Array:
 def _record(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -15,8 +15,11 @@ from zooc.cli.error_boundary import guard, print_json
 from zooc.cli.model_arguments import EXISTS, span_of
 from zooc.cli.new_source import read_new_source
 from zooc.cli.options import Format, FormatOption, QuietOption
+from zooc.cli.questions import Answers, ask
 from zooc.deployment import Model, ModelSource
 from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.frontend.semantics.image_place import CREDENTIALS, secret_in
+from zooc_runtime.data.place import is_remote
 
 __all__ = ["EPILOG", "new"]
 
@@ -29,7 +32,7 @@ EPILOG = (
 
 def new(
     source: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="SOURCE",
             autocompletion=sources,
@@ -37,7 +40,7 @@ def new(
             "that is a whole network: ONNX (.onnx), torch.export (.pt2) or TorchScript (.pt).",
             show_default=False,
         ),
-    ],
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -58,11 +61,11 @@ def new(
         ),
     ] = None,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--data",
             metavar="DIR",
-            help="A folder of calibration images, for int8; without one the description says fp32.",
+            help="Calibration images, for int8: a folder, archives or an address; without them fp32.",
             show_default=False,
         ),
     ] = None,
@@ -75,6 +78,9 @@ def new(
             show_default=False,
         ),
     ] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Ask for what is not given, as zooc init does.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is already there.")] = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
@@ -84,37 +90,43 @@ def new(
     Of a file, what it does not tell is marked TODO.
     """
 
-    def work() -> int:
-        from zooc.support.files import refuse_existing, write_file
+    if source is None and not interactive:
+        raise typer.BadParameter("name a model or a file, or let --interactive ask", param_hint="SOURCE")
 
-        model = read_new_source(source)
-        name = Path(model.name).stem if model.is_file else model.name
-        path = None if output == "-" else Path(output or f"{name}.zoo")
-        if path is not None:
-            refuse_existing(path, force=force, code=EXISTS)
-        if model.is_file:
-            _refuse_weights(model, weights)
-            text = _describe_file(model, classes, data, path, quiet=quiet or output_format is Format.json)
-        else:
-            text = _describe(model, weights, classes, data, path)
-        if path is None:
-            if output_format is Format.json:
-                print_json({"ok": True, "file": None, "text": text})
-            else:
-                typer.echo(text, nl=False)
-            return 0
-        write_file(path, text)
-        if output_format is Format.json:
-            print_json({"ok": True, "file": str(path), "text": text})
-        elif not quiet:
-            typer.echo(f"wrote {path}; next: zooc compile {path}")
-        return 0
+    def work() -> int:
+        given = Answers(source or "", weights, classes, data, output, force)
+        return _write(ask(given) if interactive else given, output_format, quiet=quiet)
 
     guard(work, output_format)
 
 
+def _write(wanted: Answers, output_format: Format, *, quiet: bool) -> int:
+    from zooc.support.files import refuse_existing, write_file
+
+    model = read_new_source(wanted.source)
+    name = Path(model.name).stem if model.is_file else model.name
+    path = None if wanted.output == "-" else Path(wanted.output or f"{name}.zoo")
+    if path is not None:
+        refuse_existing(path, force=wanted.force, code=EXISTS)
+    silent = quiet or output_format is Format.json
+    if model.is_file:
+        _refuse_weights(model, wanted.weights)
+        text = _describe_file(model, wanted.classes, wanted.data, path, quiet=silent)
+    else:
+        text = _describe(model, wanted.weights, wanted.classes, wanted.data, path)
+    if path is not None:
+        write_file(path, text)
+    if output_format is Format.json:
+        print_json({"ok": True, "file": None if path is None else str(path), "text": text})
+    elif path is None:
+        typer.echo(text, nl=False)
+    elif not quiet:
+        typer.echo(f"wrote {path}; next: zooc compile {path}")
+    return 0
+
+
 def _describe(
-    model: ModelSource, weights: str | None, classes: int | None, data: Path | None, path: Path | None
+    model: ModelSource, weights: str | None, classes: int | None, data: str | None, path: Path | None
 ) -> str:
     from zooc.frontend.syntax.formatter import format_source
     from zooc.networks.recipes.describe import describe_recipe
@@ -126,7 +138,7 @@ def _describe(
     text = describe_recipe(
         recipe if number is None else replace(recipe, classes=number),
         weights=None if weights is None else _weights(weights, folder),
-        data=None if data is None else _quoted(data, folder),
+        data=None if data is None else _data(data, folder),
     )
     return format_source(text, f"{model.name}.zoo")
 
@@ -144,7 +156,7 @@ def _refuse_weights(source: ModelSource, weights: str | None) -> None:
 
 
 def _describe_file(
-    source: ModelSource, classes: int | None, data: Path | None, path: Path | None, *, quiet: bool
+    source: ModelSource, classes: int | None, data: str | None, path: Path | None, *, quiet: bool
 ) -> str:
     from zooc.frontend.syntax.formatter import format_source
     from zooc.networks.load import guess_network
@@ -162,7 +174,7 @@ def _describe_file(
         guess,
         network,
         path=_quoted(_from_here(Path(source.name)), folder),
-        data=None if data is None else _quoted(data, folder),
+        data=None if data is None else _data(data, folder),
     )
     return format_source(text, f"{Path(source.name).stem}.zoo")
 
@@ -198,6 +210,13 @@ def _from_here(file: Path) -> Path:
     """A file below the working folder relative to that, so that a folder can be moved with what it holds."""
     here = Path.cwd()
     return file.relative_to(here) if file.is_relative_to(here) else file
+
+
+def _data(text: str, folder: Path) -> str:
+    """Calibration images as a description in `folder` names them: an address as it is."""
+    if (secret := secret_in(text)) is not None:
+        raise ZoocError(error("Z0328", secret, hint=CREDENTIALS))
+    return json.dumps(text, ensure_ascii=False) if is_remote(text) else _quoted(Path(text), folder)
 
 
 def _quoted(path: Path, folder: Path) -> str:

@@ -56,8 +56,8 @@ def report(
         bool, typer.Option("--analyze", help="Also measure the error of every layer, on the images of --on.")
     ] = False,
     images: Annotated[
-        Path | None,
-        typer.Option("--on", metavar="FOLDER", help="Images for --analyze.", show_default=False),
+        str | None,
+        typer.Option("--on", metavar="SOURCE", help="Images for --analyze.", show_default=False),
     ] = None,
     count: Annotated[
         int, typer.Option("--count", min=1, help="Maximum number of images for --analyze.")
@@ -99,7 +99,7 @@ def report(
     guard(work, output_format, verbose=verbose)
 
 
-def _check(kind: Kind, images: Path | None, *, analyze: bool, open_it: bool) -> None:
+def _check(kind: Kind, images: str | None, *, analyze: bool, open_it: bool) -> None:
     """Refuse options that do not go together."""
     if analyze and images is None:
         raise typer.BadParameter("a package contains no images: add --on FOLDER", param_hint="--analyze")

@@ -13,14 +13,12 @@ from zooc.frontend.syntax.errors import explain_syntax_error
 from zooc.frontend.syntax.lexer import grammar, span_of, tokenize
 from zooc.frontend.syntax.statements import Body, HeadName, Piece, group_items
 from zooc.frontend.syntax.vocabulary import BLOCKS
+from zooc.support.limits import MAX_FINDINGS
 
 if TYPE_CHECKING:
     Node = Any
 
-__all__ = ["MAX_SYNTAX_ERRORS", "OVERRIDE_SOURCE", "TreeBuilder", "parse", "parse_override"]
-
-MAX_SYNTAX_ERRORS = 100
-"""No more are reported of one file: what has more is no `.zoo` file."""
+__all__ = ["OVERRIDE_SOURCE", "TreeBuilder", "cut_items", "parse", "parse_override", "parse_sound_items"]
 
 OVERRIDE_SOURCE = "--set"
 """Name of the source that a command line override is, as diagnostics show it."""
@@ -44,8 +42,24 @@ def parse(source: SourceFile) -> tuple[ast.File | None, list[Diagnostic]]:
         items = ()
         diagnostics += _errors_by_item(source, tokens.significant, builder) or [failure]
     if diagnostics:
-        return None, sorted(diagnostics, key=lambda d: d.span.start if d.span else 0)[:MAX_SYNTAX_ERRORS]
+        return None, sorted(diagnostics, key=lambda d: d.span.start if d.span else 0)[:MAX_FINDINGS]
     return ast.File(items, source), []
+
+
+def parse_sound_items(source: SourceFile) -> ast.File:
+    """Return the top-level items that can be parsed, for an editor; what is broken is left out."""
+    tokens, _ = tokenize(source)
+    builder = TreeBuilder(source, _unheard)
+    items: list[ast.Item] = []
+    for chunk in cut_items(source, tokens.significant):
+        tree, failure = _run(source, chunk, "file")
+        if failure is None:
+            items += group_items(builder.pieces(tree), _unheard)
+    return ast.File(tuple(items), source)
+
+
+def _unheard(_: Diagnostic) -> None:
+    """Take no notice of a finding."""
 
 
 def parse_override(text: str) -> tuple[ast.Assignment | None, list[Diagnostic]]:
@@ -93,7 +107,7 @@ def _run(source: SourceFile, tokens: Sequence[Token], start: str) -> tuple[Any, 
 
 def _errors_by_item(source: SourceFile, tokens: Sequence[Token], builder: TreeBuilder) -> list[Diagnostic]:
     found: list[Diagnostic] = []
-    for chunk in _chunks(source, tokens):
+    for chunk in cut_items(source, tokens):
         tree, failure = _run(source, chunk, "file")
         if failure is not None:
             found.append(failure)
@@ -102,26 +116,29 @@ def _errors_by_item(source: SourceFile, tokens: Sequence[Token], builder: TreeBu
     return found
 
 
-def _chunks(source: SourceFile, tokens: Sequence[Token]) -> list[list[Token]]:
-    """Cuts before every `let` and block name that begins a line outside of brackets, or at the margin."""
+def cut_items(source: SourceFile, tokens: Sequence[Token]) -> list[list[Token]]:
+    """Cut before every `let` and block name that begins a line outside of brackets, or at the margin."""
     chunks: list[list[Token]] = [[]]
     depth = 0
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+    for token, following in zip(tokens, [*tokens, None][1:], strict=True):
         opens = token.type == "_LET" or (
             token.type == "NAME"
             and token in BLOCKS
             and following is not None
             and following.type in ("_LBRACE", "NAME", "FUNCTION")
         )
-        start = token.start_pos or 0
-        column = start - (source.text.rfind("\n", 0, start) + 1)
-        begins_line = not source.text[start - column : start].strip()
-        if opens and begins_line and (depth <= 0 or column == 0) and chunks[-1]:
+        if opens and chunks[-1] and _begins_line(source, chunks[-1][-1], token, anywhere=depth <= 0):
             chunks.append([])
             depth = 0
         chunks[-1].append(token)
         depth += (token.type in ("_LBRACE", "_LSQB", "_LPAR")) - (token.type in ("_RBRACE", "_RSQB", "_RPAR"))
     return chunks
+
+
+def _begins_line(source: SourceFile, before: Token, token: Token, *, anywhere: bool) -> bool:
+    """Whether a token is the first of its line, and at the margin unless it may stand `anywhere`."""
+    between = source.text[before.end_pos : token.start_pos]
+    return "\n" in between and (anywhere or between.endswith("\n"))
 
 
 class TreeBuilder:
