@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO   := build/demo
 DATA   := examples/digits/data
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -19,7 +19,7 @@ $(VENV)/.demo: pyproject.toml $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(BIN)/python
-	$(PIP) -e '.[dev,models]'
+	$(PIP) -e '.[dev,docs,models]'
 	@touch $@
 
 $(VENV)/.npm: tests/consumers/package.json $(BIN)/python
@@ -55,6 +55,9 @@ lint: $(VENV)/.dev  ## Ruff, mypy, and what may import what
 
 bench: $(VENV)/.dev  ## Time the prelude against Pillow
 	$(BIN)/python benchmarks/prelude.py
+
+docs: $(VENV)/.dev  ## Write the documentation as a site, build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:  ## Remove what was built; the environment stays
 	rm -rf build dist $(DATA)
