@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO   := build/demo
 DATA   := examples/digits/data
 
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test lint bench docs vsix clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -58,6 +58,11 @@ bench: $(VENV)/.dev  ## Time the prelude against Pillow
 
 docs: $(VENV)/.dev  ## Write the documentation as a site, build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+vsix:  ## Build the extension for Visual Studio Code: build/zooc-VERSION.vsix
+	npm install --prefix editors/vscode --ignore-scripts --no-package-lock --no-audit --no-fund --silent
+	mkdir -p build
+	cd editors/vscode && npm run --silent build && npm run --silent package
 
 clean:  ## Remove what was built; the environment stays
 	rm -rf build dist $(DATA)

@@ -6,7 +6,7 @@ The files are photographs enlarged to 4032 x 3024 with the noise of a sensor, qu
 scikit-image's where it is installed; without both, waves of many lengths. For each way to resize, two
 packages are compiled that differ in `Decode(scaled)` alone. Every round times both on every file, one after
 the other. The table has medians of one `model(path)`, the median ratio of the two in a round, how far the
-networks' inputs are apart, and what `python -m PKG bench --end_to_end` says.
+networks' inputs are apart, and what `python -m PKG bench --end-to-end` says.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def images_per_second(package: Path, images: Path) -> float:
         "-m",
         package.name,
         "bench",
-        "--end_to_end",
+        "--end-to-end",
         str(images),
         "--duration",
         "5",

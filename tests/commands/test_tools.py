@@ -69,7 +69,7 @@ def test_decode_and_eval_know_imagenet_and_tell_the_cranes_apart(imagenet: Path)
     assert (code, document["top1"], document["top5"], document["images"]) == (0, 2, 3, 3)
     assert document["confusions"][0]["truth"] == 517 and document["confusions"][0]["answer"] == 134
     arguments = (
-        "--result_path",
+        "--result-path",
         imagenet / "out",
         "--datalist",
         imagenet / "list.txt",
@@ -123,7 +123,7 @@ def test_zooc_and_the_package_say_the_same(
         (tmp_path / "val" / f"n{index}").mkdir(parents=True)
         pixels = np.random.default_rng(index).integers(0, 256, (9, 9, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "val" / f"n{index}" / f"{index}.png")
-    listing = ["--dataset_path", tmp_path / "val", "--target_path", tmp_path / "npz", "--text_path"]
+    listing = ["--dataset-path", tmp_path / "val", "--target-path", tmp_path / "npz", "--text-path"]
     assert _zooc("npz", *listing, tmp_path / "zooc.txt")[0] == 0
     assert package_main(tiny_package, ["npz", *map(str, listing), str(tmp_path / "package.txt")]) == 0
     assert "7 kept" in capsys.readouterr().out

@@ -10,7 +10,6 @@ from zooc.frontend.semantics.analyze import analyze, variant_names
 from zooc.frontend.syntax.formatter import format_source
 from zooc.frontend.syntax.parser import parse
 from zooc.frontend.syntax.vocabulary import BLOCKS, FUNCTIONS
-from zooc.resources import resource
 
 PAGE = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```zoo\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
@@ -36,9 +35,3 @@ def test_every_example_is_formatted(text: str) -> None:
 def test_the_page_names_every_word_of_the_language() -> None:
     words = {*BLOCKS, *FUNCTIONS, *(statement for statements in BLOCKS.values() for statement in statements)}
     assert {word for word in words if not re.search(rf"\b{word}\b", PAGE)} == set()
-
-
-def test_the_editor_grammar_knows_every_word() -> None:
-    text = resource("grammar/zooc.tmLanguage.json").read_text(encoding="utf-8")
-    words = {*BLOCKS, *FUNCTIONS, *(statement for statements in BLOCKS.values() for statement in statements)}
-    assert {word for word in words if not re.search(rf"\b{word}\b", text)} == set()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from zooc.diagnostics.diagnostic import SourceFile
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.formatter import format_source
-from zooc.frontend.syntax.parser import MAX_SYNTAX_ERRORS, parse
+from zooc.frontend.syntax.parser import MAX_SYNTAX_ERRORS, parse, parse_sound_items
 from zooc.frontend.syntax.source import read_source
 
 PIECES = [
@@ -195,3 +195,23 @@ def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
 
 def test_all_ascii_names_parse() -> None:
     tree_of(f"let {string.ascii_letters}_9 = 1")
+
+
+def test_the_sound_items_of_a_broken_text_are_those_that_parse_alone() -> None:
+    text = "let a = 1\nmodel { source [\nlet b = a\npostprocess { softmax }\nquantize int8 { calibrate ="
+    found = parse_sound_items(SourceFile("x.zoo", text)).items
+    assert [item.name.text for item in found if not isinstance(item, ast.Assignment)] == [
+        "a",
+        "b",
+        "postprocess",
+    ]
+    assert parse_sound_items(SourceFile("x.zoo", "")).items == ()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet='let a={}[]()\n"1+.:#variant model', max_size=60))
+def test_the_sound_items_of_a_sound_text_are_all_of_them(text: str) -> None:
+    source = SourceFile("x.zoo", text)
+    tree, _ = parse(source)
+    sound = parse_sound_items(source)
+    assert tree is None or sound.items == tree.items

@@ -45,6 +45,7 @@ def test_the_layout_is_the_designs(contents: PackageContents) -> None:
         "__main__.py",
         "bench.py",
         "py.typed",
+        "serve_app.py",
         "model.onnx",
         "labels.txt",
         "goldens.npz",

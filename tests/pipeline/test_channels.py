@@ -162,7 +162,7 @@ def test_the_command_line_of_a_grey_package(
     assert len(json.loads(capsys.readouterr().out)) == COUNT
     assert main(package, ["eval", str(folder / "images")]) == 0
     assert f"{COUNT} images, 0 skipped" in capsys.readouterr().out
-    for arguments in (["--iterations", "3"], ["--network_only", "--iterations", "3"]):
+    for arguments in (["--iterations", "3"], ["--network-only", "--iterations", "3"]):
         assert bench(package, arguments) == 0
     assert main(package, ["verify"]) == 0
 
@@ -317,7 +317,7 @@ def test_vamps_files_of_four_channels(
         lists[name] = tmp_path / f"{name}.txt"
         lists[name].write_text(f"{name}.npz\n")
     output = tmp_path / "answers"
-    assert bench(package, ["--datalist", str(lists["four"]), "--path_output", str(output)]) == 0
+    assert bench(package, ["--datalist", str(lists["four"]), "--path-output", str(output)]) == 0
     (answer,) = output.glob("*.npz")
     with np.load(answer) as archive:
         np.testing.assert_allclose(archive["output_0"], open_package(package).scores(array), rtol=1e-5)

@@ -174,7 +174,7 @@ def test_every_entry_point_decodes_smaller(
     assert main(both[1], ["classify", str(image)]) == 0 and decoded_smaller()
     assert main(both[1], ["eval", str(tmp_path / "val")]) == 0
     assert decoded_smaller()
-    options = ["--end_to_end", str(images), "--iterations", "3"]
+    options = ["--end-to-end", str(images), "--iterations", "3"]
     assert bench(both[1], options) == 0
     assert main(both[1], ["verify"]) == 0
 

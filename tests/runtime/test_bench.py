@@ -77,7 +77,7 @@ def _check(document: dict[str, Any]) -> None:
     [
         (["--iterations", "7"], {"iterations": 7, "instances": 1, "batch_size": 1, "queue_size": 0}),
         (["-i", "3", "-b", "2", "--iterations", "20"], {"iterations": 20, "instances": 3, "batch_size": 2}),
-        (["-i", "2", "--queue_size", "4", "--iterations", "30"], {"iterations": 30, "queue_size": 4}),
+        (["-i", "2", "--queue-size", "4", "--iterations", "30"], {"iterations": 30, "queue_size": 4}),
         (["-i", "8", "--iterations", "3"], {"iterations": 3}),
         (
             ["-s", "[3,20,30]", "-d", "[0]", "--threads", "1"],
@@ -208,7 +208,7 @@ def datalist(tmp_path: Path) -> Path:
 def test_a_datalist_is_run_and_its_outputs_sort_in_its_order(
     bench: Callable[..., dict[str, Any]], package: Path, datalist: Path, tmp_path: Path
 ) -> None:
-    document = bench("--datalist", datalist, "--path_output", tmp_path / "out", "-b", "2")
+    document = bench("--datalist", datalist, "--path-output", tmp_path / "out", "-b", "2")
     _check(document)
     assert document["iterations"] == 3
     assert document["stages_us"]["decode"] > 0
@@ -326,7 +326,7 @@ def test_too_many_streams_are_an_error(package: Path, monkeypatch: pytest.Monkey
 @pytest.mark.slow
 @pytest.mark.parametrize("end_to_end", [False, True])
 def test_ctrl_c_in_one_process_is_130(package: Path, photo: Path, end_to_end: bool) -> None:
-    options = ["--end_to_end", str(photo.parent)] if end_to_end else ["-i", "2"]
+    options = ["--end-to-end", str(photo.parent)] if end_to_end else ["-i", "2"]
     command = [sys.executable, str(package / "bench.py"), *options, "--duration", "60"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

@@ -43,12 +43,12 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("options", [[], ["-i", "2", "-b", "4"], ["-b", "3", "--queue_size", "0"]], ids=str)
+@pytest.mark.parametrize("options", [[], ["-i", "2", "-b", "4"], ["-b", "3", "--queue-size", "0"]], ids=str)
 @pytest.mark.parametrize("package", [{}, {"batch": 3}, {"softmax": False}], ids=str)
 def test_end_to_end_counts_one_image_a_request(
     bench: Bench, folder: Path, options: list[str], package: dict[str, Any]
 ) -> None:
-    document = bench("--end_to_end", folder, "--iterations", "40", *options, **package)
+    document = bench("--end-to-end", folder, "--iterations", "40", *options, **package)
     assert (document["mode"], document["iterations"], document["shape"]) == ("end_to_end", 40, None)
     assert document["throughput_qps"] == pytest.approx(40 / document["duration_s"])
     stages = document["stages_us"]
@@ -58,7 +58,7 @@ def test_end_to_end_counts_one_image_a_request(
 
 
 def test_one_on_its_way_at_a_time_gives_latencies_that_add_up(bench: Bench, folder: Path) -> None:
-    document = bench("--end_to_end", folder, "--iterations", "30", "--hint", "latency")
+    document = bench("--end-to-end", folder, "--iterations", "30", "--hint", "latency")
     assert 30 * document["latency_us"]["avg"] <= document["duration_s"] * 1e6
     assert sum(document["stages_us"].values()) <= document["latency_us"]["avg"]
 
@@ -73,27 +73,27 @@ def test_the_hint_chooses_what_is_not_given(
         document = bench("--iterations", "8", "--warmup", "0", *options)
         return [document[key] for key in keys]
 
-    assert chosen("--network_only") == [1, 6, 1, 0]
-    assert chosen("--network_only", "--hint", "latency") == [1, 6, 1, 0]
-    assert chosen("--network_only", "--hint", "throughput", "-p", "2") == [3, 1, 1, 0]
+    assert chosen("--network-only") == [1, 6, 1, 0]
+    assert chosen("--network-only", "--hint", "latency") == [1, 6, 1, 0]
+    assert chosen("--network-only", "--hint", "throughput", "-p", "2") == [3, 1, 1, 0]
     assert chosen("--hint", "throughput", "-i", "2", "-b", "4") == [2, 3, 4, 0]
-    assert chosen("--end_to_end", str(folder)) == [6, 1, 1, 24]
-    assert chosen("--end_to_end", str(folder), "--hint", "latency") == [1, 6, 1, 0]
+    assert chosen("--end-to-end", str(folder)) == [6, 1, 1, 24]
+    assert chosen("--end-to-end", str(folder), "--hint", "latency") == [1, 6, 1, 0]
 
 
 def test_a_folder_is_run_through_at_least_once(bench: Bench, folder: Path) -> None:
-    assert bench("--end_to_end", folder)["iterations"] == 200
-    assert bench("--end_to_end", folder, "--duration", "0.2")["duration_s"] >= 0.2
+    assert bench("--end-to-end", folder)["iterations"] == 200
+    assert bench("--end-to-end", folder, "--duration", "0.2")["duration_s"] >= 0.2
 
 
 def test_processes_share_the_files(bench: Bench, folder: Path) -> None:
-    document = bench("--end_to_end", folder, "-p", "2", "--iterations", "12")
+    document = bench("--end-to-end", folder, "-p", "2", "--iterations", "12")
     assert (document["processes"], document["iterations"]) == (2, 12)
 
 
 @pytest.mark.parametrize("package", [{}, {"batch": 3}, {"tensor": True}], ids=str)
 def test_network_only_spends_its_time_in_the_body(bench: Bench, package: dict[str, Any]) -> None:
-    document = bench("--network_only", "-b", "2", "-i", "2", "--iterations", "20", **package)
+    document = bench("--network-only", "-b", "2", "-i", "2", "--iterations", "20", **package)
     assert (document["mode"], document["iterations"]) == ("network_only", 20)
     assert document["throughput_qps"] == pytest.approx(40 / document["duration_s"])
     assert [name for name, spent in document["stages_us"].items() if spent] == ["body"]
@@ -102,16 +102,16 @@ def test_network_only_spends_its_time_in_the_body(bench: Bench, package: dict[st
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--end_to_end", "nowhere"], "nowhere: no such folder; check the path"),
-        (["--end_to_end", "EMPTY"], "no images below this folder"),
-        (["--end_to_end", "a.jpg"], "not a folder"),
+        (["--end-to-end", "nowhere"], "nowhere: no such folder; check the path"),
+        (["--end-to-end", "EMPTY"], "no images below this folder"),
+        (["--end-to-end", "a.jpg"], "not a folder"),
         (
-            ["--end_to_end", "PHOTOS", "-s", "[3,8,8]"],
-            "--shape is for random images; with --end_to_end files",
+            ["--end-to-end", "PHOTOS", "-s", "[3,8,8]"],
+            "--shape is for random images; with --end-to-end files",
         ),
-        (["--network_only", "-s", "[3,8,8]"], "with --network_only the network has one size"),
-        (["--network_only", "--vdsp_params", "x.json"], "which --network_only leaves out"),
-        (["--end_to_end", "PHOTOS", "--path_output", "out"], "--path_output needs --datalist"),
+        (["--network-only", "-s", "[3,8,8]"], "with --network-only the network has one size"),
+        (["--network-only", "--vdsp-params", "x.json"], "which --network-only leaves out"),
+        (["--end-to-end", "PHOTOS", "--path-output", "out"], "--path-output needs --datalist"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(
@@ -126,17 +126,17 @@ def test_what_cannot_be_measured_is_refused(
 
 def test_a_package_of_tensors_takes_no_files(bench: Bench, folder: Path) -> None:
     with pytest.raises(PackageError, match="contains images, but this package was compiled to take tensors"):
-        bench("--end_to_end", folder, tensor=True)
+        bench("--end-to-end", folder, tensor=True)
 
 
 @pytest.mark.parametrize(
-    "pair", [["--network_only", "--end_to_end"], ["--end_to_end", "--datalist"]], ids=str
+    "pair", [["--network-only", "--end-to-end"], ["--end-to-end", "--datalist"]], ids=str
 )
 def test_one_kind_of_request_at_a_time(
     bench: Bench, pair: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [
-        word for option in pair for word in ([option] if option == "--network_only" else [option, "x"])
+        word for option in pair for word in ([option] if option == "--network-only" else [option, "x"])
     ]
     with pytest.raises(SystemExit) as end:
         bench(*arguments)
@@ -148,7 +148,7 @@ def test_one_kind_of_request_at_a_time(
 def test_a_corrupt_image_is_named_and_ends_the_run(bench: Bench, folder: Path, warmup: str) -> None:
     (folder / "zero.jpg").write_bytes((folder / "class0" / "0.jpg").read_bytes()[:200])
     with pytest.raises(PackageError, match=r"zero\.jpg: damaged or truncated"):
-        bench("--end_to_end", folder, "--warmup", warmup)
+        bench("--end-to-end", folder, "--warmup", warmup)
 
 
 def test_the_bottleneck_of_overlapping_requests_is_a_stage() -> None:

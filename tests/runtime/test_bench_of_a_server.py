@@ -222,7 +222,7 @@ def test_mistyped_addresses_are_named(url: str, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--network_only"], "--network_only: a server is sent encoded images"),
+        (["--network_only"], "--network-only: a server is sent encoded images"),
         (["--engine", "openvino"], "--engine is the server's affair"),
         (["--threads", "2"], "--threads is the server's affair"),
         (["--hint", "latency"], "--hint is the server's affair"),

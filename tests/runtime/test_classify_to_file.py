@@ -1,4 +1,4 @@
-"""`classify --save_result_txt`, in the manner of Vastai's classification.py."""
+"""`classify --save-result-txt`, in the manner of Vastai's classification.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def photos(tmp_path: Path) -> Path:
 
 def test_a_second_run_replaces_the_file_and_append_adds(package: Path, photos: Path, tmp_path: Path) -> None:
     file = tmp_path / "new" / "result.txt"
-    arguments = ["classify", "--file_path", str(photos), "--save_result_txt", str(file)]
+    arguments = ["classify", "--file-path", str(photos), "--save-result-txt", str(file)]
     assert main(package, arguments) == 0
     once = file.read_text()
     assert [(len(ids)) for _, ids in read_results(file)] == [5] * 5
@@ -37,7 +37,7 @@ def test_a_run_that_fails_leaves_the_file_as_it_was(package: Path, photos: Path,
     file = tmp_path / "result.txt"
     file.write_text("from before\n")
     (photos / "n4" / "4.png").write_bytes(b"no image")
-    arguments = ["classify", str(photos), "--save_result_txt", str(file), "--batch_size", "1"]
+    arguments = ["classify", str(photos), "--save-result-txt", str(file), "--batch-size", "1"]
     assert main(package, arguments) == 1
     assert file.read_text() == "from before\n"
     assert main(package, [*arguments, "--keep-going"]) == 1, "something was skipped"
@@ -46,7 +46,7 @@ def test_a_run_that_fails_leaves_the_file_as_it_was(package: Path, photos: Path,
 
 
 @pytest.mark.parametrize(
-    "arguments", [["classify"], ["classify", "x.png", "--append"], ["classify", "--infer_mode", "x"]]
+    "arguments", [["classify"], ["classify", "x.png", "--append"], ["classify", "--infer-mode", "x"]]
 )
 def test_wrong_usage_is_exit_code_2(
     package: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]

@@ -59,7 +59,7 @@ def test_classify_names_the_best_classes(run: Run, photo: Path) -> None:
 
 def test_classify_json_holds_every_image(run: Run, photo: Path, tmp_path: Path) -> None:
     shutil.copy(photo, tmp_path / "second.jpg")
-    code, out, _ = run("classify", tmp_path, "--json", "--batch_size", "1")
+    code, out, _ = run("classify", tmp_path, "--json", "--batch-size", "1")
     documents = json.loads(out)
     assert code == 0 and len(documents) == 2
     assert set(documents[0]["topk"][0]) == {"index", "label", "probability"}
@@ -83,13 +83,13 @@ def test_classify_stops_at_a_bad_image_or_keeps_going(run: Run, birds: Path) -> 
         (["classify", "EMPTY"], "no images below this folder"),
         (["classify", "PHOTO", "--engine", "tpu"], 'error: unknown engine "tpu"'),
         (["classify", "PHOTO", "--topk", "0"], "topk is 0"),
-        (["classify", "PHOTO", "--batch_size", "0"], "batch_size is 0"),
+        (["classify", "PHOTO", "--batch-size", "0"], "batch_size is 0"),
         (["classify", "PHOTO", "--threads", "-1"], "threads is -1"),
-        (["classify", "PHOTO", "--vdsp_params", "none.json"], "none.json: cannot be read"),
+        (["classify", "PHOTO", "--vdsp-params", "none.json"], "none.json: cannot be read"),
         (["eval", "nowhere"], "nowhere: no such folder"),
         (["eval", "EMPTY"], "no images below this folder"),
         (["bench", "-m", "EMPTY"], "not a package of zooc"),
-        (["bench", "--path_output", "x"], "--path_output needs --datalist"),
+        (["bench", "--path-output", "x"], "--path-output needs --datalist"),
         (["bench", "--datalist", "none.txt"], "none.txt: cannot be read"),
         (["bench", "-p", "2", "--iterations", "1"], "--iterations 1 is less than --processes 2"),
     ],

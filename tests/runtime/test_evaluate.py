@@ -122,13 +122,13 @@ def test_skipped_images_are_named_and_counted(run: Run, tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["eval"], 2, "give WHAT to evaluate, exactly once"),
-        (["eval", "x", "--result_path", "y"], 2, "give WHAT to evaluate, exactly once"),
+        (["eval", "x", "--result-path", "y"], 2, "give WHAT to evaluate, exactly once"),
         (["eval", "missing.txt"], 1, "missing.txt: no such folder or file"),
         (["eval", "OUTPUTS"], 1, "no images below this folder; for a folder of outputs give --datalist"),
         (["eval", "x", "--synsets", "a", "--truth", "b"], 2, "not allowed with"),
         (["decode", "a", "b", "c", "d", "--label", "e"], 2, "are two lists"),
-        (["npz", "--dataset_path", "x"], 2, "--target_path"),
-        (["npz", "--dataset_path", "nowhere", "--target_path", "x"], 1, "nowhere: no such folder"),
+        (["npz", "--dataset-path", "x"], 2, "--target-path"),
+        (["npz", "--dataset-path", "nowhere", "--target-path", "x"], 1, "nowhere: no such folder"),
     ],
 )
 def test_mistakes_say_what_to_do(

@@ -65,11 +65,11 @@ def test_damaged_images_are_named_skipped_and_counted(
     damaged = images / "deeper" / "n1" / "3.png"
     damaged.write_bytes(damaged.read_bytes()[:60])
     paths = [
-        "--dataset_path",
+        "--dataset-path",
         images,
-        "--target_path",
+        "--target-path",
         images.parent / "npz",
-        "--text_path",
+        "--text-path",
         images.parent / "l.txt",
     ]
     assert main(package, ["npz", *map(str, paths)]) == 0
@@ -110,11 +110,11 @@ def test_an_interrupted_run_leaves_no_partial_file_and_goes_on(
 
     monkeypatch.setattr(image2npz, "write_npz", interrupted)
     paths = [
-        "--dataset_path",
+        "--dataset-path",
         images,
-        "--target_path",
+        "--target-path",
         images.parent / "npz",
-        "--text_path",
+        "--text-path",
         images.parent / "l.txt",
     ]
     assert main(package, ["npz", *map(str, paths)]) == 130

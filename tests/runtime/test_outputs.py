@@ -44,7 +44,7 @@ def _bench(
 ) -> tuple[int, str, str]:
     arguments = ["bench", "--iterations", "1", "--warmup", "0", "--quiet", "--datalist", datalist]
     where = {} if directory is None else {"directory": directory}
-    return run(*arguments, "--path_output", datalist.parent / "out", *more, **where)
+    return run(*arguments, "--path-output", datalist.parent / "out", *more, **where)
 
 
 def test_a_run_that_was_cut_short_goes_on(run: Run, datalist: Path) -> None:

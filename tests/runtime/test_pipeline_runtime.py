@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from itertools import count, islice
 from pathlib import Path
@@ -20,6 +21,7 @@ from zooc_runtime import PackageError, open_package
 from zooc_runtime.inference import scheduler as pipeline
 from zooc_runtime.inference.model import Model
 from zooc_runtime.inference.scheduler import Pipeline
+from zooc_runtime.inference.stamps import Stamps
 
 
 @pytest.fixture
@@ -366,3 +368,27 @@ def test_ctrl_c_leaves_a_stream_promptly(package: Path, photo: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=20) == ("left\n", "")
     assert process.returncode == 0
+
+
+def test_an_answered_request_is_freed_without_the_collector(package: Path) -> None:
+    """A cycle would keep its pixels until a collection, and a server may live long between two."""
+    image = np.zeros((12, 9, 3), np.uint8)
+    gc.disable()
+    try:
+        with open_package(package, "onnxruntime") as model:
+            answer = model.submit(image)
+            answer.result()
+            given, kept = weakref.ref(image), weakref.ref(answer)
+            del image, answer
+        assert (given(), kept()) == (None, None)
+    finally:
+        gc.enable()
+
+
+def test_prepared_images_go_straight_into_the_network(package: Path, photo: Path) -> None:
+    with open_package(package, "onnxruntime") as model:
+        stamps = Stamps()
+        answer = model.pipeline.submit(model, model.pixels(photo), 2, prepared=True, stamps=stamps).result()
+        np.testing.assert_array_equal(answer.probabilities, model(photo).probabilities)
+        assert len(answer.topk) == 2 and (stamps.batch, stamps.leads) == (1, True)
+        assert stamps.seconds["decode"] == stamps.seconds["preprocess"] == 0 < stamps.seconds["network"]

@@ -92,8 +92,8 @@ def test_the_command_line_gives_what_load_takes() -> None:
     options = _parsed(
         [
             *("--providers", "cuda, cpu"),
-            *("--provider_option", "CUDAExecutionProvider.device_id=1"),
-            *("--provider_option", "cuda.cudnn_conv_algo_search=HEURISTIC"),
+            *("--provider-option", "CUDAExecutionProvider.device_id=1"),
+            *("--provider-option", "cuda.cudnn_conv_algo_search=HEURISTIC"),
         ]
     )
     assert engine_arguments(options)["providers"] == [
@@ -109,10 +109,10 @@ def test_the_command_line_gives_what_load_takes() -> None:
     [
         (["--providers", "cdua"], 'did you mean "CUDAExecutionProvider"'),
         (["--providers", ","], "providers is empty"),
-        (["--provider_option", "cuda.device_id=1"], "give --providers with it"),
-        (["--providers", "cuda", "--provider_option", "device_id=1"], r"PROVIDER\.KEY=VALUE is expected"),
-        (["--providers", "cuda", "--provider_option", "cuda.device_id"], r"PROVIDER\.KEY=VALUE is expected"),
-        (["--providers", "cuda", "--provider_option", "cdua.device_id=1"], 'did you mean "cuda"'),
+        (["--provider-option", "cuda.device_id=1"], "give --providers with it"),
+        (["--providers", "cuda", "--provider-option", "device_id=1"], r"PROVIDER\.KEY=VALUE is expected"),
+        (["--providers", "cuda", "--provider-option", "cuda.device_id"], r"PROVIDER\.KEY=VALUE is expected"),
+        (["--providers", "cuda", "--provider-option", "cdua.device_id=1"], 'did you mean "cuda"'),
         (["--device", "GUP"], 'did you mean "GPU"'),
         (["--fallback"], "give providers with it"),
     ],

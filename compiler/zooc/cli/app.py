@@ -21,11 +21,17 @@ from zooc.cli.commands import (
     doctor,
     explain,
     export,
+    export_docker,
+    export_kserve,
+    export_triton,
     export_web,
     fmt,
+    init,
+    lsp,
     new,
     runtime_tools,
     sign,
+    watch,
 )
 from zooc.cli.commands import compile as compile_
 from zooc.cli.commands import inspect as inspect_
@@ -35,10 +41,11 @@ from zooc.cli.commands.compare import compare
 from zooc.cli.commands.export_vdsp import export_vdsp
 from zooc.cli.commands.import_vastai import import_command
 from zooc.cli.error_boundary import open_streams
+from zooc.cli.options import App
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
+app = App(
     name="zooc",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -63,7 +70,9 @@ def _zooc(
 app.command("compile", epilog=compile_.EPILOG)(compile_.compile_command)
 app.command("tune", epilog=tune_.EPILOG)(tune_.tune)
 app.command("check", epilog=check.EPILOG)(check.check)
+app.command("watch", epilog=watch.EPILOG)(watch.watch)
 app.command("fmt", epilog=fmt.EPILOG)(fmt.fmt)
+app.command("lsp", epilog=lsp.EPILOG)(lsp.lsp)
 app.command("explain", epilog=explain.EPILOG)(explain.explain)
 app.command("inspect", epilog=inspect_.EPILOG)(inspect_.inspect_command)
 app.command(
@@ -79,7 +88,11 @@ app.add_typer(dataset.app, name="dataset")
 app.add_typer(calibrate.app, name="calibrate")
 runtime_tools.register(app)
 app.command("new", epilog=new.EPILOG)(new.new)
+app.command("init", epilog=init.EPILOG)(init.init)
 app.command("export", epilog=export.EPILOG)(export.export)
+app.command("export-docker", epilog=export_docker.EPILOG)(export_docker.export_docker)
+app.command("export-kserve", epilog=export_kserve.EPILOG)(export_kserve.export_kserve)
+app.command("export-triton", epilog=export_triton.EPILOG)(export_triton.export_triton)
 app.command("export-web", epilog=export_web.EPILOG)(export_web.export_web)
 app.command("sign", epilog=sign.SIGN_EPILOG)(sign.sign)
 app.command("verify", epilog=sign.VERIFY_EPILOG)(sign.verify)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import onnx
 import onnxruntime
 from onnx import numpy_helper
 
+from zooc.ir.interface import Port, outputs_of
 from zooc.ir.rename import names_read
 from zooc.ir.weights import large_weights, without_large_weights
 
-__all__ = ["open_session", "quiet_engine", "weight_values"]
+__all__ = ["inferred_outputs", "open_session", "quiet_engine", "weight_values"]
 
 
 def open_session(
@@ -54,6 +56,16 @@ def weight_values(model: onnx.ModelProto) -> dict[str, onnxruntime.OrtValue]:
     """A model's large weights by name, as sessions take them; any number of sessions may share them."""
     take = onnxruntime.OrtValue.ortvalue_from_numpy
     return {tensor.name: take(numpy_helper.to_array(tensor)) for tensor in large_weights(model)}
+
+
+def inferred_outputs(model: onnx.ModelProto) -> tuple[Port, ...]:
+    """Return a model's outputs as a session reports them, with the sizes that its shape inference knows."""
+    with quiet_engine():
+        reported = open_session(model, threads=1).get_outputs()
+    return tuple(
+        replace(port, shape=tuple(found.shape))
+        for port, found in zip(outputs_of(model), reported, strict=True)
+    )
 
 
 _WARNING, _FATAL = 2, 4

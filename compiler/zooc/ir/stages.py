@@ -14,7 +14,7 @@ from zooc.ir.names import STAGE_PREFIXES
 from zooc.ir.rename import rename_tensors
 from zooc_runtime.package.heads import Head
 
-__all__ = ["assemble", "build_postlude"]
+__all__ = ["assemble", "build_postlude", "split_prelude"]
 
 
 _SHORTEST = 1e-12
@@ -86,6 +86,28 @@ def assemble(
     model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="zooc")
     onnx.checker.check_model(model)
     return model
+
+
+def split_prelude(model: onnx.ModelProto, border: str) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """Return an assembled model's prelude, and body and postlude as one model with all outputs.
+
+    Args:
+        model: what `assemble` made, with a prelude.
+        border: the tensor between them, described in the model's `value_info`.
+    """
+    (pixels,) = (value for value in model.graph.value_info if value.name == border)
+    prelude, rest = onnx.ModelProto(), onnx.ModelProto()
+    for part, inside in ((prelude, True), (rest, False)):
+        part.CopyFrom(model)
+        for members in (part.graph.node, part.graph.initializer):
+            kept = [one for one in members if one.name.startswith("prelude/") is inside]
+            del members[:]
+            members.extend(kept)
+    del prelude.graph.output[:], prelude.graph.value_info[:], rest.graph.input[:]
+    prelude.graph.output.append(pixels)
+    rest.graph.input.append(pixels)
+    rest.graph.value_info.remove(pixels)
+    return prelude, rest
 
 
 def _add_heads(graph: onnx.GraphProto, heads: Sequence[Head]) -> None:

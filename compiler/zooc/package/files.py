@@ -112,7 +112,7 @@ def _import_package(contents: PackageContents) -> dict[str, bytes]:
     package = contents.deployment.package
     files = {
         name: render(f"package/{name}", name=package.name, version=package.version).encode()
-        for name in ("__init__.py", "__main__.py", "bench.py")
+        for name in ("__init__.py", "__main__.py", "bench.py", "serve_app.py")
     }
     files["py.typed"] = b""
     files["model.onnx"] = contents.model
@@ -127,7 +127,7 @@ def _import_package(contents: PackageContents) -> dict[str, bytes]:
         files["vdsp_params.json"] = _json(contents.vdsp_params)
     runtime = Path(zooc_runtime.__file__).parent
     for path in sorted(runtime.rglob("*")):
-        if path.suffix == ".py" or path.name == "py.typed":
+        if path.suffix in (".py", ".html") or path.name == "py.typed":
             files[f"_runtime/{path.relative_to(runtime).as_posix()}"] = path.read_bytes().replace(
                 b"\r\n", b"\n"
             )

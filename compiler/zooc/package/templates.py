@@ -9,7 +9,7 @@ import jinja2
 
 from zooc.resources import resource
 
-__all__ = ["render"]
+__all__ = ["docker_string", "render"]
 
 
 def render(template: str, **values: str) -> str:
@@ -32,6 +32,12 @@ def render(template: str, **values: str) -> str:
 def _toml(text: str) -> str:
     """A TOML basic string: JSON's escapes are TOML's too; TOML wants DEL escaped as well."""
     return json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def docker_string(text: str) -> str:
+    """Return the text as a quoted word of a Dockerfile, on one line, in which nothing is a variable."""
+    one_line = "".join(c if c.isprintable() else " " for c in text)
+    return '"' + re.sub(r'(["\\$])', r"\\\1", one_line) + '"'
 
 
 def _markdown(text: str) -> str:

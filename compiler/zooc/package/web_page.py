@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.package.exports.reading import read_compiled
 from zooc.resources import resource
-from zooc_runtime.errors import PackageError
-from zooc_runtime.package.heads import Head, read_heads
-from zooc_runtime.package.manifest import Manifest, find_package
+from zooc_runtime.package.heads import Head
+from zooc_runtime.package.manifest import Manifest
 from zooc_runtime.preprocessing.sources import bands_of
 
 __all__ = ["not_of_a_page", "runtime_files", "web_page"]
@@ -43,14 +43,8 @@ def web_page(package: Path, backend: str, base: Path) -> dict[str, bytes]:
             an int8 one for WebGPU; Z0703,
             `onnxruntime-web` is not installed.
     """
-    try:
-        manifest = Manifest(find_package(package))
-        manifest.check_files(unless=frozenset({"model.onnx"}))
-        graph = manifest.read("model.onnx")
-        heads = read_heads(manifest)
-    except PackageError as problem:
-        hint = "give the folder that `zooc compile` wrote"
-        raise ZoocError(error("Z0222", str(problem), hint=hint)) from None
+    compiled = read_compiled(package)
+    manifest, graph, heads = compiled.manifest, compiled.graph, compiled.heads
     _refuse_other_inputs(manifest)
     _refuse_integers(manifest, backend)
     head = _class_head(manifest, heads)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..inference.options import add_engine_options
 from ..inference.settings import HINTS
 from ..support.error_boundary import guarded, note, progress, say
+from ..support.options import Parser, add_output_format
 
 if TYPE_CHECKING:
     from .job import Job
@@ -19,17 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "main", "run"]
 
 _EXAMPLES = """\
-a request is --batch_size images; throughput counts images, latency is a request's, from submission to answer.
-With --end_to_end a request is one image file, and waiting requests form batches of up to --batch_size.
+a request is --batch-size images; throughput counts images, latency is a request's, from submission to answer.
+With --end-to-end a request is one image file, and waiting requests form batches of up to --batch-size.
 With --rate requests arrive at random times whether others are answered or not; latency counts from then.
 
 examples:
   %(prog)s -i 2 -p 1 -b 2 -s [3,224,224]
-  %(prog)s --end_to_end photos -i 2 -b 8
-  %(prog)s -i 4 --duration 10 --queue_size 8 --json
-  %(prog)s --datalist npz_datalist.txt --path_output out
-  %(prog)s --end_to_end photos --rate 40 --duration 30
-  %(prog)s --url http://127.0.0.1:8000 --end_to_end photos --rate 10:100:10
+  %(prog)s --end-to-end photos -i 2 -b 8
+  %(prog)s -i 4 --duration 10 --queue-size 8 --json
+  %(prog)s --datalist npz_datalist.txt --path-output out
+  %(prog)s --end-to-end photos --rate 40 --duration 30
+  %(prog)s --url http://127.0.0.1:8000 --end-to-end photos --rate 10:100:10
 """
 _MOST_RATES = 1000
 _FASTEST = 1_000_000
@@ -39,7 +40,7 @@ _LONGEST = 1e9
 
 def main(directory: Path, argv: Sequence[str] | None = None) -> int:
     """Run `bench.py` as a program; return its exit code."""
-    parser = argparse.ArgumentParser(prog="bench.py", description=__doc__)
+    parser = Parser(prog="bench.py", description=__doc__)
     add_arguments(parser)
     options = parser.parse_args(argv)
     return guarded(lambda: run(directory, options))
@@ -50,11 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EXAMPLES
     add = parser.add_argument
-    add("-m", "--model_path", type=Path, metavar="PKG", help="a package's folder (default: this package)")
-    add("--vdsp_params", metavar="JSON", help="preprocessing that replaces the compiled one in this run")
+    add("-m", "--model-path", type=Path, metavar="PKG", help="a package's folder (default: this package)")
+    add("--vdsp-params", metavar="JSON", help="preprocessing that replaces the compiled one in this run")
     add("-i", "--instance", type=_count, metavar="N", help="concurrent streams in a process (1)")
     add("-p", "--processes", type=_count, default=1, metavar="N", help="processes (1)")
-    add("-b", "--batch_size", type=_count, metavar="N", help="images per request (1)")
+    add("-b", "--batch-size", type=_count, metavar="N", help="images per request (1)")
     add("-s", "--shape", type=_shape, metavar="[3,H,W]", help="the images' size (default: the network's)")
     add(
         "-d",
@@ -72,10 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--duration", type=_seconds, metavar="S", help="run this many seconds instead of --iterations")
     add("--warmup", type=_whole, default=5, metavar="N", help="requests per stream before measuring (5)")
     add(
-        "--queue_size",
+        "--queue-size",
         type=_whole,
         metavar="N",
-        help="requests that may wait (0; with --end_to_end as many as keep all cores busy; with --rate 128)",
+        help="requests that may wait (0; with --end-to-end as many as keep all cores busy; with --rate 128)",
     )
     add(
         "--rate",
@@ -93,9 +94,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="npz files with input_0, one path per line, instead of random images",
     )
     what.add_argument(
-        "--end_to_end", metavar="FOLDER", help="image files, from reading and decoding to the answer"
+        "--end-to-end", metavar="FOLDER", help="image files, from reading and decoding to the answer"
     )
-    what.add_argument("--network_only", action="store_true", help="tensors, through the network alone")
+    what.add_argument("--network-only", action="store_true", help="tensors, through the network alone")
     add(
         "--url",
         type=_url,
@@ -104,15 +105,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--model", metavar="NAME", help="the server's model (default: this package's name)")
     add("--timeout", type=_seconds, metavar="S", help="seconds to wait for the server's answer (30)")
-    add("--path_output", type=Path, metavar="DIR", help="write output_0 of each listed file there")
+    add("--path-output", type=Path, metavar="DIR", help="write output_0 of each listed file there")
     add_engine_options(parser, device=False)
     add(
         "--hint",
         choices=HINTS,
-        help="what to optimize -i, -b and --threads for where not given (with --end_to_end: throughput)",
+        help="what to optimize -i, -b and --threads for where not given (with --end-to-end: throughput)",
     )
     add("--threads", type=_count, metavar="N", help="threads within an operator (default: cores / streams)")
-    add("--json", action="store_true", help="print one JSON document")
+    add_output_format(parser)
     add("--quiet", action="store_true", help="print the result only")
 
 

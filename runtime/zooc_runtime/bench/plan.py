@@ -26,7 +26,7 @@ _TIMEOUT = 30.0
 
 
 def find_files(options: argparse.Namespace) -> tuple[str, ...]:
-    """Return the npz files of `--datalist` or the images of `--end_to_end`; none with neither.
+    """Return the npz files of `--datalist` or the images of `--end-to-end`; none with neither.
 
     Raises:
         PackageError: a list or folder that is missing, empty or unreadable.
@@ -131,15 +131,15 @@ def _mode(options: argparse.Namespace) -> Mode:
 
 def _check(manifest: Manifest, options: argparse.Namespace, mode: Mode) -> None:
     if options.path_output is not None and options.datalist is None:
-        raise PackageError("--path_output needs --datalist: outputs are written for listed files only")
+        raise PackageError("--path-output needs --datalist: outputs are written for listed files only")
     _check_server(options)
     if options.shape is not None and (options.end_to_end is not None or mode == "network_only"):
-        given = "network_only" if mode == "network_only" else "end_to_end"
-        what = "files have their own sizes" if given == "end_to_end" else "the network has one size"
+        given = "network-only" if mode == "network_only" else "end-to-end"
+        what = "files have their own sizes" if given == "end-to-end" else "the network has one size"
         raise PackageError(f"--shape is for random images; with --{given} {what}: leave it out")
     if mode == "network_only" and options.vdsp_params is not None:
         raise PackageError(
-            "--vdsp_params changes the preprocessing, which --network_only leaves out; give only one of them"
+            "--vdsp-params changes the preprocessing, which --network-only leaves out; give only one of them"
         )
     if mode == "served":
         return
@@ -162,7 +162,7 @@ def _check_server(options: argparse.Namespace) -> None:
     if options.datalist is not None or options.network_only:
         given = "datalist" if options.datalist is not None else "network_only"
         raise PackageError(
-            f"--{given}: a server is sent encoded images; give image files with --end_to_end, or random "
+            f"--{given}: a server is sent encoded images; give image files with --end-to-end, or random "
             "ones with --shape"
         )
     settings = ("providers", "device", "hint", "threads", "vdsp_params", "fallback", "provider_option")

@@ -23,18 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options; those of Vastai's classification.py under its names."""
     add = parser.add_argument
     add("inputs", nargs="*", metavar="FILE|FOLDER", help="images or folders of images")
-    add("--file_path", metavar="PATH", help="one more such file or folder")
+    add("--file-path", metavar="PATH", help="one more such file or folder")
     add("--topk", type=int, metavar="K", help="classes per image (as compiled; 5 in a result file)")
     add("--keep-going", action="store_true", help="skip unreadable images, exit 1 at the end")
     add(
-        "--infer_mode",
+        "--infer-mode",
         choices=("async", "sync"),
         default="async",
         help="async (default) reads the next images while the network works, sync goes step by step; the "
         "answers are the same",
     )
     add(
-        "--save_result_txt",
+        "--save-result-txt",
         type=Path,
         metavar="FILE",
         help="write the answers to this file, for eval, replacing it",
@@ -56,9 +56,9 @@ def run(load: Callable[[], Model], options: argparse.Namespace) -> int:
     """
     names = [*options.inputs, *([options.file_path] if options.file_path else [])]
     if not names:
-        options.wrong_usage("no images given: name files or folders, or give --file_path")
+        options.wrong_usage("no images given: name files or folders, or give --file-path")
     if options.append and options.save_result_txt is None:
-        options.wrong_usage("--append needs --save_result_txt")
+        options.wrong_usage("--append needs --save-result-txt")
     paths = _inputs(names)
     model = load()
     head = _head(model, options)
@@ -136,7 +136,7 @@ def _head(model: Model, options: argparse.Namespace) -> Head:
 
     if options.save_result_txt is None:
         if options.head is not None:
-            options.wrong_usage("--head needs --save_result_txt")
+            options.wrong_usage("--head needs --save-result-txt")
         return model.heads[0]
     return only_head(model.heads, options.head, str(model.manifest["name"]))
 

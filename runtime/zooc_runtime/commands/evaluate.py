@@ -24,8 +24,9 @@ from ..evaluation.npz import read_datalist, refuse_repeats
 from ..evaluation.output_folder import read_outputs
 from ..evaluation.result_file import read_results
 from ..evaluation.retrieval import RetrievalEvaluation, embeddings_of
-from ..support.error_boundary import DONE, note, progress, say
+from ..support.error_boundary import DONE, USER_ERROR, note, progress, say
 from .class_info import ClassInfo, DefaultLists, resolve_classes
+from .limits import hold_limits, read_limits
 
 if TYPE_CHECKING:
     from ..inference.model import Model
@@ -48,6 +49,7 @@ def run(options: argparse.Namespace, home: DefaultLists) -> int:
         )
     if not what.exists():
         raise PackageError(f"{what}: no such folder or file; check the path")
+    limits = read_limits(options.at_least)
     known = resolve_classes(home, options)
     result: Outcome
     if known.head is not None and (known.head.multi_label or known.head.embeds) and not what.is_dir():
@@ -62,15 +64,19 @@ def run(options: argparse.Namespace, home: DefaultLists) -> int:
     progress("", last=True, quiet=options.quiet)
     for complaint in result.skipped:
         note(f"skipped: {complaint}")
+    failed = hold_limits(result.to_json(), limits, options.junit)
+    for complaint in failed:
+        note(complaint)
+    code = USER_ERROR if failed else DONE
     if options.json:
         say(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
-        return DONE
+        return code
     for number, line in enumerate(result.lines(table=options.per_class)):
         if number == 0 or not options.quiet:
             say(line)
     if isinstance(result, Evaluation) and result.depth < 5 and result.depth < (known.classes.count or 5):
         note(f"the answers have {result.depth} classes each, so top5_rate considers only these")
-    return DONE
+    return code
 
 
 def _eval_outputs(folder: Path, known: ClassInfo, options: argparse.Namespace) -> Evaluation:

@@ -1,4 +1,4 @@
-"""`python -m PACKAGE`: classify, bench, tune, npz, decode, eval, verify, info."""
+"""`python -m PACKAGE`: classify, serve, bench, tune, npz, decode, eval, verify, info."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from ..bench import command as bench
 from ..inference.options import add_engine_options, engine_arguments, placement_of
 from ..support.error_boundary import DONE, USER_ERROR, guarded, note, say
-from . import classify, tools, tune
+from ..support.options import Parser, add_output_format
+from . import classify, serve, tools, tune
 
 if TYPE_CHECKING:
     from ..inference.model import Model
@@ -23,6 +24,7 @@ _EXAMPLES = """\
 examples:
   %(prog)s classify cat.jpg
   %(prog)s classify photos/ --topk 3 --json --keep-going
+  %(prog)s serve --port 8000
   %(prog)s bench -i 2 -p 1 -b 2 -s [3,224,224]
   %(prog)s tune --hint throughput
   %(prog)s eval ILSVRC2012_img_val
@@ -48,12 +50,16 @@ def main(directory: Path, argv: Sequence[str] | None = None) -> int:
 
 def _parser(name: str) -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog=f"python -m {name}", epilog=_EXAMPLES, formatter_class=raw)
+    parser = Parser(prog=f"python -m {name}", epilog=_EXAMPLES, formatter_class=raw)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     one = commands.add_parser("classify", help="classify images")
     classify.add_arguments(one)
     _add_common(one)
+
+    serve.add_arguments(
+        commands.add_parser("serve", help="answer over HTTP, and show a page to try images on")
+    )
 
     bench.add_arguments(commands.add_parser("bench", help="measure throughput and latency"))
 
@@ -67,20 +73,20 @@ def _parser(name: str) -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="check every file, and run the golden inputs")
     add_engine_options(verify)
     verify.add_argument("--key", metavar="PUB", help="check also that the files are as signed with this key")
-    verify.add_argument("--json", action="store_true", help="print one JSON document")
+    add_output_format(verify)
     verify.add_argument("--quiet", action="store_true", help="print problems only")
 
     info = commands.add_parser("info", help="show what was compiled")
-    info.add_argument("--json", action="store_true", help="print one JSON document")
+    add_output_format(info)
     return parser
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add_engine_options(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="threads within an operator")
-    parser.add_argument("--batch_size", type=int, default=8, metavar="N", help="images at a time (8)")
-    parser.add_argument("--vdsp_params", metavar="JSON", help="preprocessing that replaces the compiled one")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="images at a time (8)")
+    parser.add_argument("--vdsp-params", metavar="JSON", help="preprocessing that replaces the compiled one")
+    add_output_format(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
 
 
@@ -160,6 +166,7 @@ def _output(head: Head) -> str:
 
 _COMMANDS = {
     "classify": _classify,
+    "serve": serve.run,
     "bench": bench.run,
     "tune": tune.run,
     **dict.fromkeys(tools.TOOLS, _tool),

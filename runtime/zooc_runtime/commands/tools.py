@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..inference.options import add_engine_options
 from ..support.error_boundary import DONE, guarded, note, progress, say
+from ..support.options import Parser, add_output_format
 
 if TYPE_CHECKING:
     from .class_info import DefaultLists
@@ -31,7 +32,7 @@ the decoded image as uint8 [3, H, W] RGB under input_0; intact existing files ar
 images are reported and left out of the list
 
 example:
-  %(prog)s --dataset_path ILSVRC2012_img_val --target_path input_npz --text_path npz_datalist.txt
+  %(prog)s --dataset-path ILSVRC2012_img_val --target-path input_npz --text-path npz_datalist.txt
 """,
     "decode": """\
 the outputs belong to the datalist's entries in order; each image gets lines
@@ -41,7 +42,7 @@ example:
   %(prog)s npz_datalist.txt npz_output result.txt
 """,
     "eval": """\
-WHAT is a folder of images, a result file (of decode or classify --save_result_txt), or with --datalist a
+WHAT is a folder of images, a result file (of decode or classify --save-result-txt), or with --datalist a
 folder of outputs. The true class comes from --truth, or from the name of each image's folder, looked up in
 --synsets, in the package's synsets or labels, or among the folders in sorted order if there are as many as
 classes.
@@ -54,6 +55,7 @@ examples:
   %(prog)s ILSVRC2012_img_val
   %(prog)s result.txt --truth val_label.txt --json
   %(prog)s npz_output --datalist npz_datalist.txt
+  %(prog)s ILSVRC2012_img_val --at-least top1_rate=75.5 --junit eval.xml
 """,
 }
 
@@ -67,7 +69,7 @@ def main(tool: str, argv: Sequence[str], prog: str, home: DefaultLists) -> int:
         prog: its name in messages.
         home: what it belongs to.
     """
-    parser = argparse.ArgumentParser(prog=prog, description=f"{TOOLS[tool]}", allow_abbrev=False)
+    parser = Parser(prog=prog, description=f"{TOOLS[tool]}", allow_abbrev=False)
     add_tool(parser, tool, of_package=home.package is not None)
     options = parser.parse_args(argv)
     return guarded(lambda: run_tool(tool, options, home))
@@ -78,7 +80,7 @@ def add_tool(parser: argparse.ArgumentParser, tool: str, *, of_package: bool) ->
     parser.formatter_class = _RAW
     parser.epilog = _EPILOGS[tool]
     _ADD[tool](parser, of_package)
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_output_format(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
     parser.set_defaults(wrong_usage=parser.error)
 
@@ -94,10 +96,10 @@ def run_tool(tool: str, options: argparse.Namespace, home: DefaultLists) -> int:
 
 def _add_npz(parser: argparse.ArgumentParser, _: bool) -> None:
     add = parser.add_argument
-    add("--dataset_path", type=Path, required=True, metavar="DIR", help="images, at any depth")
-    add("--target_path", type=Path, required=True, metavar="DIR", help="where the npz files go")
+    add("--dataset-path", type=Path, required=True, metavar="DIR", help="images, at any depth")
+    add("--target-path", type=Path, required=True, metavar="DIR", help="where the npz files go")
     add(
-        "--text_path",
+        "--text-path",
         type=Path,
         default=Path("npz_datalist.txt"),
         metavar="FILE",
@@ -110,7 +112,7 @@ def _add_npz(parser: argparse.ArgumentParser, _: bool) -> None:
 def _add_decode(parser: argparse.ArgumentParser, of_package: bool) -> None:
     add = parser.add_argument
     add("datalist", metavar="DATALIST", help="the list that bench was given")
-    add("folder", type=Path, metavar="OUTPUTS", help="bench --path_output")
+    add("folder", type=Path, metavar="OUTPUTS", help="bench --path-output")
     add("result", type=Path, metavar="RESULT", help="the result file to write")
     add("label_file", nargs="?", metavar="LABELS", help="class names, the same as --label")
     add("--topk", type=_count, default=5, metavar="K", help="lines per image (5)")
@@ -126,7 +128,7 @@ def _add_decode(parser: argparse.ArgumentParser, of_package: bool) -> None:
 def _add_eval(parser: argparse.ArgumentParser, of_package: bool) -> None:
     add = parser.add_argument
     add("what", nargs="?", type=Path, metavar="WHAT", help="images, a result file, or outputs")
-    add("--result_path", type=Path, metavar="DIR", help="the same, under eval_imagenet's name")
+    add("--result-path", type=Path, metavar="DIR", help="the same, under eval_imagenet's name")
     add("--datalist", metavar="LIST", help="the list whose outputs are in WHAT")
     truth = parser.add_mutually_exclusive_group()
     truth.add_argument(
@@ -134,25 +136,33 @@ def _add_eval(parser: argparse.ArgumentParser, of_package: bool) -> None:
     )
     truth.add_argument(
         "--truth",
-        "--val_label",
+        "--val-label",
         "--labels-file",
         metavar="FILE",
         help="lines of `name id`, as in val_label.txt; with several classes `name id,id`",
     )
     _add_knowledge(parser, of_package)
     add("--head", metavar="NAME", help="of a package with several heads the one to evaluate")
-    add("--per_class", action="store_true", help="print one line per class")
+    add(
+        "--at-least",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="exit with 1 where a rate of --json is lower, in percent: top1_rate=75.5; may be repeated",
+    )
+    add("--junit", type=Path, metavar="FILE", help="also write JUnit's XML, replacing FILE")
+    add("--per-class", action="store_true", help="print one line per class")
     add_engine_options(parser)
     add("--threads", type=int, metavar="N", help="threads within an operator")
-    add("--batch_size", type=int, default=8, metavar="N", help="images at a time (8)")
-    add("--vdsp_params", metavar="JSON", help="preprocessing that replaces the compiled one")
+    add("--batch-size", type=int, default=8, metavar="N", help="images at a time (8)")
+    add("--vdsp-params", metavar="JSON", help="preprocessing that replaces the compiled one")
 
 
 def _add_knowledge(parser: argparse.ArgumentParser, of_package: bool) -> None:
     add = parser.add_argument
     own = "this one" if of_package else "none"
     word = "" if of_package else ", or the word imagenet1k"
-    add("-m", "--model_path", type=Path, metavar="PKG", help=f"the package that gave the outputs ({own})")
+    add("-m", "--model-path", type=Path, metavar="PKG", help=f"the package that gave the outputs ({own})")
     add("--label", "--labels", metavar="FILE", help=f"class names, one per line{word}")
 
 

@@ -17,6 +17,7 @@ from ..inference.options import add_engine_options, placement_of
 from ..inference.placement import DEFAULT, Placement
 from ..inference.settings import HINTS, Settings
 from ..support.error_boundary import DONE, progress, say
+from ..support.options import add_output_format
 
 if TYPE_CHECKING:
     from ..inference.engines import Stage
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--hint", choices=(*HINTS, "both"), default="both", help="what to measure for (both)")
     add_engine_options(parser, engine_help="onnxruntime or openvino (auto: all that are installed)")
     add("--duration", type=_seconds, default=1.0, metavar="S", help="seconds each setting is measured (1)")
-    add("--json", action="store_true", help="print one JSON document")
+    add_output_format(parser)
     add("--quiet", action="store_true", help="no progress")
 
 

@@ -90,7 +90,7 @@ def read_outputs(folder: Path, files: Sequence[str], classes: int | None) -> Ite
     """Yield each input's path with its output, `float32 [classes]`: the list beside the sorted npz files.
 
     Args:
-        folder: as `bench --path_output` or vamp wrote it.
+        folder: as `bench --path-output` or vamp wrote it.
         files: the datalist's entries.
         classes: how many values an output has; `None` takes what the first has.
 

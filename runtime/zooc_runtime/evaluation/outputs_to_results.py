@@ -33,7 +33,7 @@ def decode_outputs(
 
     Args:
         datalist: the list that `bench` was given; its files need no longer be there.
-        folder: `bench --path_output`.
+        folder: `bench --path-output`.
         result: the file to write.
         classes: their number, if known, and names.
         logits: whether softmax is still to be applied; `None` looks at the first output; all must be alike.

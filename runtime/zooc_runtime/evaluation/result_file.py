@@ -74,7 +74,7 @@ def read_results(file: str | os.PathLike[str]) -> list[tuple[str, tuple[int, ...
             )
         results.append((path, ids))
     if not results:
-        raise PackageError(f"{name}: has no results; run decode, or classify --save_result_txt")
+        raise PackageError(f"{name}: has no results; run decode, or classify --save-result-txt")
     return results
 
 

@@ -33,6 +33,7 @@ from .prelude import CompiledPrelude, Prelude, VdspPrelude
 from .results import Prediction, Result
 from .scheduler import Pipeline
 from .settings import Settings, positive
+from .shown import model_facts, model_html
 from .tuning import choose_settings
 
 __all__ = ["Model", "Prediction", "Result", "open_package"]
@@ -55,6 +56,15 @@ class Model(Network):
         super().__init__(manifest, stages, heads, settings)
         self.pipeline = Pipeline(settings.streams, settings.batch, max_wait_us)
         weakref.finalize(self, self.pipeline.stop).atexit = False
+
+    def __repr__(self) -> str:
+        return f"<Model {', '.join(f'{name} {value}' for name, value in model_facts(self))}>"
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
+
+    def __rich_repr__(self) -> Iterator[tuple[str, str]]:
+        yield from model_facts(self)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -267,7 +277,7 @@ def _open_prelude(
     if manifest["stages"]["prelude"] is None:
         if vdsp_params is not None:
             raise PackageError(
-                f"{manifest['name']} was compiled without a preprocess block, so --vdsp_params has "
+                f"{manifest['name']} was compiled without a preprocess block, so --vdsp-params has "
                 f"nothing to replace"
             )
         return None

@@ -10,7 +10,8 @@ from ..errors import PackageError
 from ..package.heads import Head
 from ..package.manifest import Manifest
 from ..preprocessing.decode import ImageLike, decode, describe
-from ..preprocessing.nv12 import is_nv12
+from ..preprocessing.nv12 import frame_size, is_nv12
+from ..preprocessing.sizes import output_size
 from ..preprocessing.sources import channels_of
 from ..support.arrays import AnyArray, F32Array, U8Array, fill_batch
 from .engines import Stage
@@ -31,7 +32,12 @@ class Stages:
 
 
 class Network:
-    """A package's stages, and what its manifest says of them; any thread may call any method."""
+    """A package's stages, and what its manifest says of them; any thread may call any method.
+
+    Attributes:
+        most_pixels: images with more, or that would have more within the preprocessing, are refused; `None`
+            for no limit but Pillow's. For images from strangers.
+    """
 
     def __init__(
         self, manifest: Manifest, stages: Stages, heads: tuple[Head, ...], settings: Settings
@@ -52,6 +58,7 @@ class Network:
         self.topk = heads[0].topk if len(heads) == 1 else 0
         self.takes_images = stages.prelude is not None
         self.takes_frames = stages.prelude is not None and is_nv12(stages.prelude.source)
+        self.most_pixels: int | None = None
         self.image_channels = channels_of(stages.prelude.source if stages.prelude else "rgb")
 
     def pixels(self, image: ImageLike) -> U8Array:
@@ -64,11 +71,14 @@ class Network:
 
     def decode(self, image: ImageLike) -> U8Array:
         """What the prelude takes: `uint8 [H, W, channels]`, or an NV12 frame; the first half of `pixels`."""
-        return decode(image, self._prelude.source, self._prelude.steps)
+        return decode(image, self._prelude.source, self._prelude.steps, self.most_pixels)
 
     def prepare(self, decoded: U8Array, image: ImageLike) -> U8Array:
         """Return `uint8 [channels, h, w]` of what `decode` made of `image`, which is for messages."""
         try:
+            if self.most_pixels is not None:
+                rows, columns = frame_size(decoded) if self.takes_frames else decoded.shape[:2]
+                output_size(self._prelude.steps, rows, columns, most_pixels=self.most_pixels)
             return self._prelude.pixels(decoded)
         except PackageError as error:
             raise PackageError(f"{describe(image)}: {error}") from None

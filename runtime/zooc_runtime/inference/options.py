@@ -35,7 +35,7 @@ def add_engine_options(
         "cuda, tensorrt,cuda,cpu, qnn, ... (cpu); without cpu, nodes that none takes are an error",
     )
     add(
-        "--provider_option",
+        "--provider-option",
         action="append",
         default=[],
         metavar="P.KEY=VALUE",
@@ -68,7 +68,7 @@ def engine_arguments(options: argparse.Namespace) -> dict[str, Any]:
         settings = _settings(options.provider_option, names)
         providers = [(name, settings.get(name, {})) for name in names]
     elif options.provider_option:
-        raise PackageError(f"--provider_option {options.provider_option[0]}: give --providers with it")
+        raise PackageError(f"--provider-option {options.provider_option[0]}: give --providers with it")
     return {
         "engine": options.engine,
         "providers": providers,
@@ -86,12 +86,12 @@ def _settings(given: Sequence[str], names: Sequence[str]) -> dict[str, dict[str,
         provider, dot, key = path.partition(".")
         if not (equals and dot and key):
             raise PackageError(
-                f"--provider_option {text}: PROVIDER.KEY=VALUE is expected, as cuda.device_id=1"
+                f"--provider-option {text}: PROVIDER.KEY=VALUE is expected, as cuda.device_id=1"
             )
         name = written.get((find_provider(provider) or provider).lower())
         if name is None:
             near = difflib.get_close_matches(provider, names, 1)
             advice = f'did you mean "{near[0]}"?' if near else f"--providers has {', '.join(names)}"
-            raise PackageError(f'--provider_option {text}: no provider "{provider}" is asked for; {advice}')
+            raise PackageError(f'--provider-option {text}: no provider "{provider}" is asked for; {advice}')
         found.setdefault(name, {})[key] = value
     return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from html import escape
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from ..package.heads import Head
 from ..support.arrays import F32Array
 
 __all__ = ["Prediction", "Result", "result_of"]
+
+_LEFT = ' style="text-align:left"'
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,13 @@ class Result:
     predictions: tuple[Prediction, ...] = ()
     heads: Mapping[str, Result] = field(default_factory=dict)
 
+    def _repr_html_(self) -> str:
+        """Return the tables that a notebook shows. Labels come from files, and are escaped."""
+        return _html(self)
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+        yield from _fields(self)
+
 
 def result_of(scores: F32Array, heads: tuple[Head, ...], count: int | None) -> Result:
     """Return the result of one image.
@@ -64,3 +74,32 @@ def _of_head(scores: F32Array, head: Head, count: int | None) -> Result:
 
 def _predictions(head: Head, ranked: list[tuple[int, float]]) -> tuple[Prediction, ...]:
     return tuple(Prediction(index, head.label(index), probability) for index, probability in ranked)
+
+
+def _html(result: Result) -> str:
+    """Return tables of the classes of one image, one a head; embeddings as their number of dimensions."""
+    if result.heads:
+        return "".join(f"<p>{escape(name)}</p>{_html(one)}" for name, one in result.heads.items())
+    if not result.topk:
+        return f"<p>an embedding of {result.probabilities.size} dimensions</p>"
+    chosen = {one.index for one in result.predictions}
+    rows = [(one, one.index in chosen) for one in result.topk]
+    body = "".join(_row(one, bold=bold) for one, bold in rows)
+    head = f"<tr><th>id</th><th{_LEFT}>class</th><th>probability</th></tr>"
+    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
+
+
+def _row(one: Prediction, *, bold: bool) -> str:
+    label = f"<b>{escape(one.label)}</b>" if bold else escape(one.label)
+    return f"<tr><td>{one.index}</td><td{_LEFT}>{label}</td><td>{one.probability:.1%}</td></tr>"
+
+
+def _fields(result: Result) -> Iterator[tuple[str, object]]:
+    """Yield what rich prints: the answers, and the shape of the scores instead of all of them."""
+    if result.heads:
+        yield "heads", dict(result.heads)
+        return
+    yield "topk", [(one.label, round(one.probability, 4)) for one in result.topk]
+    if result.predictions != result.topk[:1]:
+        yield "predictions", [one.label for one in result.predictions]
+    yield "probabilities", f"float32 [{result.probabilities.size}]"

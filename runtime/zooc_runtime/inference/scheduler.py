@@ -18,16 +18,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 import numpy as np
 
 from ..errors import PackageError
 from ..preprocessing.decode import ImageLike
 from .cpu import available_cores
+from .stamps import Stamps
 
 if TYPE_CHECKING:
-    from ..support.arrays import U8Array
+    from ..support.arrays import AnyArray
     from .network import Network
     from .results import Result
 
@@ -43,7 +44,9 @@ class _Request:
     image: ImageLike
     topk: int | None
     answer: Future[Result] = field(default_factory=Future)
-    pixels: U8Array | None = None
+    pixels: AnyArray | None = None
+    stamps: Stamps = field(default_factory=Stamps)
+    prepared: bool = False
 
 
 @dataclass(eq=False)
@@ -90,9 +93,31 @@ class Pipeline:
         self._closed = False
         self.seconds = dict.fromkeys(("decode", "prelude", "body", "postlude"), 0.0)
 
-    def submit(self, model: Network, image: ImageLike, topk: int | None) -> Future[Result]:
-        """Queue one image; it joins the last one's batch if that is not on its way yet."""
-        request = _Request(image, topk)
+    def submit(
+        self,
+        model: Network,
+        image: ImageLike,
+        topk: int | None,
+        *,
+        prepared: bool = False,
+        stamps: Stamps | None = None,
+    ) -> Future[Result]:
+        """Queue one image; it joins the last one's batch if that is not on its way yet.
+
+        Args:
+            model: answers it.
+            image: what `Network.decode` takes.
+            topk: how many classes to name; as compiled by default.
+            prepared: whether `image` is the network's own input, `[channels, h, w]` of the dtype that
+                `run_tensor` takes, which is neither decoded nor preprocessed.
+            stamps: where to note when its stages began and ended.
+
+        Raises:
+            PackageError: the model is closed.
+        """
+        request = _Request(image, topk, stamps=stamps or Stamps(), prepared=prepared)
+        request.stamps.submitted = time.monotonic()
+        request.answer.add_done_callback(partial(_forget, ref(request)))
         with self._changed:
             if self._filling is None or self._closed:
                 batch = _Batch(model, [], time.monotonic() + self._max_wait)
@@ -196,8 +221,7 @@ class Pipeline:
         failure: BaseException | None = None
         if request.answer.set_running_or_notify_cancel():
             try:
-                decoded = self._timed("decode", batch.model.decode, request.image)
-                request.pixels = self._timed("prelude", batch.model.prepare, decoded, request.image)
+                request.pixels = self._pixels(batch.model, request)
             except BaseException as error:
                 failure = error
         with self._changed:
@@ -205,6 +229,17 @@ class Pipeline:
             self._changed.notify()
         if failure is not None:
             request.answer.set_exception(failure)
+
+    def _pixels(self, model: Network, request: _Request) -> AnyArray:
+        image, stamps = request.image, request.stamps
+        stamps.begun = stamps.decoded = stamps.prepared = time.monotonic()
+        if request.prepared:
+            return np.asarray(image)
+        decoded = self._timed("decode", model.decode, image)
+        stamps.decoded = time.monotonic()
+        pixels: AnyArray = self._timed("prelude", model.prepare, decoded, image)
+        stamps.prepared = time.monotonic()
+        return pixels
 
     def _run(self, batch: _Batch) -> None:
         requests = [request for request in batch.requests if request.pixels is not None]
@@ -223,9 +258,15 @@ class Pipeline:
                 request.answer.set_result(outcome)
 
     def _results(self, model: Network, requests: list[_Request]) -> list[Result]:
+        entered = time.monotonic()
         tensor = np.stack([request.pixels for request in requests if request.pixels is not None])
         logits = self._timed("body", model.run_tensor, tensor)
         scores = self._timed("postlude", model.finish, logits)
+        answered = time.monotonic()
+        for request in requests:
+            stamps = request.stamps
+            stamps.entered, stamps.answered, stamps.batch = entered, answered, len(requests)
+            stamps.leads = request is requests[0]
         return [model.result(row, request.topk) for row, request in zip(scores, requests, strict=True)]
 
     def _timed(self, stage: str, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -235,6 +276,12 @@ class Pipeline:
         finally:
             with self._changed:
                 self.seconds[stage] += time.monotonic() - begin
+
+
+def _forget(request: ref[_Request], _: Future[Result]) -> None:
+    """Let go of the image, which may be large, though a cancelled request still waits to be passed over."""
+    if (one := request()) is not None:
+        one.image = b""
 
 
 def _outcome(answer: Future[Result], errors: str) -> Result | PackageError:

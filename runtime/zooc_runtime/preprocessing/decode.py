@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from ..errors import PackageError
+from ..errors import ImageTooLarge, PackageError
 from ..support.arrays import AnyArray, U8Array
 from .bands import NPY_MAGIC, bands_of_array, bands_of_image, read_npy
 from .nv12 import check_frame, is_nv12
@@ -33,7 +33,9 @@ ImageLike = Union[str, "os.PathLike[str]", bytes, Image.Image, AnyArray]
 """One image: a path, the bytes of an image file, a PIL image, or `uint8 [H, W, 3]` RGB."""
 
 
-def decode(image: ImageLike, source: str = "rgb", steps: Sequence[Step] = ()) -> U8Array:
+def decode(
+    image: ImageLike, source: str = "rgb", steps: Sequence[Step] = (), most_pixels: int | None = None
+) -> U8Array:
     """Read one image.
 
     Args:
@@ -42,12 +44,14 @@ def decode(image: ImageLike, source: str = "rgb", steps: Sequence[Step] = ()) ->
         source: `rgb`, one of `nv12.MATRICES`, or `bands-4`: images of so many channels.
         steps: the preprocessing to come. Where it begins with `Decode("scaled")`, a JPEG file (a path or
             bytes) is decoded at 1/2, 1/4 or 1/8 of its size if that is enough (`reduced_decoding`).
+        most_pixels: an image file with more of them, as its header says, is refused before it is decoded.
 
     Returns:
         `uint8 [H, W, 3]`, RGB, C-contiguous; of NV12 the frame as it is; of `bands-4` `[H, W, 4]`.
 
     Raises:
         PackageError: not an image, damaged, of a mode that Pillow would clip silently, or an unfit array.
+        ImageTooLarge: a file with more than `most_pixels`, or so many that Pillow suspects an attack.
     """
     if is_nv12(source):
         return check_frame(image)
@@ -59,9 +63,9 @@ def decode(image: ImageLike, source: str = "rgb", steps: Sequence[Step] = ()) ->
             return bands_of_image(image, "the PIL image", bands)
         return _to_rgb(image, "the PIL image", ours=False)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return _decode_bytes(bytes(image), f"the {len(image)} bytes given", bands, steps)
+        return _decode_bytes(bytes(image), f"the {len(image)} bytes given", bands, steps, most_pixels)
     if isinstance(image, (str, os.PathLike)):
-        return _decode_file(image, bands, steps)
+        return _decode_file(image, bands, steps, most_pixels)
     raise PackageError(
         f"cannot read an image from a {type(image).__name__}; give a path, the bytes of an image file, "
         f"a PIL image or a uint8 array [H, W, {bands or 3}]"
@@ -75,7 +79,9 @@ def describe(image: ImageLike) -> str:
     return f"array {list(image.shape)}" if isinstance(image, np.ndarray) else f"{type(image).__name__} image"
 
 
-def _decode_file(path: str | os.PathLike[str], bands: int | None, steps: Sequence[Step]) -> U8Array:
+def _decode_file(
+    path: str | os.PathLike[str], bands: int | None, steps: Sequence[Step], most_pixels: int | None
+) -> U8Array:
     name = os.fspath(path)
     try:
         if Path(path).is_dir():
@@ -87,10 +93,12 @@ def _decode_file(path: str | os.PathLike[str], bands: int | None, steps: Sequenc
         raise PackageError(f"{name}: permission denied; make the file readable") from None
     except (OSError, ValueError) as error:
         raise PackageError(f"{name}: cannot be read ({error}); check the path and the disk") from None
-    return _decode_bytes(data, name, bands, steps)
+    return _decode_bytes(data, name, bands, steps, most_pixels)
 
 
-def _decode_bytes(data: bytes, name: str, bands: int | None, steps: Sequence[Step]) -> U8Array:
+def _decode_bytes(
+    data: bytes, name: str, bands: int | None, steps: Sequence[Step], most_pixels: int | None
+) -> U8Array:
     if not data:
         raise PackageError(f"{name}: the file is empty; fetch or export the image again")
     if data.startswith(NPY_MAGIC):
@@ -100,6 +108,11 @@ def _decode_bytes(data: bytes, name: str, bands: int | None, steps: Sequence[Ste
         convert = partial(bands_of_image, count=bands)
     try:
         with Image.open(io.BytesIO(data)) as opened:
+            if most_pixels is not None and opened.width * opened.height > most_pixels:
+                raise ImageTooLarge(
+                    f"{name}: {opened.width} x {opened.height} pixels are more than the {most_pixels} "
+                    "allowed; scale it down first"
+                )
             kept = _reduce(opened, steps)
             pixels = convert(opened, name)
             return pixels if kept is None else np.ascontiguousarray(pixels[: kept[0], : kept[1]])
@@ -110,7 +123,7 @@ def _decode_bytes(data: bytes, name: str, bands: int | None, steps: Sequence[Ste
             f"{name}: not an image that Pillow knows; give a JPEG, PNG, BMP, GIF, WebP or TIFF file"
         ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PackageError(
+        raise ImageTooLarge(
             f"{name}: too many pixels, which may be a decompression bomb ({error}); scale it down first"
         ) from None
     except Exception as error:  # Pillow's decoders raise whatever they meet in a damaged file

@@ -1,7 +1,7 @@
 """The reference preprocessing: each step with Pillow, in torchvision's semantics for PIL images, but for the
 resizes of OpenCV and torch.
 
-The compiled prelude is held to this, pixel by pixel; `--vdsp_params` runs execute it in the prelude's place.
+The compiled prelude is held to this, pixel by pixel; `--vdsp-params` runs execute it in the prelude's place.
 """
 
 from __future__ import annotations

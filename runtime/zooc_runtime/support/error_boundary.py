@@ -37,7 +37,7 @@ def guarded(command: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except MemoryError:
-        note("error: not enough memory; lower --batch_size, --instance or --processes")
+        note("error: not enough memory; lower --batch-size, --instance or --processes")
         return USER_ERROR
     except Exception as error:
         trace = error.__traceback__

@@ -62,13 +62,10 @@ def analyze(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
     verify_images: VerifyImagesOption = False,
     output_format: FormatOption = Format.human,
-    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Compare the int8 network of PATH with float, layer by layer."""
-    if json:
-        output_format = Format.json
 
     def work() -> int:
         from zooc.pipeline.analyze import AnalysisRequest, analyze_path

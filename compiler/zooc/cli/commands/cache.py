@@ -5,11 +5,11 @@ from __future__ import annotations
 import typer
 
 from zooc.cli.error_boundary import guard, print_json
-from zooc.cli.options import Format, FormatOption
+from zooc.cli.options import App, Format, FormatOption
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Show or empty the cache of exports and calibrations.")
+app = App(no_args_is_help=True, help="Show or empty the cache of exports and calibrations.")
 
 
 @app.command("info")
@@ -31,7 +31,7 @@ def cache_info(output_format: FormatOption = Format.human) -> None:
 
 
 @app.command("clear")
-def cache_clear() -> None:
+def cache_clear(output_format: FormatOption = Format.human) -> None:
     """Empty the cache; the next compile exports and calibrates anew."""
 
     def work() -> int:
@@ -40,7 +40,10 @@ def cache_clear() -> None:
         cache = Cache(default_root())
         size = cache.size()
         cache.clear()
-        typer.echo(f"removed {size / 1e6:.1f} MB")
+        if output_format is Format.json:
+            print_json({"ok": True, "bytes": size})
+        else:
+            typer.echo(f"removed {size / 1e6:.1f} MB")
         return 0
 
-    guard(work)
+    guard(work, output_format)

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from zooc.cli.completion import descriptions
 from zooc.cli.error_boundary import as_json, guard, print_json, show
 from zooc.cli.options import (
+    App,
     Format,
     FormatOption,
     QuietOption,
@@ -41,7 +42,7 @@ class _FileOrCommand(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(
+app = App(
     cls=_FileOrCommand,
     no_args_is_help=True,
     help="Measure activations once, in parts if need be: zooc calibrate FILE -o all.calib.",
@@ -170,6 +171,7 @@ def export(
     output: OutputOption,
     method: MethodOption = None,
     force: ForceOption = False,
+    output_format: FormatOption = Format.human,
 ) -> None:
     """Write a calibration's ranges as text: `name threshold min max`, a line a tensor."""
 
@@ -182,9 +184,11 @@ def export(
         text = format_table(ranges_of(calibration, file, method), about=describe(calibration, method))
         refuse_existing(output, force=force, code=EXISTS)
         write_file(output, text)
+        if output_format is Format.json:
+            print_json({"ok": True, "file": str(output)})
         return 0
 
-    guard(work)
+    guard(work, output_format)
 
 
 @app.command("import", epilog="Example: zooc calibrate import table.txt net.zoo -o edited.calib")

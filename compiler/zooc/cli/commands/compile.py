@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zooc.cli.completion import descriptions, runtimes
 from zooc.cli.error_boundary import as_json, guard, print_json, show
+from zooc.cli.junit import JunitOption, write_junit
 from zooc.cli.options import (
     Format,
     FormatOption,
@@ -21,6 +22,9 @@ from zooc.cli.options import (
     VerifyImagesOption,
 )
 from zooc.pipeline.stages import STAGES
+
+if TYPE_CHECKING:
+    from zooc.pipeline.compile import WrittenPackage
 
 __all__ = ["EPILOG", "compile_command"]
 
@@ -109,6 +113,7 @@ def compile_command(
             show_default=False,
         ),
     ] = None,
+    junit: JunitOption = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
     verify_images: VerifyImagesOption = False,
     output_format: FormatOption = Format.human,
@@ -120,7 +125,8 @@ def compile_command(
     def work() -> int:
         from zooc.cli.summary import print_package
         from zooc.compilation import Request
-        from zooc.pipeline.compile import WrittenPackage, compile_package
+        from zooc.diagnostics.diagnostic import ZoocError
+        from zooc.pipeline.compile import compile_package
         from zooc.pipeline.context import Context, Stopped
         from zooc.support.cache import Cache, default_root
         from zooc.support.progress import make_progress
@@ -154,9 +160,17 @@ def compile_command(
         cache = Cache(None if no_cache else default_root())
         context = Context(cache, progress, stop_before, verify_images=verify_images)
         package: WrittenPackage | None = None
-        with suppress(Stopped):
-            package = compile_package(request, context)
+        try:
+            with suppress(Stopped):
+                package = compile_package(request, context)
+        except ZoocError as problem:
+            if junit is not None:
+                found = [*context.diagnostics(), *problem.diagnostics]
+                write_junit(junit, "zooc compile", [(str(file), found)])
+            raise
         warnings = context.diagnostics()
+        if junit is not None:
+            write_junit(junit, "zooc compile", [(str(file), warnings)], _held(package))
         if output_format is Format.json:
             summary = {"stopped_before": stop_before, **context.facts}
             print_json({"ok": True, **summary, "diagnostics": as_json(warnings)})
@@ -171,6 +185,17 @@ def compile_command(
         return 0
 
     guard(work, output_format, verbose=verbose)
+
+
+def _held(package: WrittenPackage | None) -> list[tuple[str, str]]:
+    """What the description requires and the package holds, each with the figures in words."""
+    if package is None:
+        return []
+    compiled = package.compiled
+    held = [] if compiled.contract is None else [("accuracy contract", compiled.contract.in_words())]
+    if compiled.speed:
+        held.append(("required speed", "\n".join(compiled.speed.in_words())))
+    return held
 
 
 def _check_consumer_name(name: str) -> None:

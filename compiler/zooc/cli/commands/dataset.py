@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from zooc.cli.options import Format, FormatOption, QuietOption
+from zooc.cli.options import App, Format, FormatOption, QuietOption
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Put image sets in order: class folders, calibration sets.")
+app = App(no_args_is_help=True, help="Put image sets in order: class folders, calibration sets.")
 
 
 class _How(str, Enum):

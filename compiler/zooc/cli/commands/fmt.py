@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from zooc.cli.completion import descriptions
-from zooc.cli.error_boundary import guard
-from zooc.cli.options import QuietOption
+from zooc.cli.error_boundary import guard, print_json
+from zooc.cli.options import Format, FormatOption, QuietOption
 
 __all__ = ["EPILOG", "fmt"]
 
@@ -23,18 +23,21 @@ def fmt(
     check_only: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit 1 if a file would change.")
     ] = False,
+    output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
 ) -> None:
     """Format FILES in place, comments kept."""
 
     def work() -> int:
         changed = [file for file in files if _format_file(file, write=not check_only)]
-        if not quiet:
+        if output_format is Format.json:
+            print_json({"ok": not (changed and check_only), "changed": [str(file) for file in changed]})
+        elif not quiet:
             for file in changed:
                 typer.echo(f"{'would reformat' if check_only else 'reformatted'} {file}")
         return 1 if changed and check_only else 0
 
-    guard(work)
+    guard(work, output_format)
 
 
 def _format_file(file: Path, *, write: bool) -> bool:

@@ -15,6 +15,7 @@ from zooc.cli.error_boundary import guard, print_json
 from zooc.cli.model_arguments import EXISTS, span_of
 from zooc.cli.new_source import read_new_source
 from zooc.cli.options import Format, FormatOption, QuietOption
+from zooc.cli.questions import Answers, ask
 from zooc.deployment import Model, ModelSource
 from zooc.diagnostics.diagnostic import ZoocError, error
 
@@ -29,7 +30,7 @@ EPILOG = (
 
 def new(
     source: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="SOURCE",
             autocompletion=sources,
@@ -37,7 +38,7 @@ def new(
             "that is a whole network: ONNX (.onnx), torch.export (.pt2) or TorchScript (.pt).",
             show_default=False,
         ),
-    ],
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -75,6 +76,9 @@ def new(
             show_default=False,
         ),
     ] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Ask for what is not given, as zooc init does.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is already there.")] = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
@@ -84,33 +88,39 @@ def new(
     Of a file, what it does not tell is marked TODO.
     """
 
-    def work() -> int:
-        from zooc.support.files import refuse_existing, write_file
+    if source is None and not interactive:
+        raise typer.BadParameter("name a model or a file, or let --interactive ask", param_hint="SOURCE")
 
-        model = read_new_source(source)
-        name = Path(model.name).stem if model.is_file else model.name
-        path = None if output == "-" else Path(output or f"{name}.zoo")
-        if path is not None:
-            refuse_existing(path, force=force, code=EXISTS)
-        if model.is_file:
-            _refuse_weights(model, weights)
-            text = _describe_file(model, classes, data, path, quiet=quiet or output_format is Format.json)
-        else:
-            text = _describe(model, weights, classes, data, path)
-        if path is None:
-            if output_format is Format.json:
-                print_json({"ok": True, "file": None, "text": text})
-            else:
-                typer.echo(text, nl=False)
-            return 0
-        write_file(path, text)
-        if output_format is Format.json:
-            print_json({"ok": True, "file": str(path), "text": text})
-        elif not quiet:
-            typer.echo(f"wrote {path}; next: zooc compile {path}")
-        return 0
+    def work() -> int:
+        given = Answers(source or "", weights, classes, data, output, force)
+        return _write(ask(given) if interactive else given, output_format, quiet=quiet)
 
     guard(work, output_format)
+
+
+def _write(wanted: Answers, output_format: Format, *, quiet: bool) -> int:
+    from zooc.support.files import refuse_existing, write_file
+
+    model = read_new_source(wanted.source)
+    name = Path(model.name).stem if model.is_file else model.name
+    path = None if wanted.output == "-" else Path(wanted.output or f"{name}.zoo")
+    if path is not None:
+        refuse_existing(path, force=wanted.force, code=EXISTS)
+    silent = quiet or output_format is Format.json
+    if model.is_file:
+        _refuse_weights(model, wanted.weights)
+        text = _describe_file(model, wanted.classes, wanted.data, path, quiet=silent)
+    else:
+        text = _describe(model, wanted.weights, wanted.classes, wanted.data, path)
+    if path is not None:
+        write_file(path, text)
+    if output_format is Format.json:
+        print_json({"ok": True, "file": None if path is None else str(path), "text": text})
+    elif path is None:
+        typer.echo(text, nl=False)
+    elif not quiet:
+        typer.echo(f"wrote {path}; next: zooc compile {path}")
+    return 0
 
 
 def _describe(

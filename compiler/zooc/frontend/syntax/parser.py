@@ -17,7 +17,15 @@ from zooc.frontend.syntax.vocabulary import BLOCKS
 if TYPE_CHECKING:
     Node = Any
 
-__all__ = ["MAX_SYNTAX_ERRORS", "OVERRIDE_SOURCE", "TreeBuilder", "parse", "parse_override"]
+__all__ = [
+    "MAX_SYNTAX_ERRORS",
+    "OVERRIDE_SOURCE",
+    "TreeBuilder",
+    "cut_items",
+    "parse",
+    "parse_override",
+    "parse_sound_items",
+]
 
 MAX_SYNTAX_ERRORS = 100
 """No more are reported of one file: what has more is no `.zoo` file."""
@@ -46,6 +54,22 @@ def parse(source: SourceFile) -> tuple[ast.File | None, list[Diagnostic]]:
     if diagnostics:
         return None, sorted(diagnostics, key=lambda d: d.span.start if d.span else 0)[:MAX_SYNTAX_ERRORS]
     return ast.File(items, source), []
+
+
+def parse_sound_items(source: SourceFile) -> ast.File:
+    """Return the top-level items that can be parsed, for an editor; what is broken is left out."""
+    tokens, _ = tokenize(source)
+    builder = TreeBuilder(source, _unheard)
+    items: list[ast.Item] = []
+    for chunk in cut_items(source, tokens.significant):
+        tree, failure = _run(source, chunk, "file")
+        if failure is None:
+            items += group_items(builder.pieces(tree), _unheard)
+    return ast.File(tuple(items), source)
+
+
+def _unheard(_: Diagnostic) -> None:
+    """Take no notice of a finding."""
 
 
 def parse_override(text: str) -> tuple[ast.Assignment | None, list[Diagnostic]]:
@@ -93,7 +117,7 @@ def _run(source: SourceFile, tokens: Sequence[Token], start: str) -> tuple[Any, 
 
 def _errors_by_item(source: SourceFile, tokens: Sequence[Token], builder: TreeBuilder) -> list[Diagnostic]:
     found: list[Diagnostic] = []
-    for chunk in _chunks(source, tokens):
+    for chunk in cut_items(source, tokens):
         tree, failure = _run(source, chunk, "file")
         if failure is not None:
             found.append(failure)
@@ -102,11 +126,11 @@ def _errors_by_item(source: SourceFile, tokens: Sequence[Token], builder: TreeBu
     return found
 
 
-def _chunks(source: SourceFile, tokens: Sequence[Token]) -> list[list[Token]]:
-    """Cuts before every `let` and block name that begins a line outside of brackets, or at the margin."""
+def cut_items(source: SourceFile, tokens: Sequence[Token]) -> list[list[Token]]:
+    """Cut before every `let` and block name that begins a line outside of brackets, or at the margin."""
     chunks: list[list[Token]] = [[]]
     depth = 0
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+    for token, following in zip(tokens, [*tokens, None][1:], strict=True):
         opens = token.type == "_LET" or (
             token.type == "NAME"
             and token in BLOCKS

@@ -1,4 +1,4 @@
-"""A `--vdsp_params` run: whether the file may stand in for the preprocessing that was compiled."""
+"""A `--vdsp-params` run: whether the file may stand in for the preprocessing that was compiled."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_override(
     ):
         raise PackageError(
             f"{name}: vdsp operations give three channels in colour, and the package was compiled for other "
-            "ones; leave --vdsp_params out"
+            "ones; leave --vdsp-params out"
         )
     swaps = sum(step["op"] == "SwapChannels" for step in preprocess["steps"])
     if params.bgr != (swaps % 2 == 1):

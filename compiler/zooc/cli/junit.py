@@ -1,0 +1,55 @@
+"""`--junit FILE`: what a command found, as JUnit's XML for continuous integration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from zooc.diagnostics.diagnostic import Diagnostic
+
+__all__ = ["JunitOption", "write_junit"]
+
+JunitOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--junit",
+        metavar="FILE",
+        help="Also write the result as JUnit's XML, replacing FILE, for continuous integration.",
+        show_default=False,
+    ),
+]
+
+
+def write_junit(
+    file: Path,
+    suite: str,
+    cases: Iterable[tuple[str, Sequence[Diagnostic]]],
+    passed: Iterable[tuple[str, str]] = (),
+) -> None:
+    """Write one test a name: it fails if there is an error among its findings; warnings are its output.
+
+    Args:
+        file: what to write; a file that is there is replaced.
+        suite: the tests' common name.
+        cases: each test's name and what was found.
+        passed: further tests that passed, with what they say.
+
+    Raises:
+        ZoocError: Z0702, the file cannot be written.
+    """
+    from zooc.diagnostics.render import render
+    from zooc.support.files import refuse_existing, write_file
+    from zooc_runtime.support.junit import Case, junit
+
+    refuse_existing(file, force=True, code="Z0702")
+    tests: list[Case] = []
+    for name, findings in cases:
+        errors = "\n\n".join(render(d) for d in findings if d.severity == "error")
+        warnings = "\n\n".join(render(d) for d in findings if d.severity == "warning")
+        tests.append(Case(name, errors or None, None, warnings))
+    tests += [Case(name, output=text) for name, text in passed]
+    write_file(file, junit(suite, tests))

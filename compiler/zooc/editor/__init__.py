@@ -1,0 +1,1 @@
+"""The editor's side of the language: what is served to editors."""
