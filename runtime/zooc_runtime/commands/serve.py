@@ -31,7 +31,7 @@ page to try images on at /. It ends on SIGTERM or Ctrl-C, once what it has accep
 
 examples:
   %(prog)s
-  %(prog)s --host 0.0.0.0 --port 9000 --batch_size 8 --max_wait_us 2000
+  %(prog)s --host 0.0.0.0 --port 9000 --batch-size 8 --max-wait-us 2000
   %(prog)s resnest50_fp32 other=build/other
   curl --data-binary @cat.jpg -H "Inference-Header-Content-Length: 0" localhost:8000/v2/models/NAME/infer
 """
@@ -50,9 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1: this machine alone)")
     add("--port", type=_port, default=8000, metavar="N", help="the port (8000); 0 for any that is free")
-    add("--batch_size", type=_count, metavar="N", help="images of any requests that share a batch, at most")
+    add("--batch-size", type=_count, metavar="N", help="images of any requests that share a batch, at most")
     add(
-        "--max_wait_us",
+        "--max-wait-us",
         type=_microseconds,
         default=0.0,
         metavar="US",
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limits = parser.add_argument_group("limits")
     add = limits.add_argument
     add(
-        "--queue_size",
+        "--queue-size",
         type=_count,
         default=256,
         metavar="N",
@@ -78,24 +78,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--timeout", type=_seconds, default=30.0, metavar="S", help="seconds for an answer (30)")
     add(
-        "--transfer_timeout",
+        "--transfer-timeout",
         type=_seconds,
         default=30.0,
         metavar="S",
         help="seconds for a request to arrive (30)",
     )
-    add("--max_body", type=_count, default=32, metavar="MIB", help="a request's size (32)")
+    add("--max-body", type=_count, default=32, metavar="MIB", help="a request's size (32)")
     add(
-        "--max_bodies",
+        "--max-bodies",
         type=_count,
         default=256,
         metavar="MIB",
         help="of all requests that are held at once (256)",
     )
-    add("--max_pixels", type=_count, default=50_000_000, metavar="N", help="pixels of an image (50000000)")
-    add("--max_connections", type=_count, default=1024, metavar="N", help="open connections (1024)")
-    parser.add_argument("--no_page", action="store_true", help="no page at /")
-    parser.add_argument("--access_log", action="store_true", help="log every request, not only failures")
+    add("--max-pixels", type=_count, default=50_000_000, metavar="N", help="pixels of an image (50000000)")
+    add("--max-connections", type=_count, default=1024, metavar="N", help="open connections (1024)")
+    parser.add_argument("--no-page", action="store_true", help="no page at /")
+    parser.add_argument("--access-log", action="store_true", help="log every request, not only failures")
     parser.add_argument("--quiet", action="store_true", help="log problems only")
 
 
@@ -113,7 +113,7 @@ def run(directory: Path, options: argparse.Namespace) -> int:
 
     if options.max_bodies < options.max_body:
         raise PackageError(
-            f"--max_bodies {options.max_bodies}: less than --max_body {options.max_body}; raise it"
+            f"--max-bodies {options.max_bodies}: less than --max-body {options.max_body}; raise it"
         )
     folders = _folders(directory, options.packages)
     write_logs(quiet=options.quiet)

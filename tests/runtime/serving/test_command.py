@@ -71,7 +71,7 @@ def test_a_signal_ends_it_after_what_was_accepted(
     serving: Serving, support: Any, number: signal.Signals
 ) -> None:
     """Batches wait half a second for more images, so that all requests are on their way when it comes."""
-    process, port = serving("--batch_size", "64", "--max_wait_us", "500000", "--access_log")
+    process, port = serving("--batch-size", "64", "--max-wait-us", "500000", "--access-log")
     with ThreadPoolExecutor(6) as pool:
         answers = [pool.submit(post, port, support.jpeg(seed)) for seed in range(6)]
         until_waiting(port, 6)
@@ -167,8 +167,8 @@ def test_a_port_that_is_taken(refused: Callable[..., str]) -> None:
         (["--port", "-1"], "not a port"),
         (["--timeout", "0"], "not a number of seconds above 0"),
         (["--timeout", "soon"], "not a number of seconds"),
-        (["--queue_size", "0"], "not a whole number of at least 1"),
-        (["--max_wait_us", "-3"], "not a number of microseconds"),
+        (["--queue-size", "0"], "not a whole number of at least 1"),
+        (["--max-wait-us", "-3"], "not a number of microseconds"),
         (["--prot", "8000"], "unrecognized arguments: --prot"),
         (["--hint", "speed"], "invalid choice: 'speed'"),
     ],
@@ -183,7 +183,7 @@ def test_mistyped_options(refused: Callable[..., str], options: list[str], messa
     [
         (["--host", "256.0.0.1.x"], "--host 256.0.0.1.x: not an address ("),
         (["--host", "192.0.2.1"], "--host 192.0.2.1: not an address of this machine"),
-        (["--max_body", "64", "--max_bodies", "32"], "--max_bodies 32: less than --max_body 64"),
+        (["--max-body", "64", "--max-bodies", "32"], "--max-bodies 32: less than --max-body 64"),
         (["--engine", "onnxrutime"], "onnxruntime"),
         (["nowhere"], "nowhere: no such folder, and no installed package"),
         (["json"], "json: installed, but not a package of zooc"),
