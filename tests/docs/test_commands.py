@@ -66,7 +66,8 @@ def wrong(words: list[str], known: dict[str, Any], program: str) -> str | None:
         return f"`{program}` has no command `{rest[0]}`"
     for word in rest:
         option = _OPTION.match(word)
-        if option and option[1].partition("=")[0] not in known[name].options:
+        spellings = {option[1], option[1].replace("_", "-")} if option else set()
+        if option and spellings.isdisjoint(known[name].options):
             return f"`{name}` has no option `{option[1]}`"
     return None
 

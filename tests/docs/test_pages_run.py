@@ -91,7 +91,7 @@ def run(page: Path, folder: Path, environment: dict[str, str], blocks: ModuleTyp
         elif block.language == "console":
             for step in block.steps():
                 steps.append(step)
-                script.append(f"{step.command}\nstatus=$?; echo '{END}'; [ $status = 0 ] || exit $status")
+                script.append(f"{step.command}\n[ $? = 0 ] && echo '{END}' || exit 1")
     done = subprocess.run(
         ["bash"],
         input="\n".join(script),
@@ -103,11 +103,11 @@ def run(page: Path, folder: Path, environment: dict[str, str], blocks: ModuleTyp
         check=False,
     )
     outputs = done.stdout.split(END + "\n")
-    for step, output in zip(steps, outputs, strict=False):
+    for step, output in zip(steps, outputs[:-1], strict=False):
         if not agrees(output, step.output):
             return f"{page.name}:{step.line}: $ {step.command}\nprints\n{output}\ninstead of\n{step.output}"
     if len(outputs) <= len(steps):
-        return f"{page.name}:{steps[len(outputs) - 1].line}: exit code {done.returncode}\n{outputs[-1]}"
+        return f"{page.name}:{steps[len(outputs) - 1].line}: the command fails\n{outputs[-1]}"
     return None
 
 
@@ -144,7 +144,7 @@ def test_a_page_with_another_output_or_a_failing_command_is_found(tmp_path: Path
     page.write_text("```console\n$ echo one\none\n$ echo two\nthree\n```\n")
     assert "page.md:4: $ echo two" in str(run(page, folder, environment, blocks))
     page.write_text("```console\n$ echo one\none\n$ (exit 3)\n$ echo two\ntwo\n```\n")
-    assert "page.md:4: exit code 3" in str(run(page, folder, environment, blocks))
+    assert "page.md:4: the command fails" in str(run(page, folder, environment, blocks))
     page.write_text(
         '```python title="a.py"\nprint("hello")\n```\n\n```console\n$ cat a.py; cd ..\nprint("hello")\n$ ls folder\na.py\n```\n'
     )

@@ -33,7 +33,8 @@ class Command:
         name: as it is called: `zooc cache show`, `python -m PKG eval`.
         node: typer's command, or `None` where argparse parses the options.
         help: argparse's help; of a command of typer the empty string.
-        options: all options that it takes, such as `--variant` and `-v`.
+        options: all options that it takes, such as `--variant` and `-v`; of a package's as its help has them,
+            which are understood with underscores too.
     """
 
     name: str
@@ -54,11 +55,11 @@ def zooc_commands() -> dict[str, Command]:
 
 def _visit(name: str, node: Any, found: dict[str, Command]) -> None:
     if getattr(node, "add_help_option", True):
-        named = (
-            option for parameter in node.params for option in (*parameter.opts, *parameter.secondary_opts)
-        )
-        options = frozenset(option for option in named if option.startswith("-"))
-        found[name] = Command(name, node, "", options | {"--help", "-h"})
+        named = (word for one in node.params for word in (*one.opts, *one.secondary_opts))
+        options = {"--help", "-h", *(word for word in named if word.startswith("-"))}
+        if "--format" in options:
+            options.add("--json")
+        found[name] = Command(name, node, "", frozenset(options))
     else:
         tool = name.rsplit(maxsplit=1)[-1]
         shown = _help(lambda: tool_main(tool, ["--help"], name, DefaultLists()))

@@ -73,16 +73,13 @@ def errors_page(folder: Path) -> str:
     lines = [_ERRORS]
     group = ""
     for page in sorted(folder.glob("Z*.md")):
-        first = page.read_text(encoding="utf-8").partition("
-")[0]
+        first = page.read_text(encoding="utf-8").partition("\n")[0]
         code, _, title = first.removeprefix("# ").partition(": ")
         if code[:3] != group:
             group = code[:3]
             lines += ["", f"## {_RANGES[group]}", "", "| code | meaning |", "|---|---|"]
         lines.append(f"| [{code}]({page.name}) | {_cell(title)} |")
-    return "
-".join(lines) + "
-"
+    return "\n".join(lines) + "\n"
 
 
 def _section(command: Command) -> str:
