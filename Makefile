@@ -6,7 +6,8 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO   := build/demo
 DATA   := examples/digits/data
 
-.PHONY: help demo test lint bench docs vsix clean
+.PHONY: help demo test lint bench docs vsix fuzz clean
+MINUTES ?= 10
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -63,6 +64,9 @@ vsix:  ## Build the extension for Visual Studio Code: build/zooc-VERSION.vsix
 	npm install --prefix editors/vscode --ignore-scripts --no-package-lock --no-audit --no-fund --silent
 	mkdir -p build
 	cd editors/vscode && npm run --silent build && npm run --silent package
+
+fuzz: $(VENV)/.dev  ## Feed strange files to every reader for MINUTES=10
+	$(BIN)/python tests/fuzz/run.py --minutes $(MINUTES) --keep build/fuzz
 
 clean:  ## Remove what was built; the environment stays
 	rm -rf build dist $(DATA)

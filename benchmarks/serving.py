@@ -1,4 +1,4 @@
-"""`serve` against `bench --end_to_end`, in one run and in turns; and a soak at twice the server's capacity.
+"""`serve` against `bench --end-to-end`, in one run and in turns; and a soak at twice the server's capacity.
 
     python benchmarks/serving.py build/demo/digits PHOTOS --clients 16 --seconds 10 --rounds 3
     python benchmarks/serving.py build/demo/digits PHOTOS --soak 10
@@ -203,7 +203,7 @@ def compare(package: Path, photos: Path, clients: int, seconds: float, rounds: i
 
 
 def end_to_end(package: Path, photos: Path, seconds: float) -> tuple[float, float]:
-    """Images a second of `bench --end_to_end`, and those a second of processor time.
+    """Images a second of `bench --end-to-end`, and those a second of processor time.
 
     The processor time of loading is measured by a run that is almost empty, and subtracted.
     """
@@ -214,7 +214,7 @@ def end_to_end(package: Path, photos: Path, seconds: float) -> tuple[float, floa
             "-m",
             package.name,
             "bench",
-            "--end_to_end",
+            "--end-to-end",
             str(photos),
             "--json",
             *options,
@@ -233,7 +233,7 @@ def end_to_end(package: Path, photos: Path, seconds: float) -> tuple[float, floa
 
 def soak(package: Path, photos: Path, minutes: float) -> int:
     """Send at twice the capacity; return how much went wrong."""
-    server = Server(package, "--queue_size", str(_QUEUE))
+    server = Server(package, "--queue-size", str(_QUEUE))
     good = requests(package, photos)
     damaged = [post(package, file[: len(file) // 3]) for file in files(photos)]
     closed = Client(server.port, 16).run(lambda: (random.choice(good), 200), 5)

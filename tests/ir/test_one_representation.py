@@ -11,6 +11,7 @@ ROOT = Path(zooc.__file__).parent
 READERS = {
     "networks/onnx_file/operators.py",
     "networks/onnx_file/reader.py",
+    "networks/onnx_file/sound.py",
     "networks/torch/module_names.py",
 }
 TOUCHES = re.compile(

@@ -227,7 +227,15 @@ def rows(n: Any, x: str) -> str:
     return n.add("Transpose", x, perm=[0, 2, 1, 3])
 
 
-@pytest.mark.parametrize("between", [silu, clip, square, shift, middle, rows])
+def pooled_mixed(n: Any, x: str) -> str:
+    """A pool over channels that became one axis with height and width."""
+    flat = n.add("Reshape", x, n.store("flat", [0, 1, -1], np.int64))
+    return n.add(
+        "Add", x, n.add("Unsqueeze", n.add("GlobalAveragePool", flat), n.store("axis", [3], np.int64))
+    )
+
+
+@pytest.mark.parametrize("between", [silu, clip, square, shift, middle, rows, pooled_mixed])
 def test_what_scales_nothing_along_keeps_its_channels(
     between: Callable[[Any, str], str], net: Callable[..., Any]
 ) -> None:

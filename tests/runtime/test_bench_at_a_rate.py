@@ -91,7 +91,7 @@ def test_what_waits_is_given_up_when_the_run_is_stopped() -> None:
     assert list(taken) == list(load.take()) == []
 
 
-@pytest.mark.parametrize("stream", [["-i", "2"], ["-p", "2", "-b", "2"], ["--network_only"]], ids=str)
+@pytest.mark.parametrize("stream", [["-i", "2"], ["-p", "2", "-b", "2"], ["--network-only"]], ids=str)
 def test_at_a_rate_that_it_can_hold_nothing_is_refused(
     bench: Callable[..., dict[str, Any]], stream: list[str]
 ) -> None:
@@ -142,20 +142,20 @@ def test_a_stall_of_the_model_meets_all_requests_that_were_due_meanwhile(
 
 
 def test_image_files_at_a_rate(bench: Callable[..., dict[str, Any]], photo: Path) -> None:
-    document = bench("--end_to_end", photo.parent, "--rate", "100", "--iterations", "20")
+    document = bench("--end-to-end", photo.parent, "--rate", "100", "--iterations", "20")
     assert document["load"]["requests"] == 20 and document["iterations"] == 20
     assert document["stages_us"]["decode"] > 0 and document["queue_size"] == 128
 
 
 def test_image_files_beyond_the_queue_are_refused(bench: Callable[..., dict[str, Any]], photo: Path) -> None:
     load = bench(
-        "--end_to_end",
+        "--end-to-end",
         photo.parent,
         "--rate",
         "100000",
         "--iterations",
         "200",
-        "--queue_size",
+        "--queue-size",
         "1",
         "-i",
         "1",
@@ -168,7 +168,7 @@ def test_image_files_beyond_the_queue_are_refused(bench: Callable[..., dict[str,
 def test_a_damaged_image_ends_the_run(package: Path, photo: Path) -> None:
     (photo.parent / "a.jpg").write_bytes(b"\xff\xd8no")
     with pytest.raises(PackageError, match=r"a\.jpg"):
-        run(package, _options("--end_to_end", str(photo.parent), "--rate", "50", "--duration", "20"))
+        run(package, _options("--end-to-end", str(photo.parent), "--rate", "50", "--duration", "20"))
 
 
 def test_a_range_of_rates_is_a_table_and_a_list(

@@ -95,7 +95,7 @@ def test_files_are_sent_as_they_are_one_pass_over_the_folder(
 ) -> None:
     for number in range(3):
         Image.new("RGB", (9, 9 + number)).save(tmp_path / f"{number}.png")
-    assert bench("--end_to_end", tmp_path, "--iterations", "6")["iterations"] == 6
+    assert bench("--end-to-end", tmp_path, "--iterations", "6")["iterations"] == 6
     written = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
     assert [image for (image,) in server.images] == [written[0], *written, *written]
 
@@ -131,7 +131,7 @@ def test_refused_expired_and_failed_requests_are_told_apart(
 
 def test_requests_that_find_no_connection_and_no_place_are_not_sent(bench: Bench, server: Any) -> None:
     server.stall = (2, 0.4)
-    load = bench("--rate", "200", "--duration", "0.6", "-i", "1", "--queue_size", "10")["load"]
+    load = bench("--rate", "200", "--duration", "0.6", "-i", "1", "--queue-size", "10")["load"]
     assert load["unsent"] > 20 and load["refused"] == 0
 
 
@@ -222,7 +222,7 @@ def test_mistyped_addresses_are_named(url: str, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--network_only"], "--network-only: a server is sent encoded images"),
+        (["--network-only"], "--network-only: a server is sent encoded images"),
         (["--engine", "openvino"], "--engine is the server's affair"),
         (["--threads", "2"], "--threads is the server's affair"),
         (["--hint", "latency"], "--hint is the server's affair"),

@@ -287,7 +287,7 @@ def test_files_that_are_no_configuration_are_named(tmp_path: Path) -> None:
     write(tmp_path, "a: \x07", "bell.yaml")
     write(tmp_path, "[" * 5000, "deep.yaml")
     for name, words in {
-        "big.yaml": "larger than 1,000,000 bytes",
+        "big.yaml": "larger than 100,000 bytes",
         "binary.yaml": "is not UTF-8",
         "bell.yaml": "not YAML",
         "deep.yaml": "nested more than",

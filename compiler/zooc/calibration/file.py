@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from zooc.calibration.shards import WHOLE, Shard, joined, missing, overlap
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.weights import large_weights, without_large_weights
 from zooc.support.files import refuse_existing, write_file
+from zooc_runtime.support.archives import check_unpacked_size
 
 __all__ = ["EXISTS", "Calibration", "Identity", "merge", "model_sha256"]
 
@@ -31,7 +33,11 @@ EXISTS = "Z0471"
 
 FORMAT = 1
 _MAGIC = b"PK\x03\x04"
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+_DAMAGE: tuple[type[Exception], ...] = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, OverflowError),
+    *(NotImplementedError, RecursionError, zipfile.BadZipFile, zlib.error),
+)
+"""What numpy, zipfile and json raise at a damaged archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,9 @@ class Calibration:
             data = path.read_bytes()
             if not cls.recognizes(data):
                 raise _not_a_calibration(path, "it is empty" if not data else "it is another kind of file")
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            content = io.BytesIO(data)
+            check_unpacked_size(content)
+            with np.load(content, allow_pickle=False) as file:
                 arrays: dict[str, npt.NDArray[Any]] = {name: file[name] for name in file.files}
             if "calib" not in arrays:
                 raise _not_a_calibration(path, "it is another kind of .npz file")

@@ -58,6 +58,10 @@ def guard(work: Callable[[], int], output_format: Format = Format.human, *, verb
         code = 0
     except (typer.Exit, typer.BadParameter):
         raise
+    except MemoryError as problem:
+        hint = "close other programs, or compile for smaller images or a smaller network"
+        notes = (str(problem),) if str(problem) else ()
+        code = fail(error("Z0515", "there is not enough memory", notes=notes, hint=hint))
     except Exception as problem:
         if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
             # A full temporary folder, or standard output redirected to a full disk.
@@ -115,5 +119,6 @@ def as_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """One JSON object on standard output."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """One JSON object on standard output; what no encoding has, half of a surrogate pair, is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    typer.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from zooc_runtime.quoted import quoted
+
 __all__ = ["Diagnostic", "Label", "SourceFile", "Span", "ZoocError", "error", "warning"]
 
 Severity = Literal["error", "warning"]
@@ -67,10 +69,14 @@ class Label:
     span: Span
     message: str
 
+    def __post_init__(self) -> None:
+        """Make what the message quotes harmless and short."""
+        object.__setattr__(self, "message", quoted(self.message))
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding.
+    """One finding. Its texts are made harmless and short (`zooc_runtime.quoted`) when it is made.
 
     Attributes:
         code: `Z` and four digits; `docs/errors/CODE.md` explains it at length.
@@ -88,6 +94,12 @@ class Diagnostic:
     labels: tuple[Label, ...] = ()
     notes: tuple[str, ...] = ()
     hint: str | None = None
+
+    def __post_init__(self) -> None:
+        """Make what the texts quote harmless and short."""
+        object.__setattr__(self, "message", quoted(self.message))
+        object.__setattr__(self, "notes", tuple(quoted(note) for note in self.notes))
+        object.__setattr__(self, "hint", None if self.hint is None else quoted(self.hint))
 
 
 def error(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from zooc.diagnostics.diagnostic import Diagnostic, Span
+from zooc_runtime.quoted import quoted, visible
 
 __all__ = ["print_diagnostics", "render", "to_json"]
 
@@ -97,7 +98,7 @@ def _place(span: Span | None) -> dict[str, Any]:
 
 def _lines(diagnostic: Diagnostic) -> Iterator[list[Piece]]:
     severity = diagnostic.severity
-    yield [(f"{severity}[{diagnostic.code}]", severity), (f": {_safe(diagnostic.message)}", "bold")]
+    yield [(f"{severity}[{diagnostic.code}]", severity), (f": {diagnostic.message}", "bold")]
     width = 1
     if diagnostic.span is not None:
         spans = [diagnostic.span, *(label.span for label in diagnostic.labels)]
@@ -113,9 +114,9 @@ def _lines(diagnostic: Diagnostic) -> Iterator[list[Piece]]:
                 )
     pad = " " * width
     for note in diagnostic.notes:
-        yield [(f"{pad} = ", "gutter"), ("note", "bold"), (f": {_safe(note)}", "")]
+        yield [(f"{pad} = ", "gutter"), ("note", "bold"), (f": {note}", "")]
     if diagnostic.hint is not None:
-        yield [(f"{pad} = ", "gutter"), ("hint", "hint"), (f": {_safe(diagnostic.hint)}", "")]
+        yield [(f"{pad} = ", "gutter"), ("hint", "hint"), (f": {diagnostic.hint}", "")]
 
 
 def _mark(span: Span, char: str, style: str, message: str) -> _Mark:
@@ -132,7 +133,7 @@ def _mark(span: Span, char: str, style: str, message: str) -> _Mark:
 def _snippet(span: Span, marks: list[_Mark], width: int, arrow: str) -> Iterator[list[Piece]]:
     line, column = span.position()
     pad = " " * width
-    yield [(f"{pad}{arrow} ", "gutter"), (f"{_safe(span.source.name)}:{line}:{column}", "")]
+    yield [(f"{pad}{arrow} ", "gutter"), (f"{quoted(span.source.name)}:{line}:{column}", "")]
     yield [(f"{pad} |", "gutter")]
     previous: int | None = None
     for number in sorted({mark.line for mark in marks}):
@@ -144,34 +145,46 @@ def _snippet(span: Span, marks: list[_Mark], width: int, arrow: str) -> Iterator
         text, offsets = _window(span, number, own)
         yield [(f"{number:>{width}} | ", "gutter"), (text, "")]
         for mark in own:
-            start, end = offsets[mark.start], offsets[min(mark.end, len(offsets) - 1)]
+            start, end = offsets[mark.start], offsets[mark.end]
             underline = mark.char * max(end - start, 1)
-            message = f" {_safe(mark.message)}" if mark.message else ""
+            message = f" {mark.message}" if mark.message else ""
             yield [(f"{pad} | ", "gutter"), (" " * start, ""), (underline + message, mark.style)]
         previous = number
     yield [(f"{pad} |", "gutter")]
 
 
-def _window(span: Span, number: int, marks: list[_Mark]) -> tuple[str, list[int]]:
-    """The line as shown, and for each of its characters (and the end) the column where it is shown."""
+def _window(span: Span, number: int, marks: list[_Mark]) -> tuple[str, dict[int, int]]:
+    """The line as shown, and the columns at which the marks begin and end.
+
+    Of a long line no more is looked at than is shown: there may be many marks in it.
+    """
     line = span.source.line(number)
-    shown, offsets, column = [], [], 0
-    for char in line:
-        offsets.append(column)
-        piece = " " * (_TAB - column % _TAB) if char == "\t" else _visible(char)
+    base = 0
+    shown, columns = _laid_out(line)
+    if len(shown) < len(line):
+        base = max(min((mark.start for mark in marks), default=0) - _CONTEXT, 0)
+        shown, columns = _laid_out(line[base : base + _MAX_WIDTH + 1])
+    before, after = ("..." if base else ""), ("..." if base + len(shown) < len(line) else "")
+    places = {
+        end: len(before) + columns[min(max(end - base, 0), len(shown))]
+        for mark in marks
+        for end in (mark.start, mark.end)
+    }
+    return before + "".join(shown) + after, places
+
+
+def _laid_out(text: str) -> tuple[list[str], list[int]]:
+    """The first characters as shown, as many as fit, and the column of each and of their end."""
+    shown: list[str] = []
+    columns = [0]
+    for char in text[: _MAX_WIDTH + 1]:
+        piece = " " * (_TAB - columns[-1] % _TAB) if char == "\t" else visible(char)
+        end = columns[-1] + _width(char, piece)
+        if end > _MAX_WIDTH:
+            break
         shown.append(piece)
-        column += _width(char, piece)
-    offsets += [column, column + 1]
-    if column <= _MAX_WIDTH:
-        return "".join(shown), offsets
-    first = max(min((mark.start for mark in marks), default=0) - _CONTEXT, 0)
-    last = first
-    while last < len(line) and offsets[last + 1] - offsets[first] <= _MAX_WIDTH:
-        last += 1
-    before, after = ("..." if first else ""), ("..." if last < len(line) else "")
-    base, limit = offsets[first] - len(before), offsets[last] - offsets[first] + len(before)
-    moved = [min(max(offset - base, 0), limit) for offset in offsets]
-    return before + "".join(shown[first:last]) + after, moved
+        columns.append(end)
+    return shown, columns
 
 
 def _width(char: str, piece: str) -> int:
@@ -180,13 +193,3 @@ def _width(char: str, piece: str) -> int:
     if unicodedata.combining(char):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
-
-
-def _visible(char: str) -> str:
-    """Control and format characters spelled out: they could hide text or drive the terminal."""
-    category = unicodedata.category(char)
-    return f"<U+{ord(char):04X}>" if category in ("Cc", "Cf", "Cs", "Zl", "Zp") else char
-
-
-def _safe(text: str) -> str:
-    return "".join(_visible(char) for char in text)

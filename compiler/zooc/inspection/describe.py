@@ -89,5 +89,5 @@ def inspect_model(
 def _macs(model: onnx.ModelProto) -> int | None:
     try:
         return count_macs(model)
-    except ValueError:
+    except (ValueError, onnx.shape_inference.InferenceError):
         return None

@@ -149,7 +149,7 @@ def unknown_entry(directory: Path) -> str | None:
 def _is_import_package(folder: Path) -> bool:
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and {"schema", "zooc", "files"} <= manifest.keys()
 

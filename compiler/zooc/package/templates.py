@@ -8,6 +8,7 @@ import re
 import jinja2
 
 from zooc.resources import resource
+from zooc_runtime.quoted import visible
 
 __all__ = ["docker_string", "render"]
 
@@ -30,8 +31,9 @@ def render(template: str, **values: str) -> str:
 
 
 def _toml(text: str) -> str:
-    """A TOML basic string: JSON's escapes are TOML's too; TOML wants DEL escaped as well."""
-    return json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False).replace("\x7f", "\\u007f")
+    """A TOML basic string: JSON's escapes are TOML's too; what is hidden (`visible`) is escaped as well."""
+    plain = json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False)
+    return "".join(c if visible(c) == c else f"\\U{ord(c):08x}" for c in plain)
 
 
 def docker_string(text: str) -> str:

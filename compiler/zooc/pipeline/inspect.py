@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import onnx
+from typing import Any
 
 from zooc.deployment import Deployment
 from zooc.diagnostics.diagnostic import ZoocError, error
@@ -15,8 +14,9 @@ from zooc.inspection.describe import Inspection, inspect_model
 from zooc.networks.load import load_network
 from zooc.networks.onnx_file.reader import read_onnx
 from zooc.support.cache import Cache, default_root
+from zooc.support.confined import call_confined
 
-__all__ = ["inspect_deployment", "inspect_path"]
+__all__ = ["inspect_deployment", "inspect_file", "inspect_graph", "inspect_path"]
 
 
 def inspect_path(path: Path, *, variant: str | None = None, overrides: Sequence[str] = ()) -> Inspection:
@@ -39,11 +39,7 @@ def inspect_path(path: Path, *, variant: str | None = None, overrides: Sequence[
         if deployment is None:
             raise ZoocError(*(d for d in diagnostics if d.severity == "error"))
         return inspect_deployment(deployment, Cache(default_root()))
-    model = read_onnx(path, None)
-    facts = {"producer": " ".join(p for p in (model.producer_name, model.producer_version) if p) or "unknown"}
-    return inspect_model(
-        model, kind="onnx", name=path.name, facts=facts, files={path.name: path.stat().st_size}
-    )
+    return _confined("inspect_file", path, path.name)
 
 
 def inspect_deployment(
@@ -96,7 +92,7 @@ def _inspect_package(folder: Path) -> Inspection:
             "quantization": str(manifest["quantization"]["dtype"]),
         }
         parameters = int(model["parameters"])
-    except (OSError, ValueError, KeyError, TypeError) as problem:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise ZoocError(
             error(
                 "Z0222",
@@ -105,10 +101,29 @@ def _inspect_package(folder: Path) -> Inspection:
                 hint="compile the package again",
             )
         ) from problem
-    graph: onnx.ModelProto = read_onnx(inner / "model.onnx", None)
     files = {
         p.relative_to(inner).as_posix(): p.stat().st_size
         for p in sorted(inner.rglob("*"))
         if p.is_file() and "__pycache__" not in p.parts
     }
+    return _confined("inspect_graph", inner / "model.onnx", name, facts, files, parameters)
+
+
+def inspect_file(path: Path, name: str) -> Inspection:
+    """Describe an ONNX file, in this process."""
+    model = read_onnx(path, None)
+    facts = {"producer": " ".join(p for p in (model.producer_name, model.producer_version) if p) or "unknown"}
+    return inspect_model(model, kind="onnx", name=name, facts=facts, files={name: path.stat().st_size})
+
+
+def inspect_graph(
+    path: Path, name: str, facts: dict[str, str], files: dict[str, int], parameters: int
+) -> Inspection:
+    """Describe a package's graph, in this process."""
+    graph = read_onnx(path, None)
     return inspect_model(graph, kind="package", name=name, facts=facts, files=files, parameters=parameters)
+
+
+def _confined(task: str, path: Path, *arguments: Any) -> Inspection:
+    found: Inspection = call_confined(f"{__name__}:{task}", path, *arguments, what=path.name, span=None)
+    return found

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from zooc_runtime.quoted import quoted
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
@@ -44,7 +46,7 @@ class _Lines(Progress):
         self._verbose = verbose
 
     def note(self, text: str) -> None:
-        _say(f"  {text}")
+        _say(f"  {quoted(text)}")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -78,7 +80,7 @@ class _Bars(Progress):
         self._status: Status | None = None
 
     def note(self, text: str) -> None:
-        self._console.print(f"  {text}", markup=False, highlight=False, style="dim")
+        self._console.print(f"  {quoted(text)}", markup=False, highlight=False, style="dim")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from zooc.diagnostics.diagnostic import Diagnostic, Span, error, warning
+from zooc.support.limits import MAX_FINDINGS
 from zooc.vastai.yaml_tree import Node
 
 __all__ = ["Reading", "Section"]
@@ -25,19 +26,21 @@ class Reading:
 
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
-
-    @property
-    def sound(self) -> bool:
+        self.sound = True
         """Whether there was no error yet."""
-        return all(d.severity != "error" for d in self.diagnostics)
 
     def error(self, code: str, message: str, span: Span | None, **more: Any) -> None:
         """Record an error."""
-        self.diagnostics.append(error(code, message, span, **more))
+        self.sound = False
+        self._keep(error(code, message, span, **more))
 
     def warn(self, code: str, message: str, span: Span | None, **more: Any) -> None:
         """Record a warning."""
-        self.diagnostics.append(warning(code, message, span, **more))
+        self._keep(warning(code, message, span, **more))
+
+    def _keep(self, finding: Diagnostic) -> None:
+        if len(self.diagnostics) < MAX_FINDINGS:
+            self.diagnostics.append(finding)
 
 
 class Section:

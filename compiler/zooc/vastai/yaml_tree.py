@@ -15,13 +15,9 @@ from typing import Any
 import yaml
 
 from zooc.diagnostics.diagnostic import Diagnostic, Label, SourceFile, Span, ZoocError, error
+from zooc.support.limits import MAX_CONFIG_BYTES, MAX_YAML_NESTING, MAX_YAML_VALUES
 
-__all__ = ["MAX_BYTES", "Node", "read_text", "read_yaml"]
-
-MAX_BYTES = 1_000_000
-"""A build configuration is a page long."""
-
-_DEEPEST = 30
+__all__ = ["Node", "read_text", "read_yaml"]
 
 
 @dataclass(frozen=True)
@@ -54,15 +50,15 @@ def read_text(path: Path) -> SourceFile:
         if path.is_dir():
             raise ZoocError(error("Z0801", f"cannot read {path}: it is a folder", hint="give a file in it"))
         with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(MAX_CONFIG_BYTES + 1)
     except FileNotFoundError:
         raise ZoocError(error("Z0801", f"cannot read {path}: there is no such file")) from None
     except (OSError, ValueError) as failure:
         reason = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
         raise ZoocError(error("Z0801", f"cannot read {path}: {reason}")) from None
-    if len(data) > MAX_BYTES:
+    if len(data) > MAX_CONFIG_BYTES:
         hint = "is it a build configuration or a vdsp_params file? These are about a page long"
-        raise ZoocError(error("Z0801", f"{path} is larger than {MAX_BYTES:,} bytes", hint=hint))
+        raise ZoocError(error("Z0801", f"{path} is larger than {MAX_CONFIG_BYTES:,} bytes", hint=hint))
     try:
         return SourceFile(str(path), data.decode("utf-8-sig"))
     except UnicodeDecodeError as failure:
@@ -96,7 +92,7 @@ def read_yaml(source: SourceFile, report: Callable[[Diagnostic], None]) -> Node 
 
 def _plain(source: SourceFile, report: Callable[[Diagnostic], None]) -> bool:
     depth = documents = 0
-    for event in yaml.parse(source.text, Loader=yaml.SafeLoader):
+    for number, event in enumerate(yaml.parse(source.text, Loader=yaml.SafeLoader)):
         span = Span(source, event.start_mark.index, max(event.end_mark.index, event.start_mark.index + 1))
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
@@ -112,8 +108,11 @@ def _plain(source: SourceFile, report: Callable[[Diagnostic], None]) -> bool:
             report(error("Z0801", f"the tag {event.tag} is not read", span, hint="delete it"))
             return False
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            report(error("Z0801", f"nested more than {_DEEPEST} deep", span))
+        if number > MAX_YAML_VALUES:
+            report(error("Z0801", f"more than {MAX_YAML_VALUES:,} values", span))
+            return False
+        if depth > MAX_YAML_NESTING:
+            report(error("Z0801", f"nested more than {MAX_YAML_NESTING} deep", span))
             return False
     return True
 
@@ -163,7 +162,7 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 self.refuse(error("Z0802", "a key must be a word", span))
                 continue
-            key = key_node.value
+            key = self.text(key_node)
             if key in keys:
                 labels = (Label(keys[key], "first here"),)
                 hint = "delete one of the two"
@@ -175,12 +174,21 @@ class _Reader:
     def scalar(self, node: yaml.ScalarNode) -> Any:
         kind = node.tag.rpartition(":")[2]
         if kind not in ("int", "float", "bool", "null"):
-            return node.value
+            return self.text(node)
         try:
             return self.scalars.construct_object(node)
         except (ValueError, OverflowError):
             self.refuse(error("Z0802", f"`{node.value}` is not a finite number", self.span(node)))
             return 0
+
+    def text(self, node: yaml.ScalarNode) -> str:
+        text: str = node.value
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            message = f"`{text}` holds half of a surrogate pair, which is no character"
+            self.refuse(error("Z0802", message, self.span(node), hint="write the character itself"))
+        return text
 
     def refuse(self, diagnostic: Diagnostic) -> None:
         self.sound = False

@@ -160,7 +160,7 @@ def _check_server(options: argparse.Namespace) -> None:
                 raise PackageError(f"--{name} is for a server; give --url with it, or leave it out")
         return
     if options.datalist is not None or options.network_only:
-        given = "datalist" if options.datalist is not None else "network_only"
+        given = "datalist" if options.datalist is not None else "network-only"
         raise PackageError(
             f"--{given}: a server is sent encoded images; give image files with --end-to-end, or random "
             "ones with --shape"

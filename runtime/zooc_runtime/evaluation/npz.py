@@ -11,12 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PackageError
+from ..support.archives import check_unpacked_size
 from ..support.arrays import AnyArray, U8Array
-from ..support.files import read_lines, replacing
+from ..support.files import read_lines, refuse_special, replacing
 
 __all__ = ["load_key", "output_name", "read_datalist", "read_input", "refuse_repeats", "write_npz"]
 
 _ZIP_MAGIC = b"PK\x03\x04"
+_DAMAGE: tuple[type[Exception], ...] = (
+    *(OSError, TypeError, EOFError, MemoryError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def read_datalist(path: str | os.PathLike[str], *, must_exist: bool = True) -> tuple[str, ...]:
@@ -61,11 +66,13 @@ def load_key(path: str | os.PathLike[str], key: str, optional: str | None = None
     """
     name = os.fspath(path)
     try:
+        refuse_special(Path(path))
         with Path(path).open("rb") as file:
             magic = file.read(4)
             file.seek(0)
             if magic != _ZIP_MAGIC:
                 raise PackageError(f"{name}: {_not_npz(magic)}; make it again")
+            check_unpacked_size(file)
             with np.load(file, allow_pickle=False) as archive:
                 array: AnyArray = archive[key]
                 return array, str(archive[optional]) if optional in archive.files else ""
@@ -80,7 +87,7 @@ def load_key(path: str | os.PathLike[str], key: str, optional: str | None = None
                 "save a plain array"
             ) from None
         raise _damaged(name, error) from None
-    except (OSError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         raise _damaged(name, error) from None
 
 

@@ -142,7 +142,7 @@ def _row(path: Path, values: AnyArray, classes: int | None) -> F32Array:
 def _record(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import PackageError
+from ..quoted import quoted
+from ..support.files import refuse_special
 
 __all__ = [
     "MANIFEST",
@@ -41,6 +43,8 @@ class Manifest:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         try:
+            for name in (MANIFEST, MANIFEST_HASH):
+                refuse_special(directory / name)
             text = (directory / MANIFEST).read_bytes()
             recorded = (directory / MANIFEST_HASH).read_bytes()
         except OSError as error:
@@ -53,7 +57,7 @@ class Manifest:
         try:
             self.data: dict[str, Any] = json.loads(text)
             schema = self.data.get("schema")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             raise PackageError(f"{directory / MANIFEST}: not a manifest; {_REMEDY}") from None
         if schema != SCHEMA:
             raise PackageError(
@@ -91,7 +95,9 @@ class Manifest:
         """Return the files of the import package that zooc did not write; byte code is left out."""
         known = {*self.files, MANIFEST, MANIFEST_HASH, SIGNATURE}
         found = (path for path in self.directory.rglob("*") if "__pycache__" not in path.parts)
-        names = (path.relative_to(self.directory).as_posix() for path in found if not path.is_dir())
+        # A folder that is a link is not walked, and may hold anything.
+        listed = (path for path in found if path.is_symlink() or not path.is_dir())
+        names = (path.relative_to(self.directory).as_posix() for path in listed)
         return sorted(name for name in names if name not in known)
 
     def check_files(self, unless: frozenset[str]) -> None:
@@ -109,6 +115,7 @@ class Manifest:
         if entry is None:
             raise PackageError(f"{self.directory / MANIFEST}: does not list {name}; {_REMEDY}")
         try:
+            refuse_special(self.directory / name)
             data = (self.directory / name).read_bytes()
         except OSError as error:
             raise PackageError(
@@ -125,7 +132,8 @@ class Manifest:
             raise broken
         for name, entry in entries.items():
             path = PurePosixPath(name)
-            if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+            strange = quoted(name) != name or path.is_absolute() or ".." in path.parts
+            if not name or strange or "\\" in name or ":" in name:
                 raise PackageError(
                     f"{self.directory / MANIFEST}: {key} names {name!r}, outside the package; {_REMEDY}"
                 )
@@ -166,6 +174,7 @@ def _changes(folder: Path, files: Mapping[str, dict[str, Any]]) -> Iterator[str]
     for name in sorted(files):
         path = folder / name
         try:
+            refuse_special(path)
             size = path.stat().st_size
             if size != files[name]["bytes"]:
                 yield f"{path}: {size} bytes instead of {files[name]['bytes']}"
@@ -173,3 +182,5 @@ def _changes(folder: Path, files: Mapping[str, dict[str, Any]]) -> Iterator[str]
                 yield f"{path}: changed since it was compiled"
         except OSError as error:
             yield f"{path}: cannot be read ({error.strerror})"
+        except PackageError as error:
+            yield str(error)

@@ -21,6 +21,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import ImageTooLarge, PackageError
 from ..support.arrays import AnyArray, U8Array
+from ..support.files import refuse_special
 from .bands import NPY_MAGIC, bands_of_array, bands_of_image, read_npy
 from .nv12 import check_frame, is_nv12
 from .reduced_decoding import reduced_size, reduction
@@ -86,6 +87,7 @@ def _decode_file(
     try:
         if Path(path).is_dir():
             raise PackageError(f"{name}: is a folder, not an image; give the files in it")
+        refuse_special(Path(path), pipes=True)
         data = Path(path).read_bytes()
     except FileNotFoundError:
         raise PackageError(f"{name}: no such file; check the path") from None

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from ..errors import PackageError
+from ..quoted import quoted
 
 __all__ = ["DONE", "INTERNAL", "INTERRUPTED", "USER_ERROR", "guarded", "note", "progress", "say"]
 
@@ -44,7 +45,7 @@ def guarded(command: Callable[[], int]) -> int:
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
-        note(f"internal error: {type(error).__name__}: {error}{where}; please report it")
+        note(quoted(f"internal error: {type(error).__name__}: {error}{where}; please report it"))
         return INTERNAL
 
 

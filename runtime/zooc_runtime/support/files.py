@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,15 @@ from typing import BinaryIO
 
 from ..errors import PackageError
 
-__all__ = ["PART", "check_listable", "make_folder", "read_lines", "replacing", "written_whole"]
+__all__ = [
+    "PART",
+    "check_listable",
+    "make_folder",
+    "read_lines",
+    "refuse_special",
+    "replacing",
+    "written_whole",
+]
 
 PART = ".part"
 """Suffix of files being written; one that lies about was left by a run that was killed."""
@@ -65,6 +74,25 @@ def make_folder(folder: Path) -> None:
         raise PackageError(
             f"{folder}: cannot be created ({error.strerror}); choose another folder or check the permissions"
         ) from None
+
+
+def refuse_special(path: Path, *, pipes: bool = False) -> None:
+    """Refuse a device, a socket or a pipe, which may never end; what is not there is left to who opens it.
+
+    Args:
+        path: what shall be read.
+        pipes: whether a pipe will do, as a shell gives one for `<(command)`.
+
+    Raises:
+        PackageError: naming it.
+        OSError: it cannot be looked at.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (pipes and stat.S_ISFIFO(mode))):
+        raise PackageError(f"{path}: is a pipe, a socket or a device, not a file; give a file")
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[str]:

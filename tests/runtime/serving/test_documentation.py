@@ -53,6 +53,6 @@ def test_every_option_is_documented() -> None:
     serve.add_arguments(parser)
     text = PAGE.read_text("utf-8")
     own = {text for action in parser._actions for text in action.option_strings if text.startswith("--")}
-    elsewhere = {"--engine", "--providers", "--provider_option", "--fallback", "--device"}
+    elsewhere = {"--engine", "--providers", "--provider-option", "--fallback", "--device"}
     for option in own - elsewhere - {"--help", "--threads", "--hint", "--quiet"}:
         assert option in text, option

@@ -23,6 +23,7 @@ from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.parser import parse, parse_override
 from zooc.frontend.syntax.source import read_source
+from zooc.support.limits import MAX_FINDINGS
 
 __all__ = ["analyze", "load_deployment", "variant_names"]
 
@@ -138,9 +139,18 @@ def analyze(
             hint = "delete it, or use it"
             report(warning("Z0113", f"`{name}` is never used", definition.name.span, hint=hint))
     found = sorted(dict.fromkeys(diagnostics), key=lambda finding: _order(finding, tree.source))
+    found = _most_telling(found)
     if deployment is None or any(finding.severity == "error" for finding in found):
         return None, found
     return replace(deployment, variant=variant, overrides=tuple(overrides)), found
+
+
+def _most_telling(found: list[Diagnostic]) -> list[Diagnostic]:
+    """No more than are read, and errors before warnings where there are more."""
+    if len(found) <= MAX_FINDINGS:
+        return found
+    kept = set(sorted(range(len(found)), key=lambda place: found[place].severity)[:MAX_FINDINGS])
+    return [finding for place, finding in enumerate(found) if place in kept]
 
 
 def _command_line(overrides: Sequence[str], base: Outline, report: Report) -> list[ast.Assignment]:

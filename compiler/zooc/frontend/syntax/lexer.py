@@ -10,14 +10,12 @@ from lark import Lark, Token
 
 from zooc.diagnostics.diagnostic import Diagnostic, SourceFile, Span, error
 from zooc.resources import resource
+from zooc.support.limits import MAX_FINDINGS, MAX_NESTING, MAX_TOKENS
 from zooc_runtime.errors import PackageError
 from zooc_runtime.support.files import make_folder
 from zooc_runtime.support.user_cache import cache_folder
 
-__all__ = ["MAX_NESTING", "Tokens", "grammar", "span_of", "stray", "tokenize"]
-
-MAX_NESTING = 50
-"""Brackets may be nested this deep; the limit keeps every later walk of the tree safe from deep recursion."""
+__all__ = ["Tokens", "grammar", "span_of", "stray", "tokenize"]
 
 _OPENING = ("_LBRACE", "_LSQB", "_LPAR")
 _CLOSING = ("_RBRACE", "_RSQB", "_RPAR")
@@ -84,6 +82,8 @@ def tokenize(source: SourceFile) -> tuple[Tokens, list[Diagnostic]]:
     strays: list[Token] = []
     depth = 0
     for token in grammar().lex(source.text, dont_ignore=True):
+        if len(diagnostics) > MAX_FINDINGS:
+            break
         if token.type == "BLANK":
             continue
         if token.type == "COMMENT":
@@ -97,6 +97,9 @@ def tokenize(source: SourceFile) -> tuple[Tokens, list[Diagnostic]]:
         else:
             tokens.significant.append(token)
             depth += (token.type in _OPENING) - (token.type in _CLOSING)
+            if len(tokens.significant) > MAX_TOKENS:
+                message = f"{source.name} has more than {MAX_TOKENS:,} words, numbers and signs"
+                return Tokens([], []), [error("Z0009", message, span_of(source, token))]
             if depth > MAX_NESTING:
                 message = f"brackets are nested more than {MAX_NESTING} deep"
                 return Tokens([], []), [error("Z0010", message, span_of(source, token))]

@@ -13,22 +13,12 @@ from zooc.frontend.syntax.errors import explain_syntax_error
 from zooc.frontend.syntax.lexer import grammar, span_of, tokenize
 from zooc.frontend.syntax.statements import Body, HeadName, Piece, group_items
 from zooc.frontend.syntax.vocabulary import BLOCKS
+from zooc.support.limits import MAX_FINDINGS
 
 if TYPE_CHECKING:
     Node = Any
 
-__all__ = [
-    "MAX_SYNTAX_ERRORS",
-    "OVERRIDE_SOURCE",
-    "TreeBuilder",
-    "cut_items",
-    "parse",
-    "parse_override",
-    "parse_sound_items",
-]
-
-MAX_SYNTAX_ERRORS = 100
-"""No more are reported of one file: what has more is no `.zoo` file."""
+__all__ = ["OVERRIDE_SOURCE", "TreeBuilder", "cut_items", "parse", "parse_override", "parse_sound_items"]
 
 OVERRIDE_SOURCE = "--set"
 """Name of the source that a command line override is, as diagnostics show it."""
@@ -52,7 +42,7 @@ def parse(source: SourceFile) -> tuple[ast.File | None, list[Diagnostic]]:
         items = ()
         diagnostics += _errors_by_item(source, tokens.significant, builder) or [failure]
     if diagnostics:
-        return None, sorted(diagnostics, key=lambda d: d.span.start if d.span else 0)[:MAX_SYNTAX_ERRORS]
+        return None, sorted(diagnostics, key=lambda d: d.span.start if d.span else 0)[:MAX_FINDINGS]
     return ast.File(items, source), []
 
 
@@ -137,15 +127,18 @@ def cut_items(source: SourceFile, tokens: Sequence[Token]) -> list[list[Token]]:
             and following is not None
             and following.type in ("_LBRACE", "NAME", "FUNCTION")
         )
-        start = token.start_pos or 0
-        column = start - (source.text.rfind("\n", 0, start) + 1)
-        begins_line = not source.text[start - column : start].strip()
-        if opens and begins_line and (depth <= 0 or column == 0) and chunks[-1]:
+        if opens and chunks[-1] and _begins_line(source, chunks[-1][-1], token, anywhere=depth <= 0):
             chunks.append([])
             depth = 0
         chunks[-1].append(token)
         depth += (token.type in ("_LBRACE", "_LSQB", "_LPAR")) - (token.type in ("_RBRACE", "_RSQB", "_RPAR"))
     return chunks
+
+
+def _begins_line(source: SourceFile, before: Token, token: Token, *, anywhere: bool) -> bool:
+    """Whether a token is the first of its line, and at the margin unless it may stand `anywhere`."""
+    between = source.text[before.end_pos : token.start_pos]
+    return "\n" in between and (anywhere or between.endswith("\n"))
 
 
 class TreeBuilder:

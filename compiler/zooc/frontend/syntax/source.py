@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from zooc.diagnostics.diagnostic import Diagnostic, SourceFile, error
+from zooc.support.limits import MAX_SOURCE_BYTES
 
-__all__ = ["MAX_SOURCE_BYTES", "read_source"]
-
-MAX_SOURCE_BYTES = 1_000_000
-"""A description is a page long; what is larger is another kind of file."""
+__all__ = ["read_source"]
 
 
 def read_source(path: str | Path) -> tuple[SourceFile | None, list[Diagnostic]]:

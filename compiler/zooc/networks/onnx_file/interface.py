@@ -16,6 +16,7 @@ from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.diagnostics.suggest import did_you_mean
 from zooc.ir.interface import Port, inputs_of, outputs_of
 from zooc.ir.rename import names_read
+from zooc.support.limits import check_image
 
 __all__ = [
     "FLOATS",
@@ -88,11 +89,13 @@ def find_interface(model: onnx.ModelProto, file: str, description: Model) -> Int
     Raises:
         ZoocError: `Z0212` for no image or several inputs, `Z0213` for a type, rank or layout that is none of
             an image, `Z0214` for outputs that are no scores or leave a choice, `Z0215` for sizes that are
-            open or differ from the description's.
+            open or differ from the description's, `Z0513` for images that are too large.
     """
     image, unread = find_image(model, file, description)
     layout = find_layout(image, file, description)
     size = _size(image, layout, file, description)
+    shape = (size.batch or 1, size.channels, size.height, size.width)
+    check_image(file, shape, description.source.span)
     return Interface(image, layout, size, _scores(model, file, description), unread)
 
 

@@ -10,6 +10,7 @@ import onnx
 
 from zooc.diagnostics.diagnostic import Span, ZoocError, error
 from zooc.networks.file_kind import file_kind, is_program
+from zooc.networks.onnx_file.sound import check_sound
 from zooc.support.cache import file_sha256, key
 
 __all__ = ["external_files", "hash_onnx", "read_onnx"]
@@ -22,16 +23,17 @@ def read_onnx(path: Path, span: Span | None) -> onnx.ModelProto:
     """Return the model of the file, tensors kept in files beside it read in.
 
     Raises:
-        ZoocError: the file is missing, unreadable, too large (`Z0209`), no ONNX (`Z0210`), or lacks its
-            external data (`Z0211`).
+        ZoocError: the file is missing, unreadable, too large (`Z0209`), no ONNX (`Z0210`), lacks its
+            external data (`Z0211`), or is what `check_sound` refuses.
     """
     model = _read_message(path, span)
+    check_sound(model, path.name, span)
     total = path.stat().st_size
     files = external_files(model, path, span)
     if not files:
         return model
     for file in files:
-        if not file.is_file():
+        if not _is_file(file):
             raise ZoocError(
                 error(
                     "Z0211",
@@ -71,7 +73,7 @@ def hash_onnx(path: Path, span: Span | None) -> str:
         if path.stat().st_size > _LIMIT:
             return digest
         files = external_files(_read_message(path, span), path, span)
-        parts = [digest, *(file_sha256(f) for f in files if f.is_file())]
+        parts = [digest, *(file_sha256(f) for f in files if _is_file(f))]
     except OSError as problem:
         raise _unreadable(path, span, problem) from problem
     return digest if len(parts) == 1 else key(*parts)
@@ -86,7 +88,7 @@ def external_files(model: onnx.ModelProto, path: Path, span: Span | None) -> lis
     locations = set()
     for tensor in model.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            entries = {entry.key: entry.value for entry in tensor.external_data}
+            entries = {str(entry.key): str(entry.value) for entry in tensor.external_data}
             locations.add(entries.get("location", ""))
     for location in locations:
         if not location or Path(location).is_absolute() or ".." in Path(location).parts:
@@ -99,6 +101,14 @@ def external_files(model: onnx.ModelProto, path: Path, span: Span | None) -> lis
                 )
             )
     return [path.parent / location for location in sorted(locations)]
+
+
+def _is_file(path: Path) -> bool:
+    """As `Path.is_file`, and `False` for a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _read_message(path: Path, span: Span | None) -> onnx.ModelProto:

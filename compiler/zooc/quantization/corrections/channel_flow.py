@@ -154,7 +154,9 @@ def _passed(flow: Flow, node: Node) -> list[Classes] | None:
     if not operands or operands[0] is None:
         return None
     if node.op in SCALE_FREE and len(node.outputs) == 1:
-        return [operands[0]]
+        # A pool mixes what stands behind the channels: that must be of one class.
+        mixed = node.op.endswith("Pool") and operands[0].size != operands[0].shape[0]
+        return None if mixed else [operands[0]]
     if node.op in _JOINED or node.op == "Concat":
         found = [operand for operand in operands if operand is not None]
         if len(found) != len(operands) or len({operand.ndim for operand in found}) != 1:

@@ -19,12 +19,10 @@ from zooc.frontend.semantics.image_set import MAX_SEED
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.vocabulary import EXAMPLES, FILE_SOURCES, FUNCTIONS, LAYOUTS, SOURCES
+from zooc.support.limits import MAX_SIDE
 from zooc.support.torch_hub import hub_folder
 
-__all__ = ["MAX_CLASSES", "MAX_SIDE", "read_model"]
-
-MAX_SIDE = 8192
-"""Longest side in pixels that a network's input or a step's result may have."""
+__all__ = ["MAX_CLASSES", "read_model"]
 
 MAX_CLASSES = 1_000_000
 

@@ -17,7 +17,6 @@ from zooc.frontend.semantics.blocks.image_flow import (
     Standardize,
     check_flow,
 )
-from zooc.frontend.semantics.blocks.model import MAX_SIDE
 from zooc.frontend.semantics.blocks.preprocess_steps import (
     read_crop,
     read_fill,
@@ -32,6 +31,7 @@ from zooc.frontend.semantics.declarations import BlockSettings
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.vocabulary import DECODINGS, MATRICES, PAD_MODES, STEPS
+from zooc.support.limits import MAX_SIDE
 from zooc_runtime.preprocessing.steps import CenterCrop, Decode, ECenterCrop, Grayscale, Pad, PadMode
 
 __all__ = ["read_preprocess"]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from zooc.diagnostics.diagnostic import error
 from zooc.frontend.semantics.blocks.image_flow import Action, Pixel
-from zooc.frontend.semantics.blocks.model import MAX_SIDE
 from zooc.frontend.semantics.constants import Value, describe
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
 from zooc.frontend.syntax.vocabulary import INTERPOLATIONS, LIBRARIES
+from zooc.support.limits import MAX_SIDE
 from zooc_runtime.preprocessing.steps import (
     Crop,
     Interpolation,

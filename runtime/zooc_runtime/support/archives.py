@@ -1,0 +1,25 @@
+"""Archives of arrays (npz), which may unpack to a thousand times their size."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import BinaryIO
+
+__all__ = ["MAX_UNPACKED", "check_unpacked_size"]
+
+MAX_UNPACKED = 1 << 30
+"""Bytes; the largest image that a network takes has a fifth of them."""
+
+
+def check_unpacked_size(file: BinaryIO) -> None:
+    """Refuse an archive that unpacks to more than `MAX_UNPACKED`; afterwards the file is at its start again.
+
+    Raises:
+        ValueError: it is too large, or says how large it is nowhere.
+        zipfile.BadZipFile: it is no archive.
+    """
+    with zipfile.ZipFile(file) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    file.seek(0)
+    if size > MAX_UNPACKED:
+        raise ValueError(f"it unpacks to {size:,} bytes; the limit is {MAX_UNPACKED:,}")
