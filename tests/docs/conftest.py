@@ -46,3 +46,10 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def pages() -> list[Path]:
     return documents()
+
+
+@pytest.fixture(scope="session")
+def site_module() -> ModuleType:
+    """Makes the generated pages."""
+    pytest.importorskip("mkdocs")
+    return load("generated")
