@@ -15,7 +15,7 @@ OTHERS = {"pip", "venv", "http.server", "pytest", "build", "paddle2onnx", "tf2on
 _OPTION = re.compile(r"^\[?(--?[A-Za-z][\w-]*)")
 
 
-def complaint(text: str, commands: ModuleType) -> str | None:  # noqa: PLR0911
+def complaint(text: str, commands: ModuleType) -> str | None:
     """What is wrong with a command line; `None` if nothing is, or if it is another program's."""
     for part in parts_of(text):
         words = [word for word in part if not re.match(r"^[A-Z_]+=", word)]
@@ -96,7 +96,10 @@ def test_every_command_line_names_commands_and_options_that_exist(
         ("zooc compil net.zoo", "no command `compil`"),
         ("zooc compile net.zoo --varient a", "`zooc compile` has no option `--varient`"),
         ("zooc cache emty", None),  # an argument's place; only options are known there
-        ("zooc calibrate merge a.calib --partal -o b.calib", "`zooc calibrate merge` has no option `--partal`"),
+        (
+            "zooc calibrate merge a.calib --partal -o b.calib",
+            "`zooc calibrate merge` has no option `--partal`",
+        ),
         ("FOO=1 zooc check x.zoo && zooc fmt --chek x.zoo", "`zooc fmt` has no option `--chek`"),
         ("python -m net clasify a.jpg", "no command `clasify`"),
         ("python -m net eval val [--jsn]", "`python -m PKG eval` has no option `--jsn`"),
@@ -117,5 +120,10 @@ def test_python_in_the_documents_compiles(pages: list[Path], root: Path, blocks:
         for block in blocks.blocks(page):
             if block.language == "python":
                 count += 1
-                compile(block.text, f"{page.relative_to(root)}:{block.line}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+                compile(
+                    block.text,
+                    f"{page.relative_to(root)}:{block.line}",
+                    "exec",
+                    ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+                )
     assert count > 5

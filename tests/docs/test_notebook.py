@@ -38,4 +38,6 @@ def test_the_notebook_runs(root: Path, tmp_path: Path) -> None:
 def test_the_notebook_is_kept_without_outputs(root: Path) -> None:
     for path in (root / "docs" / "notebooks").glob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        assert not [cell["id"] for cell in cells if cell.get("outputs") or cell.get("execution_count")], path.name
+        assert not [cell["id"] for cell in cells if cell.get("outputs") or cell.get("execution_count")], (
+            path.name
+        )

@@ -67,7 +67,9 @@ def test_every_command_of_a_guide_is_run_or_says_why_not(root: Path, blocks: Mod
         for block in blocks.blocks(page):
             at = f"{page.relative_to(root)}:{block.line}"
             if block.language == "console":
-                assert block.reason or block.text.startswith("$ "), f"{at}: begin with `$ ` or {blocks.NOT_RUN!r}"
+                assert block.reason or block.text.startswith("$ "), (
+                    f"{at}: begin with `$ ` or {blocks.NOT_RUN!r}"
+                )
                 assert len(block.text.splitlines()) > (block.reason != ""), f"{at}: nothing is run"
             else:
                 assert block.language in SHOWN, f"{at}: commands belong into `console` blocks"
