@@ -1,4 +1,4 @@
-"""The examples that the README names compile as they are, or their error has the command that they wait for."""
+"""The examples compile as they are once their images are made, and until then the error says how."""
 
 from __future__ import annotations
 

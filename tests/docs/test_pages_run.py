@@ -1,4 +1,4 @@
-"""The tutorial and the how-to pages do what they show: their commands run, in order, and print what is printed.
+"""The tutorial and the how-to pages do what they show: their commands run in order and print what is shown.
 
 Figures may differ from those on a page, words may not; `...` stands for any text. A block that begins with
 `# not run by the tests: ` needs what is not there, such as a download.
@@ -29,10 +29,11 @@ def workplace(tmp_path: Path, root: Path) -> tuple[Path, dict[str, str]]:
     programs, installed = tmp_path / "bin", tmp_path / "installed"
     programs.mkdir()
     python = f'exec "{sys.executable}"'
+    alone = "--quiet --no-deps --no-build-isolation"
     scripts = {
         "python": f'{python} "$@"',
         "zooc": f'{python} -m zooc "$@"',
-        "pip": f'shift; {python} -m pip install -q --no-deps --no-build-isolation --target "{installed}" "$@"',
+        "pip": f'shift; {python} -m pip install {alone} --target "{installed}" "$@"',
     }
     for name, script in scripts.items():
         (programs / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -148,7 +149,8 @@ def test_a_page_with_another_output_or_a_failing_command_is_found(tmp_path: Path
     page.write_text("```console\n$ echo one\none\n$ (exit 3)\n$ echo two\ntwo\n```\n")
     assert "page.md:4: the command fails" in str(run(page, folder, environment, blocks))
     page.write_text(
-        '```python title="a.py"\nprint("hello")\n```\n\n```console\n$ cat a.py; cd ..\nprint("hello")\n$ ls folder\na.py\n```\n'
+        '```python title="a.py"\nprint("hello")\n```\n\n'
+        '```console\n$ cat a.py; cd ..\nprint("hello")\n$ ls folder\na.py\n```\n'
     )
     assert run(page, folder, environment, blocks) is None
     page.write_text("```console\n# not run by the tests: no network\n$ false\n```\n")

@@ -23,7 +23,7 @@ Made from the command line itself. [The command line](../command-line.md) has wh
 _PACKAGE = f"""\
 # Commands of a package
 
-Made from the packages' own help; `{PACKAGE}` is the package's name. [The package](../package.md) describes them.
+Made from the packages' own help; `{PACKAGE}` is the package's name. [The package](../package.md) has more.
 """
 
 _ERRORS = """\
