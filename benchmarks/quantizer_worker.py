@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zooc_runtime.evaluation.image_folder import draw, list_images
+from zooc_runtime.data.image_folder import draw, list_images
 from zooc_runtime.preprocessing.decode import decode
 from zooc_runtime.preprocessing.pillow_steps import reference_pixels
 from zooc_runtime.preprocessing.steps import ECenterCrop

@@ -29,7 +29,7 @@ from statistics import median
 import numpy as np
 from machine import machine
 
-from zooc_runtime.evaluation.image_folder import list_images
+from zooc_runtime.data.image_folder import list_images
 from zooc_runtime.package.manifest import Manifest, find_package
 
 __all__ = ["main"]

@@ -21,7 +21,7 @@ from statistics import mean
 import numpy as np
 
 from zooc_runtime import open_package
-from zooc_runtime.evaluation.image_folder import list_images
+from zooc_runtime.data.image_folder import list_images
 from zooc_runtime.package.manifest import find_package
 
 __all__ = ["hammer", "main", "resident_mb"]

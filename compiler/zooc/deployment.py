@@ -217,9 +217,12 @@ class ImageSet:
 
     `suffix` is compared without regard to case and without its dot; `None` takes every image suffix known.
     `count` `None` takes all. The draw is uniform without replacement over the sorted relative paths.
+
+    `folder` is text where it is any other source of images, as `zooc_runtime.data.opening` takes it: a
+    pattern, archives, `list:FILE`, an address; paths in it are absolute.
     """
 
-    folder: Path
+    folder: Path | str
     suffix: str | None = None
     count: int | None = None
     seed: int = 0

@@ -1,10 +1,10 @@
-"""The exception that users of a package see for their own mistakes and for damaged files."""
+"""The exceptions that users of a package see for their own mistakes and for damaged files."""
 
 from __future__ import annotations
 
 from .quoted import quoted
 
-__all__ = ["ImageTooLarge", "PackageError"]
+__all__ = ["ImageTooLarge", "PackageError", "SourceError"]
 
 
 class PackageError(Exception):
@@ -17,3 +17,11 @@ class PackageError(Exception):
 
 class ImageTooLarge(PackageError):
     """An image has more pixels than may be decoded."""
+
+
+class SourceError(PackageError):
+    """A source of images fails as a whole: its host does not answer, say.
+
+    Whoever leaves out single images that cannot be read does not leave these out: the result would depend on
+    the network's luck.
+    """

@@ -7,6 +7,7 @@ ZOOC_UPDATE_EXPECTED=1 rewrites the expectations.
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shlex
@@ -84,3 +85,13 @@ def test_json_has_the_same_places(name: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_no_output_names_a_folder_of_this_machine(name: str) -> None:
     assert str(Path.home()) not in (FOLDER / f"{name}.expected").read_text(encoding="utf-8")
     assert str(FOLDER.parent) not in (FOLDER / f"{name}.expected").read_text(encoding="utf-8")
+
+
+def test_credentials_in_an_address_are_in_no_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FOLDER)
+    override = 'quantize.data=images("https://me:hush@host/val.tar", suffix=3)'
+    for overrides in ([], [override]):
+        _, diagnostics = load_deployment("images_password.zoo", None, overrides)
+        assert "Z0328" in {diagnostic.code for diagnostic in diagnostics}
+        shown = [text for one in diagnostics for text in (render(one), json.dumps(to_json(one)))]
+        assert "hush" not in "".join(shown)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from zooc_runtime.data.image_folder import draw, list_images, suffixes_found
 from zooc_runtime.errors import PackageError
-from zooc_runtime.evaluation.image_folder import draw, list_images, suffixes_found
 
 
 @pytest.fixture

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from zooc.calibration.image_set import Image, unreadable_source
+from zooc_runtime.data.source import NamedImage, StoredImage
+from zooc_runtime.errors import PackageError, SourceError
 from zooc_runtime.inference.cpu import available_cores
 from zooc_runtime.package.manifest import sha256_of
 
@@ -20,8 +23,11 @@ _MOST_THREADS = 4
 _AT_A_TIME = 32
 
 
-def facts_of(path: Path, *, with_time: bool) -> str:
-    """Return a file's size, and time of change, as text; why, where it cannot be had."""
+def facts_of(path: Image, *, with_time: bool) -> str:
+    """Return an image's size, and time of change or other mark, as text; why, where it cannot be had."""
+    if isinstance(path, StoredImage):
+        return f"{path.item.size} {path.item.stamp}" if with_time else str(path.item.size)
+    assert isinstance(path, Path), "no image that is on its way"
     try:
         status = os.stat(path)  # noqa: PTH116 - Path.stat takes longer than the call to the system
     except OSError as problem:  # a dangling link, say: decoding will skip it by name
@@ -29,9 +35,12 @@ def facts_of(path: Path, *, with_time: bool) -> str:
     return f"{status.st_size} {status.st_mtime_ns}" if with_time else str(status.st_size)
 
 
-def fits(paths: Sequence[Path], most_bytes: int, most_files: int) -> bool:
-    """Tell whether there are so few files with so few bytes together; one that is not there has none."""
-    if len(paths) > most_files:
+def fits(paths: Sequence[Image], most_bytes: int, most_files: int) -> bool:
+    """Tell whether there are so few files with so few bytes together; one that is not there has none.
+
+    Images of archives and addresses never fit: their source has a mark of its own, and reading costs more.
+    """
+    if len(paths) > most_files or any(isinstance(path, StoredImage) for path in paths):
         return False
     total = 0
     for path in paths:
@@ -42,7 +51,7 @@ def fits(paths: Sequence[Path], most_bytes: int, most_files: int) -> bool:
     return True
 
 
-def file_hashes(paths: Sequence[Path], on_file: Callable[[int], None]) -> dict[Path, str]:
+def file_hashes(paths: Sequence[Image], on_file: Callable[[int], None]) -> dict[Image, str]:
     """Return the sha256 of each file, read on several threads; of one that cannot be read, why.
 
     Args:
@@ -50,7 +59,7 @@ def file_hashes(paths: Sequence[Path], on_file: Callable[[int], None]) -> dict[P
         on_file: called with the number of files each time that some are read.
     """
     parts = [paths[start : start + _AT_A_TIME] for start in range(0, len(paths), _AT_A_TIME)]
-    found: dict[Path, str] = {}
+    found: dict[Image, str] = {}
     with ThreadPoolExecutor(min(available_cores(), _MOST_THREADS)) as threads:
         for part, hashes in zip(parts, threads.map(_hashes, parts), strict=True):
             found.update(zip(part, hashes, strict=True))
@@ -70,12 +79,23 @@ def listing_sha256(entries: Iterable[tuple[str, str]]) -> str:
     return digest.hexdigest()
 
 
-def _hashes(paths: Sequence[Path]) -> list[str]:
+def _hashes(paths: Sequence[Image]) -> list[str]:
     return [_hash(path) for path in paths]
 
 
-def _hash(path: Path) -> str:
+def _hash(path: Image) -> str:
+    if isinstance(path, NamedImage):
+        return _hash_of_stored(path)
     try:
         return sha256_of(path)
     except OSError as problem:
         return problem.strerror or "unreadable"
+
+
+def _hash_of_stored(image: NamedImage) -> str:
+    try:
+        return hashlib.sha256(image.read()).hexdigest()
+    except SourceError as problem:
+        raise unreadable_source(problem) from None
+    except PackageError as problem:
+        return str(problem)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +20,14 @@ from zooc.calibration.image_hashes import (
     fits,
     listing_sha256,
 )
-from zooc.calibration.image_set import find_images, name_below, read_usable, skip_notes
+from zooc.calibration.image_set import Image, draw_images, name_below, read_usable, skip_notes
 from zooc.calibration.shards import WHOLE, Shard
 from zooc.calibration.workers import BatchTask
 from zooc.deployment import ImageSet
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
-from zooc_runtime.evaluation.image_folder import draw
+from zooc_runtime.data.read_ahead import ReadAhead
 from zooc_runtime.preprocessing.steps import Step, decodes_scaled, without_decoding
 from zooc_runtime.support.arrays import fill_batch
 
@@ -40,10 +39,10 @@ _LEAST_SHARE = 0.5
 
 @dataclass
 class CalibrationImages:
-    """A reproducible draw from a folder.
+    """A reproducible draw from a folder, or another source of images.
 
     Attributes:
-        paths: what was drawn, sorted.
+        paths: what was drawn, in the source's order: sorted paths, of a local folder.
         steps: the preprocessing, of which an image can be too small.
         source: what it takes, as `Preprocess.source` has it.
         shard: which part of the draw `paths` is.
@@ -54,7 +53,7 @@ class CalibrationImages:
     """
 
     image_set: ImageSet
-    paths: list[Path]
+    paths: list[Image]
     steps: Sequence[Step] = ()
     source: str = "rgb"
     shard: Shard = WHOLE
@@ -63,7 +62,7 @@ class CalibrationImages:
     verify: bool = False
     warnings: list[Diagnostic] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
-    _hashes: dict[Path, str] = field(default_factory=dict, repr=False)
+    _hashes: dict[Image, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def find(
@@ -80,23 +79,22 @@ class CalibrationImages:
         With `verify`, `fingerprint` reads the images whatever their size.
 
         Raises:
-            ZoocError: Z0451, no image there; the folder cannot be read.
+            ZoocError: Z0451, no image there; the folder cannot be read; Z0329, another source cannot.
         """
-        found = find_images(image_set, "Z0451")
-        wanted = image_set.count or len(found)
-        drawn = draw(found, min(wanted, len(found)), image_set.seed)
+        found = draw_images(image_set, "Z0451")
+        wanted, drawn = image_set.count or found.found, found.images
         images = cls(image_set, drawn, steps, source, shard, len(drawn), verify=verify)
         images.content = images._hash(with_times=False)
         images.paths = [drawn[place] for place in shard.take(len(drawn))]
         if len(drawn) == 1:
             images.warnings.append(_single(image_set))
-        if wanted > len(found):
+        if wanted > found.found:
             images.warnings.append(
                 warning(
                     "Z0452",
-                    f"{wanted} calibration images asked for, but only {len(found)} are there",
+                    f"{wanted} calibration images asked for, but only {found.found} are there",
                     image_set.span,
-                    hint=f"lower `count` to {len(found)} or add images to {image_set.folder}",
+                    hint=f"lower `count` to {found.found} or add images to {image_set.folder}",
                 )
             )
         return images
@@ -116,16 +114,16 @@ class CalibrationImages:
         """Return the same images, to be decoded in full though the preprocessing says `Decode(scaled)`."""
         return replace(self, steps=without_decoding(self.steps), skipped={}, warnings=[])
 
-    def name(self, path: Path) -> str:
-        """Return the name below the folder."""
+    def name(self, path: Image) -> str:
+        """Return the name below the folder, or in the source."""
         return name_below(self.image_set.folder, path)
 
     def fingerprint(self) -> str:
         """Return a hash that this shard's images are known by, for cache keys.
 
         It is of what is in them where that is known (`contents_sha256`), else of their names, sizes and times
-        of change: reading a million images would take longer than many a calibration. How they are decoded
-        counts, because their pixels depend on it.
+        of change, or what else marks an archive's or an address's state: reading a million images would take
+        longer than many a calibration. How they are decoded counts, because their pixels depend on it.
         """
         found = self.contents_sha256() or self._hash(with_times=True)
         return f"{found} scaled" if decodes_scaled(self.steps) else found
@@ -152,7 +150,7 @@ class CalibrationImages:
             digest.update(f"{self.name(path)}\0{facts}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
-    def usable(self, path: Path) -> npt.NDArray[np.uint8] | None:
+    def usable(self, path: Image) -> npt.NDArray[np.uint8] | None:
         """Return an image, uint8 `[H, W, channels]`; `None` if it cannot be used: why is in `skipped`."""
         return read_usable(path, self.steps, self.skipped, self.name(path), self.source)
 
@@ -163,7 +161,8 @@ class CalibrationImages:
             ZoocError: Z0453, at the end, if fewer than half could be read.
         """
         self.skipped.clear()
-        yield from (image for path in self.paths if (image := self.usable(path)) is not None)
+        with ReadAhead(self.paths) as ahead:
+            yield from (image for path in ahead if (image := self.usable(path)) is not None)
         self.check_enough()
 
     def check_enough(self) -> None:
@@ -237,8 +236,8 @@ def pixel_items(
     """Yield the images not yet `done`, in batches of `size` that are decoded and preprocessed when loaded."""
     session = open_session(prelude, threads=1)
 
-    def load(places: Sequence[int]) -> tuple[npt.NDArray[np.uint8] | None, int]:
-        found = (images.usable(images.paths[place]) for place in places)
+    def load(paths: Sequence[Image]) -> tuple[npt.NDArray[np.uint8] | None, int]:
+        found = map(images.usable, paths)
         pixels = [
             session.run(None, {"image": as_image_input(prelude, image)})[0]
             for image in found
@@ -249,9 +248,14 @@ def pixel_items(
         # A network of a fixed batch cannot take less; the repetitions do not count.
         return fill_batch(np.concatenate(pixels), size), len(pixels)
 
-    todo = (place for place in range(len(images.paths)) if place not in done)
-    while places := tuple(islice(todo, size)):
-        yield BatchTask(places, partial(load, places))
+    def todo() -> Iterator[int]:
+        return (place for place in range(len(images.paths)) if place not in done)
+
+    with ReadAhead(images.paths[place] for place in todo()) as ahead:
+        pairs = zip(todo(), ahead, strict=True)
+        while some := tuple(islice(pairs, size)):
+            places, paths = zip(*some, strict=True)
+            yield BatchTask(places, partial(load, paths))
 
 
 def _single(image_set: ImageSet) -> Diagnostic:

@@ -121,7 +121,7 @@ def _run(
             )
     except NotFiniteError as problem:
         raise problem.of(body) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ZoocError):
         if partial.saved:
             progress.note(
                 f"{len(state.done)} of {len(images.paths)} images are calibrated; "

@@ -12,7 +12,7 @@ import array
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -178,8 +178,11 @@ class _Crew:
         self.ended_early = self.failure is not None
 
     def stop(self) -> None:
-        """Let every worker finish its batch."""
+        """Let every worker finish its batch; one that waits for an image on its way is let go."""
         self._stopping.set()
+        with self._items_lock:
+            if isinstance(self._items, Generator):
+                self._items.close()
         for thread in self._threads:
             thread.join()
 

@@ -30,7 +30,7 @@ class Answers:
     source: str
     weights: str | None = None
     classes: int | None = None
-    data: Path | None = None
+    data: str | None = None
     output: str | None = None
     force: bool = False
 
@@ -58,7 +58,8 @@ def ask(given: Answers) -> Answers:
     data = given.data
     if data is None:
         _say("For int8: a folder of images like those to come, a hundred or so. Without one, float32.")
-        data = _ask("calibration images", "none", _folder)
+        folder = _ask("calibration images", "none", _folder)
+        data = None if folder is None else str(folder)
     if output is None:
         name = Path(model.name).stem if model.is_file else model.name
         output = _ask("file to write", f"{name}.zoo", str)

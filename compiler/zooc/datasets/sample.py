@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from zooc.datasets.transfer import How, is_in_place, transfer
+from zooc_runtime.data.image_folder import list_images
 from zooc_runtime.errors import PackageError
-from zooc_runtime.evaluation.image_folder import list_images
 from zooc_runtime.preprocessing.decode import decode
 from zooc_runtime.support.files import make_folder
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from zooc.datasets.ground_truth import read_ground_truth
 from zooc.datasets.transfer import How, is_in_place, transfer
 from zooc.resources import resource
+from zooc_runtime.data.image_folder import IMAGE_SUFFIXES
 from zooc_runtime.errors import PackageError
-from zooc_runtime.evaluation.image_folder import IMAGE_SUFFIXES
 from zooc_runtime.support.files import PART, make_folder
 
 __all__ = ["Arrangement", "arrange"]

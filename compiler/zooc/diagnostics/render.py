@@ -1,4 +1,7 @@
-"""Shows diagnostics: text with the source line and carets, coloured on a terminal, or JSON values."""
+"""Shows diagnostics: text with the source line and carets, coloured on a terminal, or JSON values.
+
+Credentials in addresses are starred out, character by character, so that columns stay what they are.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from zooc.diagnostics.diagnostic import Diagnostic, Span
+from zooc_runtime.data.place import mask
 from zooc_runtime.quoted import quoted, visible
 
 __all__ = ["print_diagnostics", "render", "to_json"]
@@ -75,11 +79,11 @@ def to_json(diagnostic: Diagnostic) -> dict[str, Any]:
     return {
         "code": diagnostic.code,
         "severity": diagnostic.severity,
-        "message": diagnostic.message,
+        "message": mask(diagnostic.message),
         **_place(diagnostic.span),
-        "labels": [{**_place(label.span), "message": label.message} for label in diagnostic.labels],
-        "notes": list(diagnostic.notes),
-        "hint": diagnostic.hint,
+        "labels": [{**_place(label.span), "message": mask(label.message)} for label in diagnostic.labels],
+        "notes": list(map(mask, diagnostic.notes)),
+        "hint": None if diagnostic.hint is None else mask(diagnostic.hint),
     }
 
 
@@ -98,7 +102,7 @@ def _place(span: Span | None) -> dict[str, Any]:
 
 def _lines(diagnostic: Diagnostic) -> Iterator[list[Piece]]:
     severity = diagnostic.severity
-    yield [(f"{severity}[{diagnostic.code}]", severity), (f": {diagnostic.message}", "bold")]
+    yield [(f"{severity}[{diagnostic.code}]", severity), (f": {mask(diagnostic.message)}", "bold")]
     width = 1
     if diagnostic.span is not None:
         spans = [diagnostic.span, *(label.span for label in diagnostic.labels)]
@@ -114,9 +118,9 @@ def _lines(diagnostic: Diagnostic) -> Iterator[list[Piece]]:
                 )
     pad = " " * width
     for note in diagnostic.notes:
-        yield [(f"{pad} = ", "gutter"), ("note", "bold"), (f": {note}", "")]
+        yield [(f"{pad} = ", "gutter"), ("note", "bold"), (f": {mask(note)}", "")]
     if diagnostic.hint is not None:
-        yield [(f"{pad} = ", "gutter"), ("hint", "hint"), (f": {diagnostic.hint}", "")]
+        yield [(f"{pad} = ", "gutter"), ("hint", "hint"), (f": {mask(diagnostic.hint)}", "")]
 
 
 def _mark(span: Span, char: str, style: str, message: str) -> _Mark:
@@ -147,7 +151,7 @@ def _snippet(span: Span, marks: list[_Mark], width: int, arrow: str) -> Iterator
         for mark in own:
             start, end = offsets[mark.start], offsets[mark.end]
             underline = mark.char * max(end - start, 1)
-            message = f" {mark.message}" if mark.message else ""
+            message = f" {mask(mark.message)}" if mark.message else ""
             yield [(f"{pad} | ", "gutter"), (" " * start, ""), (underline + message, mark.style)]
         previous = number
     yield [(f"{pad} |", "gutter")]
@@ -158,7 +162,7 @@ def _window(span: Span, number: int, marks: list[_Mark]) -> tuple[str, dict[int,
 
     Of a long line no more is looked at than is shown: there may be many marks in it.
     """
-    line = span.source.line(number)
+    line = mask(span.source.line(number))
     base = 0
     shown, columns = _laid_out(line)
     if len(shown) < len(line):

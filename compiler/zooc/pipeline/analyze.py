@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from zooc.pipeline.quantize import Int8Quantizer
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc.verification.agreement import Agreement
+from zooc_runtime.data.opening import is_source
 from zooc_runtime.errors import PackageError
 from zooc_runtime.package.heads import Head, read_heads
 from zooc_runtime.package.manifest import Manifest, find_package
@@ -41,7 +42,7 @@ class AnalysisRequest:
 
     Attributes:
         path: a `.zoo` file or a package's folder.
-        images: a folder of images, in place of a description's calibration images.
+        images: a folder or another source of images, in place of a description's calibration images.
         count: how many images at most.
         alone: on how many of them each layer is run alone in integers; 0 leaves that out.
         sort: one of `SORT_KEYS`.
@@ -49,7 +50,7 @@ class AnalysisRequest:
     """
 
     path: Path
-    images: Path | None = None
+    images: str | None = None
     count: int = 32
     alone: int = 8
     sort: str = "logits"
@@ -227,12 +228,11 @@ def _of_package(request: AnalysisRequest) -> _Subject:
     return _Subject(name, reference, graph, parts["prelude"], images, float_weights=False, heads=heads)
 
 
-def _find(folder: Path, count: int, steps: Sequence[Step], source: str) -> CalibrationImages:
-    """A draw from the folder; a folder with fewer images is taken whole."""
-    images = CalibrationImages.find(ImageSet(folder.absolute()), steps, source)
-    if len(images.paths) > count:
-        images = CalibrationImages.find(ImageSet(folder.absolute(), count=count), steps, source)
-    return images
+def _find(place: str, count: int, steps: Sequence[Step], source: str) -> CalibrationImages:
+    """A draw from the images; where there are fewer they are taken whole, without a warning of that."""
+    folder = place if is_source(place) and not Path(place).is_dir() else Path(place).absolute()
+    images = CalibrationImages.find(ImageSet(folder, count=count), steps, source)
+    return replace(images, warnings=[one for one in images.warnings if one.code != "Z0452"])
 
 
 def _nothing(message: str, hint: str) -> Diagnostic:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,17 @@ from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.package.page import data_uri, render_page, swaps_channels
 from zooc.support.progress import Progress
 from zooc.verification.divergence import divergences, said
-from zooc_runtime.errors import PackageError
-from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_label_file
-from zooc_runtime.evaluation.image_folder import draw, list_images
+from zooc_runtime.data.opening import open_source
+from zooc_runtime.data.read_ahead import ReadAhead
+from zooc_runtime.data.remote import retries_told
+from zooc_runtime.errors import PackageError, SourceError
+from zooc_runtime.evaluation.ground_truth import Classes
+from zooc_runtime.evaluation.labelled import LabelledImages
 from zooc_runtime.evaluation.wilson import wilson_interval
 from zooc_runtime.inference.model import Model, open_package
 from zooc_runtime.package.heads import Head, decisions_of
 from zooc_runtime.package.manifest import find_package
+from zooc_runtime.preprocessing.decode import ImageLike
 from zooc_runtime.preprocessing.steps import steps_from_json
 
 __all__ = ["PackageComparison", "Worst", "compare_packages", "comparison_page"]
@@ -195,13 +200,13 @@ def mcnemar(first: int, second: int) -> float:
 
 
 def compare_packages(
-    places: tuple[Path, Path], folder: Path, count: int | None, labels: str, keep: int, progress: Progress
+    places: tuple[Path, Path], images: str, count: int | None, labels: str, keep: int, progress: Progress
 ) -> PackageComparison:
     """Run both packages on the same images, in batches; memory does not depend on their number.
 
     Args:
         places: the packages' folders.
-        folder: the images.
+        images: a folder, or another source of images.
         count: how many, a reproducible draw; `None` takes all.
         labels: `folders`, `none`, `auto` (the class folders if they fit) or a file of `name id`.
         keep: how many of the worst images to name.
@@ -212,27 +217,31 @@ def compare_packages(
     """
     try:
         models = [open_package(find_package(place)) for place in places]
-        paths = list_images(folder)
-        if not paths:
-            raise PackageError(f"{folder}: no images below this folder; check the path")
+        with retries_told(progress.note):
+            found = LabelledImages.of(open_source(images), count)
+        if not found:
+            raise PackageError(f"{found.source.where}: no images there; check the place")
         _check_alike(models, places)
-        truth, kind = _truth(models[0], folder, paths, labels)
+        truth, kind = _truth(models[0], found, labels)
     except PackageError as problem:
         raise ZoocError(error("Z0497", str(problem))) from None
-    chosen = draw(range(len(paths)), min(count or len(paths), len(paths)))
+    source, items = found.source, found.items
     names = (models[0].manifest["name"], models[1].manifest["name"])
     if names[0] == names[1]:
         names = (os.fspath(places[0]), os.fspath(places[1]))
     result = PackageComparison(names, kind, keep)
-    with progress.track("comparing", len(chosen)) as advance:
-        for start in range(0, len(chosen), _BATCH):
-            part = chosen[start : start + _BATCH]
-            _add_batch(
-                result, models, folder, [paths[i] for i in part], [truth[i] if truth else None for i in part]
-            )
-            advance(len(part))
+    with (
+        progress.track("comparing", len(items)) as advance,
+        retries_told(progress.note),
+        ReadAhead(source.image(item) for item in items) as ahead,
+    ):
+        for start in range(0, len(items), _BATCH):
+            called = [item.name for item in items[start : start + _BATCH]]
+            classes = truth[start : start + _BATCH] if truth else [None] * len(called)
+            _add_batch(result, models, called, list(islice(ahead, len(called))), classes)
+            advance(len(called))
     if not result.images:
-        message = f"none of the {len(chosen)} images can be used; the first: {result.skipped[0]}"
+        message = f"none of the {len(items)} images can be used; the first: {result.skipped[0]}"
         raise ZoocError(error("Z0497", message, hint="check the folder"))
     return result
 
@@ -240,24 +249,25 @@ def compare_packages(
 def _add_batch(
     result: PackageComparison,
     models: Sequence[Model],
-    folder: Path,
-    paths: Sequence[Path],
+    names: Sequence[str],
+    images: Sequence[ImageLike],
     truth: Sequence[int | None],
 ) -> None:
     pixels: list[list[npt.NDArray[Any]]] = []
-    known: list[tuple[Path, int | None]] = []
-    for path, class_id in zip(paths, truth, strict=True):
+    known: list[tuple[str, int | None]] = []
+    for name, image, class_id in zip(names, images, truth, strict=True):
         try:
-            pixels.append([model.pixels(path) for model in models])
-            known.append((path, class_id))
+            pixels.append([model.pixels(image) for model in models])
+            known.append((name, class_id))
+        except SourceError as problem:
+            raise ZoocError(error("Z0497", str(problem))) from None
         except PackageError as problem:
             result.skipped.append(str(problem))
     if not pixels:
         return
     logits = [model.run_tensor(np.stack([row[i] for row in pixels])) for i, model in enumerate(models)]
     bgr = swaps_channels(steps_from_json(models[0].manifest["preprocess"]["steps"]))
-    for (path, class_id), seen, *rows in zip(known, pixels, *logits, strict=True):
-        name = path.relative_to(folder).as_posix()
+    for (name, class_id), seen, *rows in zip(known, pixels, *logits, strict=True):
         picture = partial(data_uri, seen[0], bgr=bgr)
         result.add(name, rows, class_id, models[0].heads, picture)
 
@@ -282,19 +292,17 @@ def _check_alike(models: Sequence[Model], places: Sequence[Path]) -> None:
         raise ZoocError(error("Z0498", message, hint=hint))
 
 
-def _truth(model: Model, folder: Path, paths: Sequence[Path], labels: str) -> tuple[list[int] | None, str]:
+def _truth(model: Model, found: LabelledImages, labels: str) -> tuple[list[int] | None, str]:
     single = _single_class(model)
     if labels == "none" or (labels == "auto" and not single):
         return None, "none"
     if not single:
         raise PackageError(f"{model.manifest['name']} gives no single class an image; write --labels none")
     classes = Classes(model.heads[0].names, model.labels)
-    names = [os.fspath(path) for path in paths]
     if labels not in ("auto", "folders"):
-        return by_label_file(names, labels, classes, os.fspath(folder)), labels
-    folders = ["" if path.parent == folder else path.relative_to(folder).parts[0] for path in paths]
+        return found.class_ids(classes, labels), labels
     try:
-        return by_class_folders(names, folders, classes), "class folders"
+        return found.class_ids(classes), found.kind_of_labels
     except PackageError:
         if labels == "folders":
             raise

@@ -11,6 +11,7 @@ from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error
 from zooc.pipeline.stages import STAGES
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
+from zooc_runtime.data.remote import retries_told
 
 __all__ = ["Context", "Stopped", "engine_refusal"]
 
@@ -61,7 +62,7 @@ class Context:
         """
         if self.stop_before is not None and STAGES.index(name) >= STAGES.index(self.stop_before):
             raise Stopped(name)
-        with self.progress.stage(name):
+        with self.progress.stage(name), retries_told(self.progress.note):
             try:
                 yield
             except Exception as problem:  # ONNX Runtime's own exceptions share no base class but this one

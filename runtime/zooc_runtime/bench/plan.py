@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 
+from ..data.image_folder import list_images
 from ..errors import PackageError
-from ..evaluation.image_folder import list_images
 from ..evaluation.npz import read_datalist
 from ..inference.cpu import available_cores
 from ..inference.options import placement_of

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ..support.error_boundary import DONE, USER_ERROR, note, progress, say
 if TYPE_CHECKING:
     from ..inference.model import Model, Result
     from ..package.heads import Head
+    from ..preprocessing.decode import ImageLike
 
 __all__ = ["add_arguments", "run"]
 
@@ -22,7 +24,12 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options; those of Vastai's classification.py under its names."""
     add = parser.add_argument
-    add("inputs", nargs="*", metavar="FILE|FOLDER", help="images or folders of images")
+    add(
+        "inputs",
+        nargs="*",
+        metavar="FILE|FOLDER",
+        help="images, folders, or other sources (see eval)",
+    )
     add("--file-path", metavar="PATH", help="one more such file or folder")
     add("--topk", type=int, metavar="K", help="classes per image (as compiled; 5 in a result file)")
     add("--keep-going", action="store_true", help="skip unreadable images, exit 1 at the end")
@@ -94,39 +101,50 @@ def run(load: Callable[[], Model], options: argparse.Namespace) -> int:
     return USER_ERROR if failed else DONE
 
 
-def _inputs(names: Sequence[str]) -> list[str]:
-    from ..evaluation.image_folder import list_images
+def _inputs(names: Sequence[str]) -> list[ImageLike]:
+    from ..data.opening import all_images, is_source, open_source
+    from ..data.place import shown
 
-    paths: list[str] = []
+    images: list[ImageLike] = []
     for name in names:
-        if Path(name).is_dir():
-            found = list_images(name)
-            if not found:
+        if is_source(name):
+            found = all_images(open_source(name))
+            if not found and Path(name).is_dir():
                 raise PackageError(f"{name}: no images below this folder; check the path")
-            paths += map(str, found)
+            if not found:
+                raise PackageError(f"{shown(name)}: no images there; check the place")
+            images += [os.fspath(one) if isinstance(one, Path) else one for one in found]
         else:
-            paths.append(name)
-    return paths
+            images.append(name)
+    return images
 
 
 def _outcomes(
-    model: Model, paths: Sequence[str], topk: int | None, options: argparse.Namespace
+    model: Model, paths: Sequence[ImageLike], topk: int | None, options: argparse.Namespace
 ) -> Iterator[tuple[str, Result | PackageError]]:
-    """Each path's result, or why there is none, in order."""
+    """Each image's name with its result, or why there is none, in order."""
+    from ..evaluation.answered import answered
+    from ..preprocessing.decode import describe
+
     quiet = options.quiet or not (options.json or options.save_result_txt)
-    one_by_one = (_outcome(model, path, topk) for path in paths)
-    outcomes = one_by_one if options.infer_mode == "sync" else model.stream(paths, topk, errors="return")
-    for done, (path, outcome) in enumerate(zip(paths, outcomes, strict=True), 1):
-        if isinstance(outcome, PackageError) and not options.keep_going:
-            raise outcome
-        yield path, outcome
-        progress(f"{done} of {len(paths)}", quiet=quiet)
+
+    def stream(images: Iterable[ImageLike]) -> Iterator[Result | PackageError]:
+        if options.infer_mode == "sync":
+            return (_outcome(model, image, topk) for image in images)
+        return model.stream(images, topk, errors="return")
+
+    with answered(paths, stream) as outcomes:
+        for done, (path, outcome) in enumerate(zip(paths, outcomes, strict=True), 1):
+            if isinstance(outcome, PackageError) and not options.keep_going:
+                raise outcome
+            yield describe(path), outcome
+            progress(f"{done} of {len(paths)}", quiet=quiet)
     progress("", last=True, quiet=quiet)
 
 
-def _outcome(model: Model, path: str, topk: int | None) -> Result | PackageError:
+def _outcome(model: Model, image: ImageLike, topk: int | None) -> Result | PackageError:
     try:
-        return model(path, topk)
+        return model(image, topk)
     except PackageError as error:
         return error
 

@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..classes import top_k
+from ..data.opening import is_source, open_source
+from ..data.place import shown
+from ..data.remote import retries_told
 from ..errors import PackageError
 from ..evaluation.evaluation import Answer, Evaluation, answers_of
-from ..evaluation.ground_truth import (
-    by_class_folders,
-    by_label_file,
-    by_synsets,
-    label_sets,
-    sides_by_folders,
-)
-from ..evaluation.image_folder import list_images
+from ..evaluation.ground_truth import by_class_folders, by_label_file, by_synsets
+from ..evaluation.labelled import LabelledImages
 from ..evaluation.multi_label import MultiLabelEvaluation, probabilities_of
 from ..evaluation.npz import read_datalist, refuse_repeats
 from ..evaluation.output_folder import read_outputs
@@ -42,23 +39,23 @@ def run(options: argparse.Namespace, home: DefaultLists) -> int:
     Raises:
         PackageError: whatever is wrong with the input.
     """
-    what = options.what if options.result_path is None else options.result_path
-    if what is None or None not in (options.what, options.result_path):
-        options.wrong_usage(
-            "give WHAT to evaluate, exactly once: a folder of images, a result file, or outputs"
-        )
-    if not what.exists():
+    place: str = options.what if options.result_path is None else options.result_path
+    if place is None or None not in (options.what, options.result_path):
+        options.wrong_usage("give WHAT to evaluate, exactly once: images, a result file, or outputs")
+    images = options.datalist is None and is_source(place)
+    what = Path(place)
+    if not images and not what.exists():
         raise PackageError(f"{what}: no such folder or file; check the path")
     limits = read_limits(options.at_least)
     known = resolve_classes(home, options)
     result: Outcome
-    if known.head is not None and (known.head.multi_label or known.head.embeds) and not what.is_dir():
+    if known.head is not None and (known.head.multi_label or known.head.embeds) and not images:
         kind = "embeddings" if known.head.embeds else "any number of classes an image"
-        raise PackageError(f"{what}: the package gives {kind}; evaluate it on a folder of images")
+        raise PackageError(f"{what}: the package gives {kind}; evaluate it on images")
     if options.datalist is not None:
         result = _eval_outputs(what, known, options)
-    elif what.is_dir():
-        result = _eval_images(what, known, options)
+    elif images:
+        result = _eval_images(place, known, options)
     else:
         result = _eval_results(what, known, options)
     progress("", last=True, quiet=options.quiet)
@@ -105,20 +102,25 @@ def _eval_results(file: Path, known: ClassInfo, options: argparse.Namespace) -> 
     return Evaluation(known.classes, answers)
 
 
-def _eval_images(folder: Path, known: ClassInfo, options: argparse.Namespace) -> Outcome:
+def _eval_images(place: str, known: ClassInfo, options: argparse.Namespace) -> Outcome:
     from ..inference.model import open_package
     from ..inference.options import engine_arguments
 
     if known.package is None or known.head is None:
         raise PackageError(
-            f"{folder}: to evaluate images name a package with -m; for a folder of outputs give --datalist"
+            f"{shown(place)}: to evaluate images name a package with -m; for a folder of outputs give "
+            "--datalist"
         )
-    paths = [str(path) for path in list_images(folder)]
-    if not paths:
+    with retries_told(note):
+        found = LabelledImages.of(open_source(place))
+    if not found:
+        folder = Path(place)
+        if not folder.is_dir():
+            raise PackageError(f"{shown(place)}: no images there; check the place")
         outputs = any(path.suffix == ".npz" for path in folder.iterdir())
         remedy = "for a folder of outputs give --datalist" if outputs else "check the path"
         raise PackageError(f"{folder}: no images below this folder; {remedy}")
-    measure = _measurement(paths, known, options, folder)
+    measure = _measurement(found, known, options)
     return measure(
         open_package(
             known.package,
@@ -132,53 +134,33 @@ def _eval_images(folder: Path, known: ClassInfo, options: argparse.Namespace) ->
 
 
 def _measurement(
-    paths: list[str], known: ClassInfo, options: argparse.Namespace, root: Path
+    found: LabelledImages, known: ClassInfo, options: argparse.Namespace
 ) -> Callable[[Model], Outcome]:
     """What to measure: accuracy, several labels an image, or retrieval. The truth is known before loading."""
     head = known.head
     assert head is not None, "the package has told"
+    images = found.images
 
     def report(now: Outcome) -> None:
-        progress(f"{len(now.answers) + len(now.skipped)} of {len(paths)}", quiet=options.quiet)
+        progress(f"{len(now.answers) + len(now.skipped)} of {len(images)}", quiet=options.quiet)
 
     if head.embeds:
         if options.truth is not None or options.synsets is not None:
             raise PackageError("embeddings are evaluated by class folders; leave out --truth and --synsets")
-        folders = _class_folders(paths, root)
-        return lambda model: embeddings_of(model, paths, folders, RetrievalEvaluation(), report)
+        folders = found.class_folders()
+        return lambda model: embeddings_of(model, images, folders, RetrievalEvaluation(), report)
     if head.multi_label:
-        sets = _truth_sets(paths, known, options, root)
-        return lambda model: probabilities_of(model, paths, sets, MultiLabelEvaluation(head), report)
-    truth = _truth(paths, known, options, root)
+        sets = found.class_sets(known.classes, options.truth, options.synsets)
+        return lambda model: probabilities_of(model, images, sets, MultiLabelEvaluation(head), report)
+    truth = found.class_ids(known.classes, options.truth, options.synsets)
     result = Evaluation(known.classes)
-    return lambda model: answers_of(model, paths, truth, result, report, head.name)
+    return lambda model: answers_of(model, images, truth, result, report, head.name)
 
 
-def _truth_sets(
-    paths: list[str], known: ClassInfo, options: argparse.Namespace, root: Path
-) -> list[frozenset[int]]:
+def _truth(paths: Sequence[str], known: ClassInfo, options: argparse.Namespace) -> list[int]:
+    """The true class ids of listed files; a class's folder is the one that the file lies in."""
     if options.truth is not None:
-        return label_sets(paths, options.truth, known.classes, str(root))
-    if known.classes.count == 1 and options.synsets is None:
-        label = known.classes.labels[0] if known.classes.labels else None
-        return sides_by_folders(_class_folders(paths, root), label, str(root))
-    return [frozenset({index}) for index in _truth(paths, known, options, root)]
-
-
-def _class_folders(paths: Sequence[str], root: Path) -> list[str]:
-    """The first folder below `root` of each image; empty for one that lies in `root` itself."""
-    relative = (Path(path).relative_to(root).parts for path in paths)
-    return [parts[0] if len(parts) > 1 else "" for parts in relative]
-
-
-def _truth(
-    paths: Sequence[str], known: ClassInfo, options: argparse.Namespace, root: Path | None = None
-) -> list[int]:
-    """The true class ids. A class's folder is the first below `root`, or without one the image's parent."""
-    if options.truth is not None:
-        return by_label_file(paths, options.truth, known.classes, None if root is None else str(root))
+        return by_label_file(paths, options.truth, known.classes)
     if options.synsets is not None:
         return by_synsets(paths, known.classes.synsets, options.synsets)
-    named = [Path(path).parent.name for path in paths]
-    folders = named if root is None else _class_folders(paths, root)
-    return by_class_folders(paths, folders, known.classes)
+    return by_class_folders(paths, [Path(path).parent.name for path in paths], known.classes)

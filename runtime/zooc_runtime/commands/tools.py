@@ -43,9 +43,12 @@ example:
 """,
     "eval": """\
 WHAT is a folder of images, a result file (of decode or classify --save-result-txt), or with --datalist a
-folder of outputs. The true class comes from --truth, or from the name of each image's folder, looked up in
---synsets, in the package's synsets or labels, or among the folders in sorted order if there are as many as
-classes.
+folder of outputs. Images may also be a pattern, .tar or .zip archives, .parquet tables, or list:FILE, a text
+file with a path a line; each at a path or an address (s3://, gs://, https:// and others, by fsspec).
+
+The true class comes from --truth; from the images' own labels (.cls members of a tar file, a column, lines
+of `path label`); or from the name of each image's folder, looked up in --synsets, in the package's synsets or
+labels, or among the folders in sorted order if there are as many as classes.
 
 Of a package with `sigmoid`, which may find any number of classes in an image, precision, recall, F1 and mean
 average precision are measured; --truth then has lines of `name id,id` or `name -`. Of a package with
@@ -53,6 +56,8 @@ average precision are measured; --truth then has lines of `name id,id` or `name 
 
 examples:
   %(prog)s ILSVRC2012_img_val
+  %(prog)s "s3://bucket/val-{0000..0063}.tar"
+  %(prog)s list:val.txt
   %(prog)s result.txt --truth val_label.txt --json
   %(prog)s npz_output --datalist npz_datalist.txt
   %(prog)s ILSVRC2012_img_val --at-least top1_rate=75.5 --junit eval.xml
@@ -127,8 +132,8 @@ def _add_decode(parser: argparse.ArgumentParser, of_package: bool) -> None:
 
 def _add_eval(parser: argparse.ArgumentParser, of_package: bool) -> None:
     add = parser.add_argument
-    add("what", nargs="?", type=Path, metavar="WHAT", help="images, a result file, or outputs")
-    add("--result-path", type=Path, metavar="DIR", help="the same, under eval_imagenet's name")
+    add("what", nargs="?", metavar="WHAT", help="images, a result file, or outputs")
+    add("--result-path", metavar="DIR", help="the same, under eval_imagenet's name")
     add("--datalist", metavar="LIST", help="the list whose outputs are in WHAT")
     truth = parser.add_mutually_exclusive_group()
     truth.add_argument(

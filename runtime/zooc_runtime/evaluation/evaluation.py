@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PackageError
+from ..preprocessing.decode import ImageLike, describe
+from .answered import answered
 from .ground_truth import Classes
 from .wilson import wilson_interval
 
@@ -130,7 +132,7 @@ class Evaluation:
 
 def answers_of(
     model: Model,
-    paths: Sequence[str],
+    paths: Sequence[ImageLike],
     truth: Sequence[int],
     result: Evaluation,
     report: Callable[[Evaluation], None] = lambda _: None,
@@ -147,16 +149,18 @@ def answers_of(
         head: of a package with several heads, the one in question.
 
     Raises:
+        SourceError: the source of the images fails as a whole.
         PackageError: no image could be read.
     """
-    outcomes = model.stream(paths, _FIRST, errors="return")
-    for path, class_id, outcome in zip(paths, truth, outcomes, strict=True):
-        if isinstance(outcome, PackageError):
-            result.skipped.append(str(outcome))
-        else:
-            own = outcome.heads[head] if outcome.heads else outcome
-            result.answers.append(Answer(path, class_id, tuple(one.index for one in own.topk)))
-        report(result)
+    with answered(paths, lambda images: model.stream(images, _FIRST, errors="return")) as outcomes:
+        for path, class_id, outcome in zip(paths, truth, outcomes, strict=True):
+            if isinstance(outcome, PackageError):
+                result.skipped.append(str(outcome))
+            else:
+                own = outcome.heads[head] if outcome.heads else outcome
+                ids = tuple(one.index for one in own.topk)
+                result.answers.append(Answer(describe(path), class_id, ids))
+            report(result)
     if not result.answers:
         raise PackageError(f"none of the {len(paths)} images could be read; the first: {result.skipped[0]}")
     return result

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..data.image_folder import list_images, suffixes_found
 from ..errors import PackageError
 from ..preprocessing.decode import decode
 from ..support.files import check_listable, make_folder, replacing
 from ..support.parallel import in_order
-from .image_folder import list_images, suffixes_found
 from .npz import read_input, write_npz
 
 __all__ = ["Conversion", "convert", "plan_targets"]

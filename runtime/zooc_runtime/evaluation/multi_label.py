@@ -10,7 +10,9 @@ import numpy as np
 
 from ..errors import PackageError
 from ..package.heads import Head
+from ..preprocessing.decode import ImageLike
 from ..support.arrays import AnyArray, F32Array
+from .answered import answered
 
 if TYPE_CHECKING:
     from ..inference.model import Model
@@ -133,7 +135,7 @@ def average_precision(scores: AnyArray, positive: AnyArray) -> float:
 
 def probabilities_of(
     model: Model,
-    paths: Sequence[str],
+    paths: Sequence[ImageLike],
     truth: Sequence[frozenset[int]],
     result: MultiLabelEvaluation,
     report: Callable[[MultiLabelEvaluation], None] = lambda _: None,
@@ -150,14 +152,14 @@ def probabilities_of(
     Raises:
         PackageError: no image could be read.
     """
-    outcomes = model.stream(paths, errors="return")
-    for ids, outcome in zip(truth, outcomes, strict=True):
-        if isinstance(outcome, PackageError):
-            result.skipped.append(str(outcome))
-        else:
-            result.answers.append(outcome.probabilities[result.head.part])
-            result.truth.append(ids)
-        report(result)
+    with answered(paths, lambda images: model.stream(images, errors="return")) as outcomes:
+        for ids, outcome in zip(truth, outcomes, strict=True):
+            if isinstance(outcome, PackageError):
+                result.skipped.append(str(outcome))
+            else:
+                result.answers.append(outcome.probabilities[result.head.part])
+                result.truth.append(ids)
+            report(result)
     if not result.answers:
         raise PackageError(f"none of the {len(paths)} images could be read; the first: {result.skipped[0]}")
     return result

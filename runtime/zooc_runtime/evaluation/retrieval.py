@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import PackageError
+from ..preprocessing.decode import ImageLike, describe
 from ..support.arrays import AnyArray, F32Array
+from .answered import answered
 from .wilson import wilson_interval
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ class RetrievalEvaluation:
 
 def embeddings_of(
     model: Model,
-    paths: Sequence[str],
+    paths: Sequence[ImageLike],
     folders: Sequence[str],
     result: RetrievalEvaluation,
     report: Callable[[RetrievalEvaluation], None] = lambda _: None,
@@ -107,15 +109,16 @@ def embeddings_of(
     """
     loose = next((path for path, folder in zip(paths, folders, strict=True) if not folder), None)
     if loose is not None:
-        raise PackageError(f"{loose}: is not in a class folder; sort the images into one folder per class")
-    outcomes = model.pipeline.stream(model, paths, None, "return")
-    for folder, outcome in zip(folders, outcomes, strict=True):
-        if isinstance(outcome, PackageError):
-            result.skipped.append(str(outcome))
-        else:
-            result.answers.append(outcome.probabilities)
-            result.truth.append(folder)
-        report(result)
+        name = describe(loose)
+        raise PackageError(f"{name}: is not in a class folder; sort the images into one folder per class")
+    with answered(paths, lambda images: model.pipeline.stream(model, images, None, "return")) as outcomes:
+        for folder, outcome in zip(folders, outcomes, strict=True):
+            if isinstance(outcome, PackageError):
+                result.skipped.append(str(outcome))
+            else:
+                result.answers.append(outcome.probabilities)
+                result.truth.append(folder)
+            report(result)
     if max(Counter(result.truth).values(), default=0) < 2:
         reason = f"; the first that could not be read: {result.skipped[0]}" if result.skipped else ""
         raise PackageError(f"no class folder has two images to be compared{reason}")

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from ..data.source import NamedImage
 from ..errors import ImageTooLarge, PackageError
 from ..support.arrays import AnyArray, U8Array
 from ..support.files import refuse_special
@@ -30,8 +31,8 @@ from .steps import Step
 
 __all__ = ["ImageLike", "decode", "describe"]
 
-ImageLike = Union[str, "os.PathLike[str]", bytes, Image.Image, AnyArray]
-"""One image: a path, the bytes of an image file, a PIL image, or `uint8 [H, W, 3]` RGB."""
+ImageLike = Union[str, "os.PathLike[str]", bytes, Image.Image, AnyArray, NamedImage]
+"""One image: a path, the bytes of an image file, a PIL image, `uint8 [H, W, 3]` RGB, or one of a source."""
 
 
 def decode(
@@ -40,8 +41,8 @@ def decode(
     """Read one image.
 
     Args:
-        image: a path, the bytes of an image file, a PIL image, or a `uint8 [H, W, 3]` RGB array; for NV12
-            a `uint8 [H * 3 / 2, W]` frame and nothing else.
+        image: a path, the bytes of an image file, a PIL image, an image of a source, or a `uint8 [H, W, 3]`
+            RGB array; for NV12 a `uint8 [H * 3 / 2, W]` frame and nothing else.
         source: `rgb`, one of `nv12.MATRICES`, or `bands-4`: images of so many channels.
         steps: the preprocessing to come. Where it begins with `Decode("scaled")`, a JPEG file (a path or
             bytes) is decoded at 1/2, 1/4 or 1/8 of its size if that is enough (`reduced_decoding`).
@@ -51,6 +52,7 @@ def decode(
         `uint8 [H, W, 3]`, RGB, C-contiguous; of NV12 the frame as it is; of `bands-4` `[H, W, 4]`.
 
     Raises:
+        SourceError: the image is of a source that fails as a whole.
         PackageError: not an image, damaged, of a mode that Pillow would clip silently, or an unfit array.
         ImageTooLarge: a file with more than `most_pixels`, or so many that Pillow suspects an attack.
     """
@@ -63,8 +65,13 @@ def decode(
         if bands is not None:
             return bands_of_image(image, "the PIL image", bands)
         return _to_rgb(image, "the PIL image", ours=False)
-    if isinstance(image, (bytes, bytearray, memoryview)):
-        return _decode_bytes(bytes(image), f"the {len(image)} bytes given", bands, steps, most_pixels)
+    if isinstance(image, (bytes, bytearray, memoryview, NamedImage)):
+        content, name = (
+            (image.read(), image.title)
+            if isinstance(image, NamedImage)
+            else (bytes(image), f"the {len(image)} bytes given")
+        )
+        return _decode_bytes(content, name, bands, steps, most_pixels)
     if isinstance(image, (str, os.PathLike)):
         return _decode_file(image, bands, steps, most_pixels)
     raise PackageError(
@@ -77,6 +84,8 @@ def describe(image: ImageLike) -> str:
     """Return a name for the image in messages: its path, or what it is."""
     if isinstance(image, (str, os.PathLike)):
         return os.fspath(image)
+    if isinstance(image, NamedImage):
+        return image.title
     return f"array {list(image.shape)}" if isinstance(image, np.ndarray) else f"{type(image).__name__} image"
 
 

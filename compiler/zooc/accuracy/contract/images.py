@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,22 @@ import numpy.typing as npt
 import onnx
 
 from zooc.accuracy.contract.requirement import suit_heads
-from zooc.calibration.image_set import find_images, name_below, read_usable, skip_notes
+from zooc.calibration.image_set import (
+    DrawnImages,
+    Image,
+    draw_images,
+    name_below,
+    read_usable,
+    skip_notes,
+    unreadable_source,
+)
 from zooc.deployment import ImageSet, Preprocess, Requirement
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.session import open_session
 from zooc.preprocessing.nv12 import as_image_input
-from zooc_runtime.errors import PackageError
+from zooc_runtime.data.read_ahead import ReadAhead
+from zooc_runtime.errors import PackageError, SourceError
 from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_label_file
-from zooc_runtime.evaluation.image_folder import draw
 from zooc_runtime.package.heads import Head
 from zooc_runtime.preprocessing.steps import decodes_scaled, without_decoding
 
@@ -60,15 +69,18 @@ class ContractImages:
         self._requirement = requirement
         self.warnings: list[Diagnostic] = []
         self.skipped: dict[str, str] = {}
-        found = find_images(self.image_set, "Z0495", " for the contract")
-        self.paths = _draw(found, self.image_set, self.warnings)
+        drawn = draw_images(self.image_set, "Z0495", " for the contract")
+        order = _order(drawn, self.image_set, self.warnings)
+        self.paths = [drawn.images[i] for i in order]
         _check_enough(requirement, len(self.paths))
-        self.truth, self.labels = _truth(requirement, self.paths, found, classes)
+        self.truth, self.labels = _truth(requirement, drawn, order, classes)
         self._preprocess = preprocess
         self._prelude = prelude
         self._session = open_session(prelude, threads=1)
         self._kept: dict[int, npt.NDArray[np.uint8]] = {}
         self._room = _KEPT_BYTES
+        self._ahead, self._taken = ReadAhead(self.paths), 0
+        weakref.finalize(self, self._ahead.stop)
 
     @classmethod
     def for_heads(
@@ -101,7 +113,7 @@ class ContractImages:
             return None
         if index in self._kept:
             return self._kept[index]
-        path = self.paths[index]
+        path = self._arriving(index)
         image = read_usable(path, self._preprocess.steps, self.skipped, name, self._preprocess.source)
         if image is None:
             self._check_half()
@@ -133,6 +145,13 @@ class ContractImages:
         notes = skip_notes(dict(sorted(self.skipped.items())))
         return [warning("Z0494", message, self.image_set.span, notes=notes)]
 
+    def _arriving(self, index: int) -> Image:
+        """The image; where they are asked for in order, as trials do, it is on its way already."""
+        if index != self._taken:
+            return self.paths[index]
+        self._taken += 1
+        return next(self._ahead)
+
     def _run(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         given = as_image_input(self._prelude, image)
         pixels: npt.NDArray[np.uint8] = self._session.run(None, {"image": given})[0]
@@ -156,32 +175,28 @@ def _check_enough(requirement: Requirement, count: int) -> None:
     raise ZoocError(error("Z0493", message, requirement.span, hint=hint))
 
 
-def _draw(found: list[Path], image_set: ImageSet, warnings: list[Diagnostic]) -> list[Path]:
-    wanted = image_set.count or len(found)
-    if wanted > len(found):
-        message = f"the contract asks for {wanted} images, but only {len(found)} are there"
-        hint = f"lower `count` to {len(found)} or add images to {image_set.folder}"
+def _order(drawn: DrawnImages, image_set: ImageSet, warnings: list[Diagnostic]) -> list[int]:
+    wanted = image_set.count or drawn.found
+    if wanted > drawn.found:
+        message = f"the contract asks for {wanted} images, but only {drawn.found} are there"
+        hint = f"lower `count` to {drawn.found} or add images to {image_set.folder}"
         warnings.append(warning("Z0494", message, image_set.span, hint=hint))
-    drawn = draw(found, min(wanted, len(found)), image_set.seed)
     # A stream of its own: the order must not depend on which images the draw took.
-    order = np.random.default_rng([image_set.seed, 1]).permutation(len(drawn))
-    return [drawn[i] for i in order]
+    order: list[int] = np.random.default_rng([image_set.seed, 1]).permutation(len(drawn.images)).tolist()
+    return order
 
 
 def _truth(
-    requirement: Requirement, paths: list[Path], found: list[Path], classes: Classes
+    requirement: Requirement, drawn: DrawnImages, order: list[int], classes: Classes
 ) -> tuple[list[int] | None, str]:
-    """Class ids of `paths` and where they come from; all that was found counts as class folders."""
-    labels, root = requirement.labels, requirement.images.folder
+    """Class ids in the order of the images and where they come from."""
+    labels = requirement.labels
     if labels == "none":
         return None, _NO_LABELS
     try:
-        if isinstance(labels, Path):
-            return by_label_file([os.fspath(p) for p in paths], labels, classes, os.fspath(root)), labels.name
-        folders = ["" if path.parent == root else path.relative_to(root).parts[0] for path in found]
-        ids = by_class_folders([os.fspath(path) for path in found], folders, classes)
-        known = dict(zip(found, ids, strict=True))
-        return [known[path] for path in paths], "class folders"
+        ids, kind = _class_ids(requirement, drawn, classes)
+    except SourceError as problem:
+        raise unreadable_source(problem, requirement.images) from None
     except PackageError as problem:
         if labels == "auto":
             return None, _NO_LABELS
@@ -192,3 +207,20 @@ def _truth(
             "`labels=none`: the drop is then the disagreement with float"
         )
         raise ZoocError(error("Z0491", message, requirement.span, hint=hint)) from None
+    return [ids[i] for i in order], kind
+
+
+def _class_ids(requirement: Requirement, drawn: DrawnImages, classes: Classes) -> tuple[list[int], str]:
+    """Class ids of what was drawn; the class folders are those of all that was found."""
+    labels, root = requirement.labels, requirement.images.folder
+    if drawn.labelled is not None:
+        if isinstance(labels, Path):
+            return drawn.labelled.class_ids(classes, str(labels)), labels.name
+        return drawn.labelled.class_ids(classes), drawn.labelled.kind_of_labels
+    paths = [os.fspath(path) for path in drawn.images if isinstance(path, Path)]
+    if isinstance(labels, Path):
+        return by_label_file(paths, labels, classes, os.fspath(root)), labels.name
+    everything = [os.fspath(path) for path in drawn.paths]
+    folders = ["" if path.parent == root else path.relative_to(root).parts[0] for path in drawn.paths]
+    known = dict(zip(everything, by_class_folders(everything, folders, classes), strict=True))
+    return [known[path] for path in paths], "class folders"

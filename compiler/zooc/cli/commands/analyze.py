@@ -39,10 +39,10 @@ def analyze(
         ),
     ],
     images: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--on",
-            metavar="FOLDER",
+            metavar="IMAGES",
             help="Images to run on (default: a description's calibration images).",
             show_default=False,
         ),

@@ -1,4 +1,4 @@
-"""`zooc compare PKG_A PKG_B --on FOLDER`: where two packages answer differently."""
+"""`zooc compare PKG_A PKG_B --on IMAGES`: where two packages answer differently."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ def compare(
             metavar="PKG_B", help="The other package.", autocompletion=packages, show_default=False
         ),
     ],
-    folder: Annotated[Path, typer.Option("--on", metavar="FOLDER", help="The images.", show_default=False)],
+    images: Annotated[
+        str,
+        typer.Option(
+            "--on",
+            metavar="IMAGES",
+            help="A folder, a pattern, .tar, .zip, .parquet or list:FILE, at a path or an address.",
+            show_default=False,
+        ),
+    ],
     count: Annotated[
         int | None,
         typer.Option(
@@ -71,7 +79,7 @@ def compare(
         if output is not None:
             refuse_existing(output, force=force, code="Z0471")
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
-        found = compare_packages((first, second), folder, count, labels, top, progress)
+        found = compare_packages((first, second), images, count, labels, top, progress)
         if output is not None:
             write_file(output, comparison_page(found))
         if output_format is Format.json:

@@ -18,6 +18,8 @@ from zooc.cli.options import Format, FormatOption, QuietOption
 from zooc.cli.questions import Answers, ask
 from zooc.deployment import Model, ModelSource
 from zooc.diagnostics.diagnostic import ZoocError, error
+from zooc.frontend.semantics.image_place import CREDENTIALS, secret_in
+from zooc_runtime.data.place import is_remote
 
 __all__ = ["EPILOG", "new"]
 
@@ -59,11 +61,11 @@ def new(
         ),
     ] = None,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--data",
             metavar="DIR",
-            help="A folder of calibration images, for int8; without one the description says fp32.",
+            help="Calibration images, for int8: a folder, archives or an address; without them fp32.",
             show_default=False,
         ),
     ] = None,
@@ -124,7 +126,7 @@ def _write(wanted: Answers, output_format: Format, *, quiet: bool) -> int:
 
 
 def _describe(
-    model: ModelSource, weights: str | None, classes: int | None, data: Path | None, path: Path | None
+    model: ModelSource, weights: str | None, classes: int | None, data: str | None, path: Path | None
 ) -> str:
     from zooc.frontend.syntax.formatter import format_source
     from zooc.networks.recipes.describe import describe_recipe
@@ -136,7 +138,7 @@ def _describe(
     text = describe_recipe(
         recipe if number is None else replace(recipe, classes=number),
         weights=None if weights is None else _weights(weights, folder),
-        data=None if data is None else _quoted(data, folder),
+        data=None if data is None else _data(data, folder),
     )
     return format_source(text, f"{model.name}.zoo")
 
@@ -154,7 +156,7 @@ def _refuse_weights(source: ModelSource, weights: str | None) -> None:
 
 
 def _describe_file(
-    source: ModelSource, classes: int | None, data: Path | None, path: Path | None, *, quiet: bool
+    source: ModelSource, classes: int | None, data: str | None, path: Path | None, *, quiet: bool
 ) -> str:
     from zooc.frontend.syntax.formatter import format_source
     from zooc.networks.load import guess_network
@@ -172,7 +174,7 @@ def _describe_file(
         guess,
         network,
         path=_quoted(_from_here(Path(source.name)), folder),
-        data=None if data is None else _quoted(data, folder),
+        data=None if data is None else _data(data, folder),
     )
     return format_source(text, f"{Path(source.name).stem}.zoo")
 
@@ -208,6 +210,13 @@ def _from_here(file: Path) -> Path:
     """A file below the working folder relative to that, so that a folder can be moved with what it holds."""
     here = Path.cwd()
     return file.relative_to(here) if file.is_relative_to(here) else file
+
+
+def _data(text: str, folder: Path) -> str:
+    """Calibration images as a description in `folder` names them: an address as it is."""
+    if (secret := secret_in(text)) is not None:
+        raise ZoocError(error("Z0328", secret, hint=CREDENTIALS))
+    return json.dumps(text, ensure_ascii=False) if is_remote(text) else _quoted(Path(text), folder)
 
 
 def _quoted(path: Path, folder: Path) -> str:

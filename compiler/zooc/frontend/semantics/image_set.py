@@ -1,4 +1,4 @@
-"""`images("folder", suffix="JPEG", count=50, seed=0)`: a draw from a folder."""
+"""`images("folder", suffix="JPEG", count=50, seed=0)`: a draw from a folder, or another source of images."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from zooc.deployment import ImageSet
 from zooc.diagnostics.diagnostic import Span, error
 from zooc.diagnostics.suggest import did_you_mean
+from zooc.frontend.semantics.image_place import read_place
 from zooc.frontend.semantics.values import Reader
 from zooc.frontend.syntax import ast
 
@@ -34,7 +35,7 @@ def read_image_set(
 
     `if_missing` is the note of the warning, in place of the error, for a folder that is not there.
     """
-    folder = reader.path(bound["folder"], "the folder of images", folder=True, if_missing=if_missing)
+    folder = read_place(bound, span, reader, if_missing)
     suffix = reader.string(bound["suffix"], "the suffix") if "suffix" in bound else None
     count = reader.integer(bound["count"], "the count", 1, 10_000_000) if "count" in bound else None
     seed = reader.integer(bound["seed"], "the seed", 0, MAX_SEED) if "seed" in bound else 0

@@ -180,9 +180,22 @@ class Reader:
         text = self.string(node, what)
         if text is None:
             return None
+        return self.existing(text, node.span, what, if_missing, folder=folder, cache=cache)
+
+    def existing(
+        self,
+        text: str,
+        span: Span,
+        what: str,
+        if_missing: str | None = None,
+        *,
+        folder: bool = False,
+        cache: Path | None = None,
+    ) -> Path | None:
+        """Return the file (or folder) that `text` at `span` names; see `path`."""
         return find_path(
             text,
-            node.span,
+            span,
             what,
             base=self.folder,
             folder=folder,

@@ -140,7 +140,7 @@ FUNCTIONS: dict[str, tuple[Parameter, ...]] = {
     "onnx": (Parameter("path", True),),
     "torch": (Parameter("path", True),),
     "random": (Parameter("seed"),),
-    "images": (Parameter("folder", True), Parameter("suffix"), Parameter("count"), Parameter("seed")),
+    "images": tuple(map(Parameter, ("folder", "suffix", "count", "seed", "list"))),
     "auto": (Parameter("effort"),),
     "below": (Parameter("agreement"), Parameter("sqnr")),
     "percentile": (Parameter("percentile", True),),
