@@ -57,7 +57,7 @@ def report(
     ] = False,
     images: Annotated[
         str | None,
-        typer.Option("--on", metavar="SOURCE", help="Images for --analyze.", show_default=False),
+        typer.Option("--on", metavar="IMAGES", help="Images for --analyze.", show_default=False),
     ] = None,
     count: Annotated[
         int, typer.Option("--count", min=1, help="Maximum number of images for --analyze.")
