@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy.typing as npt
 
+from zooc.accuracy.contract.cost import over_float32
 from zooc.accuracy.poor import Poor, below_bar, flat_warning, noisiest_layers, remedies
 from zooc.calibration.images import CalibrationImages, pixel_batches, pixel_pairs
 from zooc.compilation import Compilation, Request, Verified
 from zooc.consumers.check import CONSUMERS, Consumption, check_consumer
-from zooc.diagnostics.diagnostic import ZoocError
+from zooc.diagnostics.diagnostic import ZoocError, warning
 from zooc.package.manifest import stage_boundaries
 from zooc.pipeline.context import Context
 from zooc.preprocessing.nv12 import as_image_input
@@ -59,6 +60,7 @@ def verify(compiled: Compilation, request: Request, context: Context) -> Verifie
         comparison = _compare_with_float(compiled, context)
         decoding = _compare_decoding(compiled, context)
         poor = None if comparison is None else _judge(compiled, comparison, context, strict=request.strict)
+        _estimate_time(compiled, context)
         layers = compiled.quantized.layers if compiled.quantized else ()
         in_integers = comparison is not None or compiled.program.levels is not None
         in_float = float_convolutions(body.SerializeToString(), layers) if in_integers else ()
@@ -86,6 +88,31 @@ def _compare_with_float(compiled: Compilation, context: Context) -> BodyComparis
         batches = pixel_pairs(prelude, images, compiled.facts.batch or 1)
         heads = compiled.program.heads
         return compare_bodies(compiled.program.body, compiled.body, batches, heads, advance)
+
+
+def _estimate_time(compiled: Compilation, context: Context) -> None:
+    """Say if int8 is estimated to be slower than float32, where nothing was measured."""
+    int8, quantize = compiled.int8, compiled.deployment.quantize
+    engines = compiled.deployment.package.engines
+    if int8 is None or int8.placement is not None or compiled.speed is not None or quantize.warn is None:
+        return
+    if "onnxruntime" not in engines or quantize.target != "vnni" or compiled.quantized is None:
+        return
+    in_float = {layer.name for layer in compiled.quantized.layers if layer.dtype == "float"}
+    ratio = over_float32(compiled.program.body, int8.legalized.body, in_float)
+    context.facts["estimated_over_float32"] = None if ratio is None else round(ratio, 3)
+    if ratio is not None and ratio > 1:
+        context.warn(
+            [
+                warning(
+                    "Z0444",
+                    f"in ONNX Runtime int8 is estimated to take {ratio:.2f} times as long as float32",
+                    quantize.span,
+                    hint="`zooc compile --measure` compares them; write `quantize fp32`, or let `zooc tune` "
+                    "find what to leave in float; `warn none` silences this",
+                )
+            ]
+        )
 
 
 def _compare_decoding(compiled: Compilation, context: Context) -> DecodingDifference | None:

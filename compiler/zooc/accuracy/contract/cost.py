@@ -1,35 +1,98 @@
-"""What a network costs in time, estimated the same way everywhere: equal inputs must give equal bytes."""
+"""What a network costs in time in ONNX Runtime, by an estimate: equal inputs must give equal bytes.
+
+The rates are fitted to whole networks by `benchmarks/costs.py`; `benchmarks/RESULTS-costs.md` says how well
+they tell the time of a network that they were not fitted to.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Set
+from dataclasses import dataclass
 
 import onnx
 
 from zooc.ir.count import macs_of_nodes
-from zooc.ir.graph import Constant, Node, Tensor, read_graph
+from zooc.ir.graph import Constant, Graph, Node, Tensor, maker, only_reader, read_graph
 
-__all__ = ["CostModel"]
+__all__ = ["CONVERSION", "FLOAT", "INT8", "CostModel", "Rates", "Work", "over_float32"]
 
-_FLOAT_MAC = 3.0
-"""Of an int8 multiply-accumulate's time; 2.6 to 4 on CPUs with VNNI (docs/networks.md has whole networks)."""
 
-_INT8_ELEMENT, _FLOAT_ELEMENT = 4.0, 8.0
-"""Writing an element of a result, in the same unit: what a layer takes that multiplies little."""
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Nanoseconds of one data type, on one thread of a CPU with AVX-512 VNNI.
 
-_CONVERSION = 6.0
-"""Taking an element from float to int8 or back, where one layer computes in float and the next does not."""
+    Attributes:
+        node: of every operator, whatever it does.
+        mac: of a multiply-accumulate.
+        depthwise_mac: of one in a convolution of a few channels a group.
+        result: of writing an element of a convolution or product.
+        element: of reading or writing an element of what multiplies nothing, whichever are more.
+    """
+
+    node: float
+    mac: float
+    depthwise_mac: float
+    result: float
+    element: float
+
+
+FLOAT = Rates(node=0.0, mac=0.0132, depthwise_mac=0.0780, result=0.187, element=0.212)
+INT8 = Rates(node=3007.0, mac=0.00356, depthwise_mac=0.0591, result=0.109, element=0.222)
+CONVERSION = 0.487
+"""Of taking an element from float to int8 or back, between layers of which one computes in float."""
+
+_FREE = frozenset(
+    {"Cast", "Constant", "Dropout", "Flatten", "Identity", "Reshape", "Shape", "Squeeze", "Unsqueeze"}
+)
+_FUSED = frozenset({"Clip", "Relu"})
+_FUSING = frozenset({"Add", "Conv", "Gemm"})
+_DEPTHWISE = 4
+"""Channels a group from which on a convolution is none of many small ones."""
+
+
+_LEAST = 3e5
+"""Nanoseconds of a network in float32, below which calling it costs more than what it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a node does for one image.
+
+    Attributes:
+        macs: multiply-accumulates.
+        depthwise: whether they are those of a convolution of few channels a group.
+        elements: of its results; of what multiplies nothing those of its inputs, if they are more.
+    """
+
+    macs: int
+    depthwise: bool
+    elements: int
+
+    def time(self, rates: Rates) -> float:
+        """Return the nanoseconds in a data type."""
+        if not self.macs:
+            return rates.node + rates.element * self.elements
+        mac = rates.depthwise_mac if self.depthwise else rates.mac
+        return rates.node + mac * self.macs + rates.result * self.elements
 
 
 class CostModel:
-    """Estimates a body's time with some of its nodes in float, in int8 multiply-accumulates."""
+    """Estimates a body's time with some of its nodes in float, in nanoseconds an image."""
 
     def __init__(self, body: onnx.ModelProto) -> None:
         """Count the multiply-accumulates and elements of each node of a float body."""
         graph = read_graph(body)
-        self.macs = macs_of_nodes(body)
         self._nodes = [node for node in graph.nodes if node.outputs]
+        self._part_of = {
+            node.name: before.name for node in self._nodes if (before := _fused_into(graph, node))
+        }
+        macs = macs_of_nodes(body)
+        self.work = {
+            node.name: _work(node, macs.get(node.name, 0))
+            for node in self._nodes
+            if node.op not in _FREE and node.name not in self._part_of
+        }
 
     def time(self, in_float: Set[str]) -> float:
         """Return the estimated time of one run.
@@ -37,26 +100,68 @@ class CostModel:
         Args:
             in_float: names of the nodes that compute in float; all others count as int8.
         """
-        return math.fsum(self._time(node, in_float) for node in self._nodes)
+        own = math.fsum(work.time(FLOAT if name in in_float else INT8) for name, work in self.work.items())
+        return own + CONVERSION * self.converted(in_float)
+
+    def all_in_float(self) -> float:
+        """Return the estimated time of one run in float32."""
+        return math.fsum(work.time(FLOAT) for work in self.work.values())
 
     def alone(self) -> dict[str, float]:
         """Return the estimated time of each node in int8, by name, without conversions."""
-        return {
-            node.name: self.macs.get(node.name, 0) + _INT8_ELEMENT * sum(map(_elements, node.outputs))
-            for node in self._nodes
-        }
+        times = {name: work.time(INT8) for name, work in self.work.items()}
+        return {node.name: times.get(node.name, 0.0) for node in self._nodes}
 
     def elements(self, name: str) -> int:
         """Return how many elements a node's results have, of one image."""
         return sum(_elements(t) for node in self._nodes if node.name == name for t in node.outputs)
 
-    def _time(self, node: Node, in_float: Set[str]) -> float:
-        kept = node.name in in_float
-        macs, elements = self.macs.get(node.name, 0), sum(map(_elements, node.outputs))
-        own = macs * (_FLOAT_MAC if kept else 1.0) + elements * (_FLOAT_ELEMENT if kept else _INT8_ELEMENT)
-        makers = [t.inputs[0] for t in node.inputs if not isinstance(t, Constant) and t.inputs]
-        crossed = sum(_elements(maker.outputs[0]) for maker in makers if (maker.name in in_float) != kept)
-        return own + _CONVERSION * crossed
+    def converted(self, in_float: Set[str]) -> int:
+        """Return how many elements are taken from float to int8 or back."""
+        count = 0
+        for node in self._nodes:
+            if node.name in self._part_of:
+                continue
+            for tensor in node.inputs:
+                before = None if isinstance(tensor, Constant) else maker(tensor)
+                if before is None or before.op == "Cast":
+                    continue
+                if (self._part_of.get(before.name, before.name) in in_float) != (node.name in in_float):
+                    count += _elements(tensor)
+        return count
+
+
+def over_float32(network: onnx.ModelProto, prepared: onnx.ModelProto, in_float: Set[str]) -> float | None:
+    """Return int8's estimated time over that of the network in float32; `None` of one too small to tell.
+
+    Args:
+        network: in float32.
+        prepared: the network as it is quantized, in float32.
+        in_float: nodes of `prepared` that compute in float.
+    """
+    alone = CostModel(network).all_in_float()
+    return CostModel(prepared).time(in_float) / alone if alone >= _LEAST else None
+
+
+def _work(node: Node, macs: int) -> Work:
+    written = sum(map(_elements, node.outputs))
+    if macs:
+        few = (
+            node.op == "Conv"
+            and node.attrs.get("group", 1) > 1
+            and (node.inputs[1].shape or [0, 9])[1] < _DEPTHWISE
+        )
+        return Work(macs, few, written)
+    read = sum(_elements(tensor) for tensor in node.inputs if not isinstance(tensor, Constant))
+    return Work(0, False, max(written, read))
+
+
+def _fused_into(graph: Graph, node: Node) -> Node | None:
+    """The node whose result this activation clamps on the way."""
+    before = maker(node.inputs[0]) if node.op in _FUSED else None
+    if before is None or before.op not in _FUSING or only_reader(graph, node.inputs[0]) is None:
+        return None
+    return before
 
 
 def _elements(tensor: Tensor) -> int:
