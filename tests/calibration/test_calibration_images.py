@@ -13,10 +13,10 @@ from PIL import Image
 from zooc.calibration import image_set
 from zooc.calibration import images as calibration
 from zooc.calibration.images import CalibrationImages, pixel_batches
-from zooc.calibration.shards import WHOLE, Shard, joined, missing, overlap
 from zooc.deployment import ImageSet, Normalize, Preprocess
 from zooc.preprocessing.prelude import build_prelude
 from zooc_runtime.preprocessing.steps import Resize
+from zooc_runtime.support.shards import WHOLE, Shard, joined, missing, overlap
 
 
 class Listed(Sequence[Path]):

@@ -19,10 +19,11 @@ import onnxruntime
 from zooc import __version__
 from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.ranges import Ranges
-from zooc.calibration.shards import WHOLE, Shard, joined, missing, overlap
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.weights import large_weights, without_large_weights
 from zooc.support.files import refuse_existing, write_file
+from zooc_runtime.errors import PackageError
+from zooc_runtime.support.shards import WHOLE, Shard, joined, missing, overlap
 
 __all__ = ["EXISTS", "Calibration", "Identity", "merge", "model_sha256"]
 
@@ -31,7 +32,7 @@ EXISTS = "Z0471"
 
 FORMAT = 1
 _MAGIC = b"PK\x03\x04"
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, PackageError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import onnx
 
 from zooc.calibration.image_set import find_images, name_below, read_usable, skip_notes
-from zooc.calibration.shards import WHOLE, Shard
 from zooc.calibration.workers import BatchTask
 from zooc.deployment import ImageSet
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
@@ -24,6 +23,7 @@ from zooc.preprocessing.nv12 import as_image_input
 from zooc_runtime.evaluation.image_folder import draw
 from zooc_runtime.preprocessing.steps import Step, decodes_scaled, without_decoding
 from zooc_runtime.support.arrays import fill_batch
+from zooc_runtime.support.shards import WHOLE, Shard
 
 __all__ = ["CalibrationImages", "pixel_batches", "pixel_items", "pixel_pairs"]
 

@@ -16,13 +16,13 @@ from zooc.calibration.activations import ActivationReader
 from zooc.calibration.file import Identity, model_sha256
 from zooc.calibration.histogram import ActivationHistograms, NotFiniteError
 from zooc.calibration.images import CalibrationImages, pixel_items
-from zooc.calibration.shards import WHOLE
 from zooc.calibration.workers import BatchTask, CalibrationState, Run, collect_histograms
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.ir.interface import input_of
 from zooc.support.cache import Cache, key
 from zooc.support.memory import release
 from zooc.support.progress import Progress
+from zooc_runtime.support.shards import WHOLE
 
 __all__ = ["calibrate", "calibration_identity", "no_images", "run_calibration"]
 

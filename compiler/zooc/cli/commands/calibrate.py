@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zooc.diagnostics.diagnostic import Diagnostic
     from zooc.pipeline.context import Context
     from zooc.pipeline.quantize import Int8Quantizer
+    from zooc_runtime.support.shards import Shard
 
 __all__ = ["app"]
 
@@ -78,11 +79,10 @@ def calibrate_file(
 
     def work() -> int:
         from zooc.calibration.file import EXISTS
-        from zooc.calibration.shards import WHOLE, Shard
         from zooc.pipeline.calibrate import measure
         from zooc.support.files import refuse_existing
 
-        part = WHOLE if shard is None else Shard.parse(shard)
+        part = _shard(shard)
         refuse_existing(output, force=force, code=EXISTS)
         quantizer, context = _prepared(
             file, variant, overrides, no_cache, quiet or output_format is Format.json, verbose
@@ -196,6 +196,23 @@ def import_command(
         return 0
 
     guard(work, output_format)
+
+
+def _shard(text: str | None) -> Shard:
+    """What `--shard` means.
+
+    Raises:
+        ZoocError: Z0460, it is no shard.
+    """
+    from zooc.diagnostics.diagnostic import ZoocError, error
+    from zooc_runtime.errors import PackageError
+    from zooc_runtime.support.shards import WHOLE, Shard
+
+    try:
+        return WHOLE if text is None else Shard.parse(text)
+    except PackageError as problem:
+        message, _, hint = str(problem).partition("; ")
+        raise ZoocError(error("Z0460", message, hint=hint)) from None
 
 
 def _prepared(
