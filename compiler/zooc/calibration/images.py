@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 
 from zooc.calibration.image_set import find_images, name_below, read_usable, skip_notes
 from zooc.calibration.workers import BatchTask
@@ -207,10 +208,16 @@ def pixel_pairs(
 
 
 def pixel_items(
-    prelude: onnx.ModelProto, images: CalibrationImages, size: int, done: Container[int] = ()
+    prelude: onnx.ModelProto,
+    images: CalibrationImages,
+    size: int,
+    session: onnxruntime.InferenceSession,
+    done: Container[int] = (),
 ) -> Iterator[BatchTask]:
-    """Yield the images not yet `done`, in batches of `size` that are decoded and preprocessed when loaded."""
-    session = open_session(prelude, threads=1)
+    """Yield the images not yet `done`, in batches of `size` that are decoded and preprocessed when loaded.
+
+    `session` is `prelude`, opened.
+    """
 
     def load(places: Sequence[int]) -> tuple[npt.NDArray[np.uint8] | None, int]:
         found = (images.usable(images.paths[place]) for place in places)

@@ -23,13 +23,16 @@ from zooc_runtime.evaluation.ground_truth import Classes, by_class_folders, by_l
 from zooc_runtime.evaluation.image_folder import draw, list_images
 from zooc_runtime.evaluation.wilson import wilson_interval
 from zooc_runtime.inference.model import Model, open_package
+from zooc_runtime.inference.spread import PackageFiles
 from zooc_runtime.package.heads import Head, decisions_of
 from zooc_runtime.package.manifest import find_package
 from zooc_runtime.preprocessing.steps import steps_from_json
+from zooc_runtime.support.workers import HERE, Here, Job, Workers, cut, in_order
 
 __all__ = ["PackageComparison", "Worst", "compare_packages", "comparison_page"]
 
-_BATCH = 8
+_BATCH, _SHARD = 8, 64
+"""Images that go through a network together; and those of a task, whole batches."""
 _KEPT = 24
 """Images on which the packages part that are kept for the page."""
 
@@ -195,7 +198,13 @@ def mcnemar(first: int, second: int) -> float:
 
 
 def compare_packages(
-    places: tuple[Path, Path], folder: Path, count: int | None, labels: str, keep: int, progress: Progress
+    places: tuple[Path, Path],
+    folder: Path,
+    count: int | None,
+    labels: str,
+    keep: int,
+    progress: Progress,
+    workers: Workers = HERE,
 ) -> PackageComparison:
     """Run both packages on the same images, in batches; memory does not depend on their number.
 
@@ -206,6 +215,7 @@ def compare_packages(
         labels: `folders`, `none`, `auto` (the class folders if they fit) or a file of `name id`.
         keep: how many of the worst images to name.
         progress: told how far it is.
+        workers: who runs the images.
 
     Raises:
         ZoocError: Z0497, a package or the folder cannot be used; Z0498, they cannot be compared.
@@ -224,42 +234,83 @@ def compare_packages(
     if names[0] == names[1]:
         names = (os.fspath(places[0]), os.fspath(places[1]))
     result = PackageComparison(names, kind, keep)
+    bgr = swaps_channels(steps_from_json(models[0].manifest["preprocess"]["steps"]))
+    absolute = [paths[i].absolute() for i in chosen]
+    job: Job[Sequence[Path], list[_Seen | str]]
+    if isinstance(workers, Here):
+        job, shard = _Comparison(models, bgr), _BATCH
+    else:
+        files = [PackageFiles.read(model.manifest) for model in models]
+        job, shard = _ComparisonElsewhere(files, [model.engine for model in models], bgr), _SHARD
     with progress.track("comparing", len(chosen)) as advance:
-        for start in range(0, len(chosen), _BATCH):
-            part = chosen[start : start + _BATCH]
-            _add_batch(
-                result, models, folder, [paths[i] for i in part], [truth[i] if truth else None for i in part]
-            )
-            advance(len(part))
+        shards = in_order(workers.map(job, cut(absolute, shard)))
+        answers = (seen for answers in shards for seen in answers)
+        for i, path, seen in zip(chosen, absolute, answers, strict=True):
+            if isinstance(seen, str):
+                result.skipped.append(seen.replace(str(path), str(paths[i]), 1))
+            else:
+                name = paths[i].relative_to(folder).as_posix()
+                picture = partial(getattr, seen, "picture")
+                result.add(name, seen.logits, truth[i] if truth else None, models[0].heads, picture)
+            advance(1)
     if not result.images:
         message = f"none of the {len(chosen)} images can be used; the first: {result.skipped[0]}"
         raise ZoocError(error("Z0497", message, hint="check the folder"))
     return result
 
 
-def _add_batch(
-    result: PackageComparison,
-    models: Sequence[Model],
-    folder: Path,
-    paths: Sequence[Path],
-    truth: Sequence[int | None],
-) -> None:
-    pixels: list[list[npt.NDArray[Any]]] = []
-    known: list[tuple[Path, int | None]] = []
-    for path, class_id in zip(paths, truth, strict=True):
-        try:
-            pixels.append([model.pixels(path) for model in models])
-            known.append((path, class_id))
-        except PackageError as problem:
-            result.skipped.append(str(problem))
-    if not pixels:
-        return
-    logits = [model.run_tensor(np.stack([row[i] for row in pixels])) for i, model in enumerate(models)]
-    bgr = swaps_channels(steps_from_json(models[0].manifest["preprocess"]["steps"]))
-    for (path, class_id), seen, *rows in zip(known, pixels, *logits, strict=True):
-        name = path.relative_to(folder).as_posix()
-        picture = partial(data_uri, seen[0], bgr=bgr)
-        result.add(name, rows, class_id, models[0].heads, picture)
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What both packages say of an image: logits, float `[scores]` each; a picture where they part."""
+
+    logits: tuple[npt.NDArray[Any], ...]
+    picture: str | None
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """The job: paths to what both packages say, or why an image cannot be read; batches of `_BATCH`."""
+
+    models: Sequence[Model]
+    bgr: bool
+
+    def open(self) -> Callable[[Sequence[Path]], list[_Seen | str]]:
+        return lambda paths: [seen for batch in cut(paths, _BATCH) for seen in self._batch(batch)]
+
+    def _batch(self, paths: Sequence[Path]) -> list[_Seen | str]:
+        pixels: list[list[npt.NDArray[Any]]] = []
+        found: list[_Seen | str] = []
+        for path in paths:
+            try:
+                pixels.append([model.pixels(path) for model in self.models])
+                found.append("")
+            except PackageError as problem:
+                found.append(str(problem))
+        if not pixels:
+            return found
+        both = enumerate(self.models)
+        logits = [model.run_tensor(np.stack([row[i] for row in pixels])) for i, model in both]
+        seen = (self._seen(own[0], rows) for own, *rows in zip(pixels, *logits, strict=True))
+        return [problem or next(seen) for problem in found]
+
+    def _seen(self, pixels: npt.NDArray[Any], rows: Sequence[npt.NDArray[Any]]) -> _Seen:
+        heads = self.models[0].heads
+        one, other = (decisions_of(heads, np.asarray(row, np.float64)[None])[0].tolist() for row in rows)
+        return _Seen(tuple(rows), None if one == other else data_uri(pixels, bgr=self.bgr))
+
+
+@dataclass(frozen=True)
+class _ComparisonElsewhere:
+    """The same in a form that can be pickled, for workers of one CPU each, in these engines."""
+
+    packages: Sequence[PackageFiles]
+    engines: Sequence[str]
+    bgr: bool
+
+    def open(self) -> Callable[[Sequence[Path]], list[_Seen | str]]:
+        settings = ({"engine": engine, "threads": 1, "streams": 1} for engine in self.engines)
+        models = [package.open(own) for package, own in zip(self.packages, settings, strict=True)]
+        return _Comparison(models, self.bgr).open()
 
 
 def _check_alike(models: Sequence[Model], places: Sequence[Path]) -> None:

@@ -10,6 +10,7 @@ from zooc.diagnostics.diagnostic import Diagnostic
 from zooc.pipeline.stages import STAGES
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
+from zooc_runtime.support.workers import HERE, Workers
 
 __all__ = ["Context", "Stopped"]
 
@@ -24,13 +25,21 @@ class Context:
     Attributes:
         cache: of networks and calibrations.
         progress: shows what is under way.
+        workers: who runs images: this process, or a cluster.
         stop_before: one of `STAGES`, or `None` to run them all.
         warnings: what the user should know, as it was found.
         facts: what the stages so far have found, as plain JSON data.
     """
 
-    def __init__(self, cache: Cache, progress: Progress, stop_before: str | None = None) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        progress: Progress,
+        stop_before: str | None = None,
+        workers: Workers = HERE,
+    ) -> None:
         """Begin with nothing found."""
+        self.workers = workers
         self.cache = cache
         self.progress = progress
         self.stop_before = stop_before

@@ -171,6 +171,7 @@ class Int8Quantizer:
             lambda: self._reader,
             context.cache,
             context.progress,
+            context.workers,
         )
 
     def identity(self, images: CalibrationImages | None = None) -> Identity:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
-__all__ = ["Here", "Job", "Workers", "cut", "in_order"]
+__all__ = ["HERE", "Here", "Job", "Workers", "cut", "in_order"]
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -47,6 +47,9 @@ class Here:
         work = job.open()
         for place, shard in enumerate(shards):
             yield place, work(shard)
+
+
+HERE = Here()
 
 
 def in_order(results: Iterable[tuple[int, R]]) -> Iterator[R]:

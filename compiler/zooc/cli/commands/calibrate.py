@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from zooc.cli.cluster import RayOption, workers_at
 from zooc.cli.error_boundary import as_json, guard, print_json, show
 from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
 
@@ -38,7 +41,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Measure activations once, in parts if need be: zooc calibrate FILE -o all.calib.",
     epilog="Examples: zooc calibrate net.zoo --shard 3/8 -o part3.calib · "
-    "zooc calibrate merge part*.calib -o all.calib · zooc compile net.zoo --ranges all.calib",
+    "zooc calibrate merge part*.calib -o all.calib · zooc compile net.zoo --ranges all.calib · "
+    "zooc calibrate net.zoo --ray auto -o all.calib",
 )
 
 CalibArgument = Annotated[Path, typer.Argument(help="A .calib file.", show_default=False)]
@@ -69,6 +73,7 @@ def calibrate_file(
     ] = None,
     variant: VariantOption = None,
     overrides: SetOption = None,
+    ray: RayOption = None,
     force: ForceOption = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
     output_format: FormatOption = Format.human,
@@ -83,12 +88,13 @@ def calibrate_file(
         from zooc.support.files import refuse_existing
 
         part = _shard(shard)
-        refuse_existing(output, force=force, code=EXISTS)
-        quantizer, context = _prepared(
-            file, variant, overrides, no_cache, quiet or output_format is Format.json, verbose
-        )
-        calibration = measure(quantizer, part, context)
-        calibration.save(output, force=force)
+        silent = quiet or output_format is Format.json
+        with _alone(output):
+            refuse_existing(output, force=force, code=EXISTS)
+            quantizer, context = _prepared(file, variant, overrides, no_cache, silent, verbose)
+            with workers_at(ray, context.progress) as context.workers:
+                calibration = measure(quantizer, part, context)
+            calibration.save(output, force=force)
         _report(context.diagnostics(), output, calibration, output_format, quiet)
         return 0
 
@@ -196,6 +202,26 @@ def import_command(
         return 0
 
     guard(work, output_format)
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Hold the output's lock.
+
+    Raises:
+        ZoocError: Z0646, another run holds it, or it cannot be made.
+    """
+    from zooc.diagnostics.diagnostic import ZoocError, error
+    from zooc_runtime.errors import PackageError
+    from zooc_runtime.support.lock import locked
+
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(output))
+        except PackageError as problem:
+            message, _, hint = str(problem).partition("; ")
+            raise ZoocError(error("Z0646", message, hint=hint)) from None
+        yield
 
 
 def _shard(text: str | None) -> Shard:
