@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -117,7 +117,7 @@ def connect(
             warnings.simplefilter("ignore", FutureWarning)  # Ray's tips on its own future
             ray = importlib.import_module("ray")
     except ImportError:
-        remedy = "pip install 'ray>=2.40'"
+        remedy = "pip install 'ray>=2.50'"
         raise RayProblem("missing", f"--ray {address}: Ray is not installed; {remedy}") from None
     if address != "local":
         _check_reachable(address)
@@ -158,7 +158,7 @@ class RayWorkers:
         self.retries = 0
         self.seen: set[tuple[str, int]] = set()
 
-    def map(self, job: Job[S, R], shards: Iterable[S]) -> Iterator[tuple[int, R]]:
+    def map(self, job: Job[S, R], shards: Iterable[S]) -> Generator[tuple[int, R]]:
         """See `Workers.map`.
 
         Raises:

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from zooc.cli.cluster import RayOption, workers_at
+from zooc.cli.commands.compile_matrix import compile_matrix
 from zooc.cli.error_boundary import as_json, guard, print_json, show
 from zooc.cli.options import Format, FormatOption, QuietOption, SetOption, VariantOption, VerboseOption
 from zooc.pipeline.stages import STAGES
@@ -17,25 +19,41 @@ __all__ = ["EPILOG", "compile_command"]
 
 EPILOG = (
     "Examples: zooc compile resnest50.zoo · zooc compile net.zoo -o out --variant big --set size=256 "
-    "· zooc compile net.zoo --for web --for openvino"
+    "· zooc compile net.zoo --for web --for openvino · zooc compile a.zoo b.zoo --all-variants"
 )
 
-FileArgument = Annotated[Path, typer.Argument(help="The .zoo file.", show_default=False)]
+FilesArgument = Annotated[list[Path], typer.Argument(help="The .zoo file; or several.", show_default=False)]
 
 
 def compile_command(
-    file: FileArgument,
+    files: FilesArgument,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
             metavar="DIR",
-            help="The package's folder (default: build/NAME).",
+            help="The package's folder (default: build/NAME); of several packages the folder around them.",
             show_default=False,
         ),
     ] = None,
     variant: VariantOption = None,
+    all_variants: Annotated[
+        bool,
+        typer.Option(
+            "--all-variants", help="Compile each file as it is and in every variant, to DIR/FILE-VARIANT."
+        ),
+    ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            min=1,
+            help="Of several compiles so many at a time (default: by cores and free memory).",
+            show_default=False,
+        ),
+    ] = None,
+    ray: RayOption = None,
     overrides: SetOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a package that is already there.")] = False,
     stop_before: Annotated[
@@ -102,7 +120,10 @@ def compile_command(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Compile FILE into a package that is ready to install."""
+    """Compile FILES into packages that are ready to install.
+
+    With --ray a single compile calibrates on the cluster; of several compiles each runs on a worker.
+    """
 
     def work() -> int:
         from zooc.cli.summary import print_package
@@ -123,6 +144,36 @@ def compile_command(
         if node_modules is not None and not node_modules.is_dir():
             raise typer.BadParameter(f"there is no folder {str(node_modules)!r}", param_hint="--node-modules")
         place = output and Path(os.path.expanduser(output))  # noqa: PTH111 - an unknown ~user stays as it is
+        if jobs is not None and ray is not None:
+            raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")
+        if len(files) > 1 or all_variants:
+            one_only = {
+                "--stop-before": stop_before,
+                "--measure": measure,
+                "--ranges": ranges,
+                "--placement": placement,
+                "--for": wanted,
+                "--save-ranges": save_ranges,
+                "--variant": all_variants and variant,
+            }
+            for option in (name for name, value in one_only.items() if value):
+                raise typer.BadParameter("is for a single compile", param_hint=option)
+            flags = {"--force": force, "--strict": strict, "--no-cache": no_cache}
+            options = [part for value in overrides or () for part in ("--set", value)]
+            return compile_matrix(
+                files,
+                all_variants=all_variants,
+                variant=variant,
+                root=place,
+                options=(*options, *(name for name, on in flags.items() if on)),
+                jobs=jobs,
+                ray=ray,
+                output_format=output_format,
+                quiet=quiet,
+            )
+        if jobs is not None:
+            raise typer.BadParameter("is for several compiles", param_hint="--jobs")
+        (file,) = files
         request = Request(
             file=file,
             output=place,
@@ -140,7 +191,7 @@ def compile_command(
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
         context = Context(Cache(None if no_cache else default_root()), progress, stop_before)
         package: WrittenPackage | None = None
-        with suppress(Stopped):
+        with workers_at(ray, progress) as context.workers, suppress(Stopped):
             package = compile_package(request, context)
         warnings = context.diagnostics()
         if output_format is Format.json:
