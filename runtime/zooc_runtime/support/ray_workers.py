@@ -117,7 +117,7 @@ def connect(
             warnings.simplefilter("ignore", FutureWarning)  # Ray's tips on its own future
             ray = importlib.import_module("ray")
     except ImportError:
-        remedy = "pip install 'ray>=2.50'"
+        remedy = "pip install 'ray>=2.60'"
         raise RayProblem("missing", f"--ray {address}: Ray is not installed; {remedy}") from None
     if address != "local":
         _check_reachable(address)
@@ -137,10 +137,23 @@ def connect(
             ray.init(address=address, **options)
         except (ConnectionError, RuntimeError, ValueError) as problem:
             raise RayProblem("unreachable", f"--ray {address}: {_first_line(problem)}") from None
+    printed = _silence(ray)
     try:
         yield RayWorkers(ray, versions_here(modules), tell)
     finally:
         ray.shutdown()
+        ray._private.worker.print_to_stdstream = printed
+
+
+def _silence(ray: Any) -> Callable[..., None]:
+    """Keep Ray from printing each death of a worker on standard output, which no setting does.
+
+    Returns:
+        What printed, to be put back.
+    """
+    printed: Callable[..., None] = ray._private.worker.print_to_stdstream
+    ray._private.worker.print_to_stdstream = lambda *_arguments, **_named: None
+    return printed
 
 
 class RayWorkers:
