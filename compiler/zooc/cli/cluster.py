@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from zooc.support.progress import Progress
     from zooc_runtime.support.workers import Workers
 
-__all__ = ["RayOption", "workers_at"]
+__all__ = ["RayOption", "code_for_workers", "workers_at"]
 
 RayOption = Annotated[
     str | None,
@@ -58,7 +58,7 @@ def workers_at(address: str | None, progress: Progress) -> Iterator[Workers]:
     try:
         checked = check_address(address)
         with (
-            _code() as code,
+            code_for_workers() as code,
             connect(checked, code, available_cores(), progress.note, modules=modules) as workers,
         ):
             yield workers
@@ -70,8 +70,8 @@ def workers_at(address: str | None, progress: Progress) -> Iterator[Workers]:
 
 
 @contextmanager
-def _code() -> Iterator[list[Path]]:
-    """The folders of zooc and its runtime, each complete."""
+def code_for_workers() -> Iterator[list[Path]]:
+    """Give the folders of zooc and its runtime, each complete, for as long as the context lasts."""
     from zooc import resources
     from zooc_runtime import errors
 
