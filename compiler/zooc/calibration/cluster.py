@@ -19,8 +19,9 @@ from zooc_runtime.support.workers import Workers, cut
 
 __all__ = ["CalibrationJob", "ClusterCrew"]
 
-_SHARD = 32
-"""Images a task: seconds of work, lost when a worker dies."""
+_SHARD, _LARGEST, _MOST = 32, 256, 4096
+"""Images a task, seconds of work that are lost when a worker dies; more where that would make more than so
+many tasks, because each brings histograms of all tensors to be merged here."""
 
 Counted = tuple[dict[str, npt.NDArray[Any]], dict[str, str]]
 """What a shard has shown: the arrays of its histograms, and the images left out with the reason."""
@@ -72,7 +73,8 @@ class ClusterCrew:
         self, workers: Workers, job: CalibrationJob, images: CalibrationImages, todo: Sequence[int]
     ) -> None:
         """Run `images`, of which those at the places `todo` are left; what is left out goes to `skipped`."""
-        size = max(_SHARD // job.size, 1) * job.size  # whole batches: of the same images as in a single run
+        wanted = min(max(_SHARD, len(todo) // _MOST), _LARGEST)
+        size = max(wanted // job.size, 1) * job.size  # whole batches: of the same images as in a single run
         self._places = list(cut(todo, size))
         self._state = CalibrationState(ActivationHistograms(job.tensors))
         self._workers, self._job, self._images = (

@@ -43,7 +43,7 @@ _REORDER = 8
 """How far a shard may be before the first unfinished one, in shards for each CPU: bounds the memory."""
 
 _POLL = 0.5
-_REACH_S, _JOIN_S = 4.0, 12.0
+_REACH_S, _JOIN_S = 4.0, 10.0
 """Seconds to reach an address, and for Ray to answer there; Ray itself would try for two minutes."""
 
 
