@@ -20,7 +20,7 @@ from zooc.frontend.syntax.source import read_source
 from zooc.package.emit import check_output
 from zooc_runtime.inference.cpu import available_cores
 
-__all__ = ["Cell", "CompileJob", "Outcome", "Processes", "default_jobs", "plan"]
+__all__ = ["Cell", "CompileJob", "Outcome", "Processes", "checked", "default_jobs", "plan"]
 
 _EACH = 4 << 30
 """Bytes that a compile may take: of large networks it is 4.4 GB, of most a tenth (docs/networks.md)."""
@@ -136,6 +136,15 @@ def _variants(file: Path) -> tuple[str, ...]:
     return () if tree is None else variant_names(tree)
 
 
+def checked(cell: Cell) -> Outcome | None:
+    """Return the failure of a compile whose folder is taken, `None` where it is free."""
+    try:
+        check_output(cell.output, force="--force" in cell.options)
+    except ZoocError as problem:
+        return Outcome(cell, _failed(problem.diagnostics), 0.0)
+    return None
+
+
 def default_jobs() -> int:
     """Return how many compiles run at a time: one a core, and as many as memory is surely enough for."""
     return max(1, min(available_cores(), _available_memory() // _EACH))
@@ -147,7 +156,7 @@ class CompileJob:
 
     Attributes:
         again: the compile may be run again after a worker has died, which may have written the package: it
-            replaces it. That no other package is there was checked before.
+            replaces it. That no other package is there was to be `checked` before.
     """
 
     again: bool = False
@@ -165,12 +174,8 @@ class _Compiler:
         self._running: set[subprocess.Popen[str]] = set()
 
     def __call__(self, cell: Cell) -> Outcome:
-        begin, force = time.monotonic(), "--force" in cell.options
-        try:
-            check_output(cell.output, force=force)
-        except ZoocError as problem:
-            return Outcome(cell, _failed(problem.diagnostics), time.monotonic() - begin)
-        more = ["--force"] if self._again and not force else []
+        begin = time.monotonic()
+        more = ["--force"] if self._again and "--force" not in cell.options else []
         command = [sys.executable, "-c", _START.format(path=sys.path), *cell.arguments, *more]
         pipe = subprocess.PIPE
         with subprocess.Popen(

@@ -41,7 +41,7 @@ def compile_matrix(
     Raises:
         ZoocError: Z0645, two would be written to one folder; the cluster cannot be used.
     """
-    from zooc.pipeline.matrix import CompileJob, Processes, default_jobs, plan
+    from zooc.pipeline.matrix import CompileJob, Processes, checked, default_jobs, plan
     from zooc.support.progress import make_progress
     from zooc_runtime.support.ray_workers import RayWorkers
 
@@ -49,15 +49,16 @@ def compile_matrix(
         files, all_variants=all_variants, variant=variant, root=root or Path("build"), options=options
     )
     progress = make_progress(quiet=quiet or output_format is Format.json)
-    found: dict[int, Outcome] = {}
+    found = {place: outcome for place, cell in enumerate(cells) if (outcome := checked(cell)) is not None}
+    todo = [place for place in range(len(cells)) if place not in found]
     interrupted = False
-    with workers_at(ray, progress) as cluster, progress.track("compiling", len(cells)) as advance:
+    with workers_at(ray, progress) as cluster, progress.track("compiling", len(todo)) as advance:
         remote = isinstance(cluster, RayWorkers)
         workers = cluster if isinstance(cluster, RayWorkers) else Processes(jobs or default_jobs())
         try:
-            with closing(workers.map(CompileJob(again=remote), cells)) as outcomes:
-                for place, outcome in outcomes:
-                    found[place] = outcome
+            with closing(workers.map(CompileJob(again=remote), [cells[place] for place in todo])) as outcomes:
+                for index, outcome in outcomes:
+                    found[todo[index]] = outcome
                     progress.note(_line(outcome))
                     advance(1)
         except KeyboardInterrupt:
