@@ -15,6 +15,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -45,6 +46,11 @@ _REORDER = 8
 _POLL = 0.5
 _REACH_S, _JOIN_S = 4.0, 10.0
 """Seconds to reach an address, and for Ray to answer there; Ray itself would try for two minutes."""
+
+
+_HEAD_S = 15.0
+_HEAD_LOST = "the head node does not answer; Ray ends this command within a minute (what is done is kept)"
+"""Said after so many seconds: then Ray ends the process, and asks nobody."""
 
 
 class RayProblem(PackageError):
@@ -112,6 +118,7 @@ def connect(
         RayProblem: Ray is not installed, or there is no cluster at the address.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # Ray's tips on its own future
@@ -202,7 +209,13 @@ class RayWorkers:
     def cpus(self) -> int:
         """Return the CPUs that the cluster has now, at most two seconds old; 0 is told to the user once."""
         if time.monotonic() - self._looked > 2.0:
-            self._cpus = int(self._ray.cluster_resources().get("CPU", 0))
+            late = threading.Timer(_HEAD_S, self._tell, [_HEAD_LOST])
+            late.daemon = True
+            late.start()
+            try:
+                self._cpus = int(self._ray.cluster_resources().get("CPU", 0))
+            finally:
+                late.cancel()
             self._looked = time.monotonic()
             if (self._cpus == 0) != self._alone:
                 self._alone = self._cpus == 0
