@@ -1,0 +1,75 @@
+"""What is measured of a package's answers, image by image, whoever computed them and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import PackageError
+from ..support.arrays import AnyArray
+
+if TYPE_CHECKING:
+    from ..inference.results import Result
+    from .part import Part
+
+__all__ = ["Measurement", "collect", "measured", "refuse_nothing"]
+
+
+class Measurement(Protocol):
+    """Accuracy, several labels an image, or retrieval.
+
+    Attributes:
+        skipped: a message for each image that does not count.
+    """
+
+    skipped: list[str]
+
+    def row(self, result: Result) -> AnyArray:
+        """Return what counts of a result, of one shape and dtype for all images."""
+
+    def add(self, path: str, truth: Any, row: AnyArray) -> None:
+        """Take in an image's `row`."""
+
+    def check(self) -> None:
+        """Raise `PackageError` if there is nothing to measure."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain data."""
+
+    def lines(self, *, table: bool = False) -> Iterator[str]:
+        """Yield the figures in words."""
+
+
+def collect(
+    outcomes: Iterable[Result | PackageError],
+    places: Sequence[int],
+    row: Callable[[Result], AnyArray],
+    into: Part,
+    report: Callable[[], None] = lambda: None,
+) -> None:
+    """Put the outcomes of the images at these places into a part, of unreadable ones the reason."""
+    for place, outcome in zip(places, outcomes, strict=True):
+        if isinstance(outcome, PackageError):
+            into.skipped[place] = str(outcome)
+        else:
+            into.rows[place] = row(outcome)
+        report()
+
+
+def measured(part: Part, measurement: Measurement) -> Measurement:
+    """Fill in the measurement from a part, in the order of the images, whatever the order of their outcomes.
+
+    Raises:
+        PackageError: there is nothing to measure.
+    """
+    for name, truth, row in part.in_turn():
+        measurement.add(name, truth, row)
+    measurement.skipped += part.complaints()
+    measurement.check()
+    return measurement
+
+
+def refuse_nothing(answers: Sized, skipped: Sequence[str]) -> None:
+    """Raise `PackageError` if none of the images could be read."""
+    if not len(answers):
+        raise PackageError(f"none of the {len(skipped)} images could be read; the first: {skipped[0]}")
