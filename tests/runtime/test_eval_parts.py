@@ -56,7 +56,7 @@ def parts(run: Run, birds: Path, folder: Path, *shards: str) -> list[Path]:
     for shard in shards:
         files.append(folder / f"part{shard.replace('/', 'of')}")
         code, out, err = run("eval", birds, "--shard", shard, "-o", files[-1])
-        assert code == 0 and f"(shard {shard})" in out, err
+        assert code == 0 and (shard == "1/1" or f"(shard {shard})" in out), err
     return files
 
 
@@ -113,10 +113,50 @@ def test_parts_that_make_no_whole_are_refused_by_name(
     assert "no such file" in run("eval", "merge", tmp_path / "nowhere")[2].lower()
 
 
+def test_merged_parts_are_held_to_limits_and_reported(run: Run, birds: Path, tmp_path: Path) -> None:
+    files, report = parts(run, birds, tmp_path, "1/2", "2/2"), tmp_path / "eval.xml"
+    code, out, err = run("eval", "merge", *files, "--at-least", "top1_rate=99", "--junit", report, "--json")
+    rate = json.loads(out)["top1_rate"]
+    assert code == 1 and f"top1_rate is {rate:.3f}, below the 99 of --at-least" in err
+    text = report.read_text("utf-8")
+    assert 'failures="1"' in text and text.count("<skipped") == 1
+    assert run("eval", "merge", *files, "--at-least", "top5_rate=0")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"truth": 7}, "the class id 7, which the package does not have; run that part's eval again"),
+        ({"truth": "n00"}, "the class id 'n00'"),
+        ({"row": np.zeros(0, np.int64)}, "an answer without a class"),
+        ({"row": np.array([3, 99])}, "the class id 99"),
+        ({"row": np.zeros((2, 2))}, "not a part of an evaluation (damaged)"),
+        ({"shard": Shard(2, 1)}, "not a part of an evaluation (damaged)"),
+    ],
+)
+def test_a_part_that_contradicts_itself_or_the_package_is_refused(
+    run: Run, birds: Path, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    (file,) = parts(run, birds, tmp_path, "1/1")
+    part = Part.load(file)
+    if "truth" in change:
+        part.truth[0] = change["truth"]
+    if "row" in change:
+        part.rows = dict.fromkeys(part.rows, change["row"])
+    if "shard" in change:
+        part.shards = (change["shard"],)
+    part.save(file)
+    code, _, err = run("eval", "merge", file)
+    assert code == 1 and message in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["--shard", "3/8"], 2, "name its file with -o"),
+        (["--shard", "1/2", "-o", "PART", "--at-least", "top1_rate=5"], 2, "give them to eval merge"),
+        (["--shard", "1/2", "-o", "PART", "--junit", "x.xml"], 2, "give them to eval merge"),
+        (["-o", "PART", "--vdsp-params", "nowhere.json"], 1, "nowhere.json: cannot be read"),
         (["--shard", "three", "-o", "PART"], 1, "'three' is not a shard; write --shard 3/8"),
         (["--shard", "9/8", "-o", "PART"], 1, "there is not a shard 9/8"),
         (["-o", "TAKEN"], 1, "exists already; name another file, or replace it with --force"),
@@ -141,6 +181,8 @@ def test_options_of_folders_are_refused_for_files(run: Run, tmp_path: Path) -> N
     (tmp_path / "result.txt").write_text("x")
     code, _, err = run("eval", tmp_path / "result.txt", "--ray", "local")
     assert code == 2 and "--ray is for images" in err
+    code, _, err = run("eval", "merge", "a", "--shard", "1/2")
+    assert code == 2 and "--shard is for images" in err
     code, _, err = run("eval", "merge")
     assert code == 2 and "name the parts" in err
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..support.arrays import AnyArray
 from .ground_truth import Classes
-from .measurement import refuse_nothing
+from .measurement import refuse_nothing, refuse_unknown
 from .wilson import wilson_interval
 
 if TYPE_CHECKING:
@@ -53,8 +53,12 @@ class Evaluation:
         return np.array([one.index for one in own.topk], np.int64)
 
     def add(self, path: str, truth: int, row: AnyArray) -> None:
-        """Take in an image's `row`."""
-        self.answers.append(Answer(path, truth, tuple(row.tolist())))
+        """Take in an image's `row`; see `Measurement.add`."""
+        ids = tuple(row.tolist())
+        if not ids:
+            raise ValueError("an answer without a class")
+        refuse_unknown((truth, *ids), self.classes.count)
+        self.answers.append(Answer(path, truth, ids))
 
     def check(self) -> None:
         """Raise `PackageError` if no image could be read."""

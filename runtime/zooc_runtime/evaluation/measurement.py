@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..inference.results import Result
     from .part import Part
 
-__all__ = ["Measurement", "collect", "measured", "refuse_nothing"]
+__all__ = ["Measurement", "collect", "measured", "refuse_nothing", "refuse_unknown"]
 
 
 class Measurement(Protocol):
@@ -28,7 +28,7 @@ class Measurement(Protocol):
         """Return what counts of a result, of one shape and dtype for all images."""
 
     def add(self, path: str, truth: Any, row: AnyArray) -> None:
-        """Take in an image's `row`."""
+        """Take in an image's `row`; raise `ValueError` if truth or row cannot be of such a package."""
 
     def check(self) -> None:
         """Raise `PackageError` if there is nothing to measure."""
@@ -60,10 +60,13 @@ def measured(part: Part, measurement: Measurement) -> Measurement:
     """Fill in the measurement from a part, in the order of the images, whatever the order of their outcomes.
 
     Raises:
-        PackageError: there is nothing to measure.
+        PackageError: there is nothing to measure, or the part is of something else.
     """
     for name, truth, row in part.in_turn():
-        measurement.add(name, truth, row)
+        try:
+            measurement.add(name, truth, row)
+        except (ValueError, TypeError) as problem:
+            raise PackageError(f"{name}: its part has {problem}; run that part's eval again") from None
     measurement.skipped += part.complaints()
     measurement.check()
     return measurement
@@ -73,3 +76,10 @@ def refuse_nothing(answers: Sized, skipped: Sequence[str]) -> None:
     """Raise `PackageError` if none of the images could be read."""
     if not len(answers):
         raise PackageError(f"none of the {len(skipped)} images could be read; the first: {skipped[0]}")
+
+
+def refuse_unknown(ids: Iterable[int], count: int | None) -> None:
+    """Raise `ValueError` unless all are class ids of a package with so many classes."""
+    unknown = [one for one in ids if not isinstance(one, int) or not 0 <= one < (count or one + 1)]
+    if unknown:
+        raise ValueError(f"the class id {unknown[0]!r}, which the package does not have")

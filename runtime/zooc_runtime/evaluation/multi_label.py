@@ -10,7 +10,7 @@ import numpy as np
 
 from ..package.heads import Head
 from ..support.arrays import AnyArray, F32Array
-from .measurement import refuse_nothing
+from .measurement import refuse_nothing, refuse_unknown
 
 if TYPE_CHECKING:
     from ..inference.results import Result
@@ -39,9 +39,13 @@ class MultiLabelEvaluation:
         return result.probabilities[self.head.part]
 
     def add(self, path: str, truth: Iterable[int], row: AnyArray) -> None:
-        """Take in an image's `row`; truth is the ids of the classes that it has."""
+        """Take in an image's `row`; truth is the ids of the classes that it has. See `Measurement.add`."""
+        ids = frozenset(truth)
+        refuse_unknown(ids, self.head.classes)
+        if row.shape != (self.head.classes,):
+            raise ValueError(f"{row.size} scores, not {self.head.classes}")
         self.answers.append(row)
-        self.truth.append(frozenset(truth))
+        self.truth.append(ids)
 
     def check(self) -> None:
         """Raise `PackageError` if no image could be read."""

@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -122,19 +123,30 @@ class Part:
                     raise PackageError(f"{path}: has format {version} of parts; run eval again")
                 about = json.loads(file["about"].tobytes())
                 places, rows = file["places"].tolist(), file["rows"]
-            return cls(
-                dict(about["identity"]),
+            part = cls(
+                {str(name): str(value) for name, value in about["identity"].items()},
                 int(about["images"]),
-                tuple(Shard.parse(text) for text in about["shards"]),
+                tuple(map(_shard, about["shards"])),
                 {int(place): str(name) for place, name, _ in about["names"]},
                 {int(place): truth for place, _, truth in about["names"]},
                 dict(zip(places, rows, strict=True)),
                 {int(place): str(reason) for place, reason in about["skipped"]},
             )
+            part._check()
+            return part
         except _DAMAGE as problem:
             reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else "damaged"
             remedy = "name a file that eval -o wrote"
             raise PackageError(f"{path}: not a part of an evaluation ({reason}); {remedy}") from None
+
+    def _check(self) -> None:
+        """Raise `ValueError` if it contradicts itself."""
+        own = [shard.take(self.images) for shard in self.shards]
+        meant = set(chain(*own)) if sum(map(len, own)) == len(self.names) else set()
+        if self.names.keys() != meant or not {*self.rows, *self.skipped} <= meant:
+            raise ValueError("images that are not its own")
+        if any(row.ndim != 1 or row.dtype.kind not in "if" for row in self.rows.values()):
+            raise ValueError("rows that are none")
 
     def in_turn(self) -> Iterator[tuple[str, Any, AnyArray]]:
         """Yield name, truth and row of each image that counts, in the order of the whole list."""
@@ -144,6 +156,13 @@ class Part:
     def complaints(self) -> list[str]:
         """Return why images do not count, in the order of the whole list."""
         return [self.skipped[place] for place in sorted(self.skipped)]
+
+
+def _shard(text: str) -> Shard:
+    try:
+        return Shard.parse(text)
+    except PackageError as problem:
+        raise ValueError(str(problem)) from None
 
 
 def merge(parts: Sequence[tuple[Path, Part]]) -> Part:

@@ -41,7 +41,9 @@ class RetrievalEvaluation:
         return result.probabilities
 
     def add(self, path: str, truth: str, row: AnyArray) -> None:
-        """Take in an image's `row`; truth is the name of its class folder."""
+        """Take in an image's `row`; truth is the name of its class folder. See `Measurement.add`."""
+        if not isinstance(truth, str):
+            raise ValueError(f"the class folder {truth!r}, which is no name")
         self.answers.append(row)
         self.truth.append(truth)
 
