@@ -6,6 +6,7 @@ import importlib.util
 import os
 import signal
 import sys
+import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from zooc.package.emit import emit_package
 from zooc.pipeline.compare import compare_packages
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
+from zooc_runtime.data.opening import all_images, open_source
 from zooc_runtime.errors import PackageError
 from zooc_runtime.inference.model import open_package
 from zooc_runtime.inference.spread import SpreadPackage, outcomes
@@ -87,6 +89,16 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> CalibrationImages:
     return CalibrationImages.find(ImageSet(folder))
 
 
+@pytest.fixture(scope="module")
+def archive(images: CalibrationImages) -> Path:
+    """The same in a tar file."""
+    place = images.image_set.folder.with_suffix(".tar")
+    with tarfile.open(place, "w") as tar:
+        for path in images.paths:
+            tar.add(path, path.name)
+    return place
+
+
 def calibrated(prelude, images, workers, progress=None, cache=None, body=None):
     """Histograms, and the images that were left out."""
     own = replace(images, skipped={})
@@ -145,6 +157,14 @@ def test_a_calibration_is_that_of_one_process_to_the_bit_though_workers_are_kill
     assert killer.killed >= 2 and cluster.retries > before
 
 
+def test_a_calibration_on_an_archive_is_that_on_its_folder(
+    cluster: RayWorkers, prelude, images, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration_cluster, "_SHARD", 16)
+    packed = CalibrationImages.find(ImageSet(str(archive)))
+    assert calibrated(prelude, packed, cluster) == calibrated(prelude, images, HERE)
+
+
 def test_an_interrupted_calibration_continues_elsewhere(
     cluster: RayWorkers, prelude, images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,29 +203,38 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return made[0] / "tinybird", made[1] / "tinybird"
 
 
+@pytest.mark.parametrize("form", ["paths", "archive"])
 def test_a_package_answers_the_same_image_for_image(
-    cluster: RayWorkers, packages: tuple[Path, Path], images: CalibrationImages, monkeypatch
+    form: str,
+    cluster: RayWorkers,
+    packages: tuple[Path, Path],
+    images: CalibrationImages,
+    archive,
+    monkeypatch,
 ) -> None:
     monkeypatch.setattr("zooc_runtime.inference.spread.SHARD", 7)
-    monkeypatch.chdir(images.image_set.folder)
-    paths = [path.name for path in images.paths]
+    monkeypatch.chdir(images.image_set.folder if form == "paths" else archive.parent)
+    paths = [path.name for path in images.paths] if form == "paths" else all_images(open_source(archive.name))
+    broken = "30x.png: " if form == "paths" else f"{archive.name}/30x.png: "
     spread = SpreadPackage(Manifest(packages[0]), {}, cluster)
     with open_package(packages[0]) as model:
         pairs = zip(outcomes(model, paths, 5), spread.outcomes(paths, 5), strict=True)
         for here, there in pairs:
             if isinstance(here, PackageError):
-                assert str(there) == str(here) and str(here).startswith("30x.png: ")
+                assert str(there) == str(here) and str(here).startswith(broken)
             else:
                 assert there.topk == here.topk
                 np.testing.assert_array_equal(there.probabilities, here.probabilities)
 
 
+@pytest.mark.parametrize("form", ["folder", "archive"])
 def test_two_packages_compare_the_same(
-    cluster: RayWorkers, packages: tuple[Path, Path], images: CalibrationImages
+    form: str, cluster: RayWorkers, packages: tuple[Path, Path], images, archive: Path, monkeypatch
 ) -> None:
-    folder, count = images.image_set.folder, None
+    monkeypatch.chdir(archive.parent)
+    place = archive.name if form == "archive" else images.image_set.folder.name
     here, there = (
-        compare_packages(packages, folder, count, "none", 5, Progress(), workers).to_json()
+        compare_packages(packages, place, None, "none", 5, Progress(), workers).to_json()
         for workers in (HERE, cluster)
     )
     assert here == there and here["images"] == 60 and len(here["skipped"]) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -30,9 +31,14 @@ def test_each_variant_is_compiled_and_the_one_that_fails_is_named(workplace) -> 
     assert (workplace.folder / "out" / "net" / "tiny" / "model.onnx").exists()
     assert not (workplace.folder / "out" / "net-lost").exists()
     # What is there is not compiled again, nor replaced.
-    document = json.loads(
-        workplace.zooc("compile", "net.zoo", "--all-variants", "-o", "out", "--format", "json", "-q", code=1)
-    )
+    again = ("compile", "net.zoo", "--all-variants", "-o", "out", "--junit", "out.xml")
+    document = json.loads(workplace.zooc(*again, "--format", "json", "-q", code=1))
+    (suite,) = ElementTree.parse(workplace.folder / "out.xml").getroot()
+    names = [case.get("name") for case in suite]
+    assert names == [
+        str(workplace.folder / "net.zoo") + more for more in ("", ", variant small", ", variant lost")
+    ]
+    assert ["Z0119" in (case.findtext("failure") or "") for case in suite] == [False, False, True]
     assert [one["codes"] for one in document["compiles"]] == [["Z0601"], ["Z0601"], ["Z0119"]]
     assert document["ok"] is False and document["not_compiled"] == []
 
