@@ -15,6 +15,8 @@ from zooc.calibration.images import CalibrationImages, pixel_items
 from zooc.calibration.workers import CalibrationState, collect_histograms
 from zooc.ir.sent import SentModel
 from zooc.ir.session import open_session
+from zooc_runtime.data.elsewhere import portable
+from zooc_runtime.data.source import StoredImage
 from zooc_runtime.support.workers import Workers, cut
 
 __all__ = ["CalibrationJob", "ClusterCrew"]
@@ -90,7 +92,7 @@ class ClusterCrew:
     def finished_batches(self) -> Iterator[int]:
         """See `Crew`."""
         paths = self._images.paths
-        shards = ([paths[place] for place in places] for places in self._places)
+        shards = ([_sent(paths[place]) for place in places] for places in self._places)
         for index, (arrays, skipped) in self._workers.map(self._job, shards):
             places = self._places[index]
             self._state.add(CalibrationState(ActivationHistograms.from_arrays(arrays), places))
@@ -106,3 +108,12 @@ class ClusterCrew:
         total = CalibrationState(base.histograms.copy(), base.done)
         total.add(self._state)
         return total
+
+
+def _sent(image: Image) -> Image:
+    """A folder's images keep their paths, by which they are named."""
+    if not isinstance(image, StoredImage):
+        return image
+    found = portable(image)
+    assert isinstance(found, StoredImage), "as it came"
+    return found

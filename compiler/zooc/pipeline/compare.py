@@ -20,7 +20,7 @@ from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.package.page import data_uri, render_page, swaps_channels
 from zooc.support.progress import Progress
 from zooc.verification.divergence import divergences, said
-from zooc_runtime.data.elsewhere import absolute, as_written
+from zooc_runtime.data.elsewhere import as_written, portable
 from zooc_runtime.data.opening import open_source
 from zooc_runtime.data.read_ahead import ReadAhead
 from zooc_runtime.data.remote import retries_told
@@ -278,7 +278,7 @@ def _compare(
         else:
             files = [PackageFiles.read(model.manifest) for model in models]
             job = _ComparisonElsewhere(files, [model.engine for model in models], bgr)
-            shards = workers.map(job, cut([absolute(image) for image in images], _SHARD))
+            shards = workers.map(job, cut([portable(image) for image in images], _SHARD))
         answers = (seen for answers in in_order(shards) for seen in answers)
         for item, image, class_id, seen in zip(items, images, classes, answers, strict=True):
             if isinstance(seen, str):

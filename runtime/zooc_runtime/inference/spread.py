@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.elsewhere import Sendable, absolute, as_written
+from ..data.elsewhere import Sendable, as_written, portable
 from ..data.read_ahead import ReadAhead
 from ..errors import PackageError, SourceError
 from ..package.heads import read_heads
@@ -160,7 +160,7 @@ class SpreadPackage:
         """
         vdsp = None if self.vdsp_params is None else read_params(self.vdsp_params)
         job = _Answers(PackageFiles.read(self.manifest), self.arguments, vdsp, topk)
-        found = in_order(self.workers.map(job, cut([absolute(image) for image in images], SHARD)))
+        found = in_order(self.workers.map(job, cut([portable(image) for image in images], SHARD)))
         answers = (answer for shard in found for answer in shard)
         for image, answer in zip(images, answers, strict=True):
             if isinstance(answer, PackageError):

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import numpy as np
 import pytest
 
 from zooc_runtime.commands.main import main
-from zooc_runtime.data.elsewhere import absolute, as_written
+from zooc_runtime.data.elsewhere import as_written, portable
 from zooc_runtime.data.opening import all_images, open_source
-from zooc_runtime.data.source import Item
+from zooc_runtime.data.source import Item, StoredImage
+from zooc_runtime.data.tar import TarShards
 from zooc_runtime.data.zip import ZipArchives
 from zooc_runtime.errors import PackageError, SourceError
 from zooc_runtime.evaluation.part import images_hash
@@ -189,8 +191,17 @@ def test_a_source_that_fails_elsewhere_fails_here(
         list(spread.outcomes(images, 5))
 
 
-def test_an_address_stays_as_it_is(serve: Callable[[Path], tuple[str, Any]], forms: Forms) -> None:
-    address, _ = serve(Path(forms["folder"]).parent)
-    (image, *_rest) = all_images(open_source(f"{address}/val.zip"))
-    assert absolute(image) is image
-    assert as_written(f"{address}/val.zip/x: damaged", image) == f"{address}/val.zip/x: damaged"
+def test_an_address_stays_as_it_is(bucket: str) -> None:
+    (image, *_rest) = all_images(open_source(f"{bucket}/val-{{0000..0001}}.tar"))
+    sent = portable(image)
+    assert isinstance(sent, StoredImage) and isinstance(image, StoredImage)
+    assert sent.item == image.item and sent.read() == image.read()
+    assert as_written(f"{sent.title}: damaged", image) == f"{bucket}/val-0000.tar/0000.png: damaged"
+
+
+def test_what_is_sent_of_an_image_does_not_grow_with_its_source(forms: Forms) -> None:
+    image = all_images(open_source(forms["shards"]))[0]
+    assert isinstance(image, StoredImage) and isinstance(image.source, TarShards)
+    many = replace(image, source=replace(image.source, shards=image.source.shards * 5000))
+    assert len(pickle.dumps(many)) > 10_000
+    assert len(pickle.dumps(portable(many))) == len(pickle.dumps(portable(image))) < 500
