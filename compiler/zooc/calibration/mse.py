@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from zooc.calibration.histogram import BINS, Histogram
 
-__all__ = ["CLIPPING_WEIGHT", "least_error_range", "mse_range"]
+__all__ = ["CLIPPING_WEIGHT", "estimated_sqnr_db", "least_error_range", "mse_range"]
 
 CLIPPING_WEIGHT = 10.0
 """How much more than rounding errors squared clipping errors count in sums; see `least_error_range`."""
@@ -45,6 +47,27 @@ def least_error_range(histogram: Histogram) -> tuple[float, float]:
     a 3 x 3 window stand; `docs/design/quantization.md` has what was measured.
     """
     return _search(histogram, CLIPPING_WEIGHT)
+
+
+def estimated_sqnr_db(histogram: Histogram, scale: float, zero_point: int) -> float | None:
+    """Return what 256 levels leave of a tensor by the error of `mse_range`, as a signal-to-noise ratio in dB.
+
+    Args:
+        histogram: of the tensor.
+        scale, zero_point: of its levels, `scale * (level - zero_point)`.
+
+    Returns:
+        `inf` where every value is exact; `None` of a tensor that is zero throughout.
+    """
+    counts = histogram.counts.astype(np.float64)
+    width = 2.0 ** (histogram.exponent - 11)
+    sides = ((counts, _LEVELS - zero_point), (counts[::-1], zero_point))
+    beyond = sum(float(_clipping_error(side, width, np.asarray(scale * levels))) for side, levels in sides)
+    signal = sum(float(_clipping_error(side, width, np.zeros(()))) for side, _ in sides)
+    noise = beyond + (histogram.seen - float(counts[_ZERO])) * scale**2 / 12
+    if signal <= 0.0:
+        return None
+    return 10.0 * math.log10(signal / noise) if noise > 0.0 else math.inf
 
 
 def _search(histogram: Histogram, clipping_weight: float) -> tuple[float, float]:

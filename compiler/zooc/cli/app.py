@@ -35,6 +35,7 @@ from zooc.cli.commands import (
 )
 from zooc.cli.commands import compile as compile_
 from zooc.cli.commands import inspect as inspect_
+from zooc.cli.commands import report as report_
 from zooc.cli.commands import tune as tune_
 from zooc.cli.commands.analyze import analyze
 from zooc.cli.commands.compare import compare
@@ -81,6 +82,7 @@ app.command(
 )(import_command)
 app.command(epilog="Examples: zooc analyze net.zoo · zooc analyze build/net --on images/ --top 10")(analyze)
 app.command(epilog="Example: zooc compare build/net_float build/net --on val/ --labels folders")(compare)
+app.command("report", epilog=report_.EPILOG)(report_.report)
 app.command("export-vdsp", epilog="Example: zooc export-vdsp resnest.zoo -o vdsp_params.json")(export_vdsp)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.add_typer(cache.app, name="cache")

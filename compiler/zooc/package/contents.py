@@ -28,6 +28,7 @@ class PackageContents:
         labels: files of class names in the order of class ids.
         vdsp_params: the preprocessing as Vastai's JSON, `None` where it cannot be said so.
         report_html: the report, complete in itself.
+        report_json: what it was made of; `None` leaves it out.
     """
 
     deployment: Deployment
@@ -37,6 +38,7 @@ class PackageContents:
     labels: Mapping[str, tuple[str, ...]]
     vdsp_params: Mapping[str, Any] | None
     report_html: str
+    report_json: bytes | None = None
 
 
 def golden_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 import zooc_runtime
 from zooc.deployment import Preprocess
 from zooc.package.contents import PackageContents
+from zooc.package.report.data import REPORT_DATA
 from zooc.package.sbom import SBOM, bill_of_materials
 from zooc.package.templates import render
 from zooc.resources import resource
@@ -160,6 +161,7 @@ def _distribution(contents: PackageContents) -> dict[str, bytes]:
         "README.md": readme.encode(),
         "pyproject.toml": project.encode(),
         "report.html": contents.report_html.encode("utf-8", "replace"),
+        **({} if contents.report_json is None else {REPORT_DATA: contents.report_json}),
     }
 
 

@@ -16,7 +16,7 @@ from zooc.package.lock import locked
 
 __all__ = ["check_place", "place", "unknown_entry"]
 
-_DISTRIBUTION = frozenset({"README.md", "pyproject.toml", "report.html"})
+_DISTRIBUTION = frozenset({"README.md", "pyproject.toml", "report.html", "report.json"})
 _LEFT_BY_TOOLS = frozenset({"build", "dist", "__pycache__", ".mypy_cache", ".ruff_cache", ".DS_Store"})
 
 

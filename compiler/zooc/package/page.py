@@ -15,9 +15,10 @@ from PIL import Image
 from zooc.resources import resource
 from zooc_runtime.preprocessing.steps import Step, SwapChannels
 
-__all__ = ["data_uri", "render_page", "swaps_channels"]
+__all__ = ["data_uri", "picture_uri", "render_page", "swaps_channels"]
 
 _SIDE = 96
+_PICTURE_SIDE = 240
 
 
 def render_page(template: str, facts: dict[str, Any]) -> str:
@@ -52,12 +53,21 @@ def data_uri(pixels: npt.NDArray[Any], *, bgr: bool = False) -> str | None:
     Returns:
         The address; `None` where pixels of so many channels are no picture.
     """
+    return _jpeg(pixels, _SIDE, bgr=bgr)
+
+
+def picture_uri(pixels: npt.NDArray[Any], *, bgr: bool = False) -> str | None:
+    """Return the same of at most 240 x 240 pixels."""
+    return _jpeg(pixels, _PICTURE_SIDE, bgr=bgr)
+
+
+def _jpeg(pixels: npt.NDArray[Any], side: int, *, bgr: bool) -> str | None:
     if pixels.dtype != np.uint8 or pixels.shape[0] not in (1, 3):
         return None
     planes = pixels[::-1] if bgr else pixels
     last = planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0)
     picture = Image.fromarray(np.ascontiguousarray(last))
-    picture.thumbnail((_SIDE, _SIDE))
+    picture.thumbnail((side, side))
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

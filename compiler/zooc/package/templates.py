@@ -10,7 +10,7 @@ import jinja2
 from zooc.resources import resource
 from zooc_runtime.quoted import visible
 
-__all__ = ["docker_string", "render"]
+__all__ = ["docker_string", "markdown_text", "render"]
 
 
 def render(template: str, **values: str) -> str:
@@ -26,7 +26,7 @@ def render(template: str, **values: str) -> str:
         keep_trailing_newline=True,
         newline_sequence="\n",
     )
-    environment.filters |= {"python": ascii, "toml": _toml, "markdown": _markdown}
+    environment.filters |= {"python": ascii, "toml": _toml, "markdown": markdown_text}
     return environment.get_template(f"{template}.j2").render(values)
 
 
@@ -42,7 +42,7 @@ def docker_string(text: str) -> str:
     return '"' + re.sub(r'(["\\$])', r"\\\1", one_line) + '"'
 
 
-def _markdown(text: str) -> str:
-    """The text on one line, with whatever Markdown or HTML would take for markup escaped."""
+def markdown_text(text: str) -> str:
+    """Return the text on one line, with whatever Markdown or HTML would take for markup escaped."""
     one_line = "".join(c if c.isprintable() else " " for c in text)
     return re.sub(r"([\\`*_{}\[\]()<>#+!|~&])", r"\\\1", one_line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,7 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from zooc.diagnostics.diagnostic import ZoocError, error
-from zooc.package.page import data_uri, render_page, swaps_channels
+from zooc.package.page import data_uri, swaps_channels
+from zooc.package.report.data import pairs_that_part, scatter_points
+from zooc.package.report.page import render_comparison
+from zooc.package.report.read import StoredReport, sound
 from zooc.support.progress import Progress
 from zooc.verification.divergence import divergences, said
 from zooc_runtime.data.elsewhere import as_written, portable
@@ -40,6 +44,9 @@ __all__ = ["PackageComparison", "Worst", "compare_packages", "comparison_page"]
 
 _BATCH, _SHARD = 8, 64
 """Images that go through a network together; and those of a task, whole batches."""
+_CHARTED = 100_000
+"""Logits that are kept for the page's chart."""
+
 _KEPT = 24
 """Images on which the packages part that are kept for the page."""
 
@@ -76,6 +83,8 @@ class PackageComparison:
         divergences: of the second's probabilities from the first's, in nats, an image each.
         parted: a few images of which the two say different things, the most different first: `name`,
             `expected`, `got`, `divergence`, and `image`, a `data:` address or `None`.
+        pairs: what the two say of the images on which they part, and of how many.
+        logits: of both, of the first few hundred images, as many as a chart needs.
         worst: the images whose logits differ most, worst first, `keep` of them.
         skipped: messages for images that could not be read.
     """
@@ -93,6 +102,8 @@ class PackageComparison:
     cosines: float = 0.0
     divergences: list[float] = field(default_factory=list)
     parted: list[dict[str, Any]] = field(default_factory=list)
+    pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    logits: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = field(default_factory=list)
     worst: list[Worst] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
@@ -121,6 +132,8 @@ class PackageComparison:
             picture: makes a `data:` address of what the networks see.
         """
         first, second = (np.asarray(row, np.float64) for row in logits)
+        if len(self.logits) * len(first) < _CHARTED:
+            self.logits.append((first.astype(np.float32), second.astype(np.float32)))
         decided = [tuple(decisions_of(heads, row[None])[0].tolist()) for row in (first, second)]
         self.images += 1
         self.same += decided[0] == decided[1]
@@ -136,6 +149,7 @@ class PackageComparison:
             self.only_second += hits[1] and not hits[0]
         words = [said(heads, row) for row in (first, second)]
         if decided[0] != decided[1]:
+            self.pairs[words[0], words[1]] += 1
             apart = self.divergences[-1] if divergence is not None else 0.0
             self.parted.append(
                 {"name": name, "expected": words[0], "got": words[1], "divergence": apart, "image": picture()}
@@ -182,16 +196,25 @@ class PackageComparison:
         return document
 
 
-def comparison_page(found: PackageComparison) -> str:
-    """Return `zooc compare -o`'s page."""
-    facts = {
-        "found": found.to_json(),
-        "first": found.names[0],
-        "second": found.names[1],
-        "parted": found.parted,
-        "differ": found.images - found.same,
-    }
-    return render_page("compare.html.j2", facts)
+def comparison_page(found: PackageComparison, reports: Sequence[StoredReport]) -> str:
+    """Return `zooc compare -o`'s page: what both answered, and their reports side by side.
+
+    Args:
+        found: the comparison.
+        reports: of both packages.
+
+    Raises:
+        ZoocError: Z0662, a package's report data are damaged.
+    """
+    logits = [np.stack(rows) for rows in zip(*found.logits, strict=True)]
+    with sound():
+        return render_comparison(
+            {**found.to_json(), "differ": found.images - found.same},
+            found.parted,
+            pairs_that_part(found.pairs),
+            scatter_points(logits[0], logits[1]),
+            reports,
+        )
 
 
 def mcnemar(first: int, second: int) -> float:

@@ -16,7 +16,9 @@ from zooc.ir.stages import assemble
 from zooc.package.contents import PackageContents, golden_bytes
 from zooc.package.emit import emit_package
 from zooc.package.manifest import build_manifest
-from zooc.package.report import render_report
+from zooc.package.report.data import report_bytes, report_data
+from zooc.package.report.page import render_report
+from zooc.package.report.read import StoredReport
 from zooc.pipeline.context import Context
 from zooc.pipeline.hold_speed import engines_to_time, hold_speed
 from zooc.pipeline.keep_source import keep_source
@@ -122,14 +124,16 @@ def _emit(compiled: Compilation, verified: Verified, request: Request, context: 
     """Write the package, all or nothing."""
     with context.stage("emit"):
         arrays = {name: array for golden in verified.goldens for name, array in golden.arrays()}
+        manifest, data = build_manifest(compiled, verified), report_data(compiled, verified)
         contents = PackageContents(
             deployment=compiled.deployment,
             model=compiled.model,
-            manifest=build_manifest(compiled, verified),
+            manifest=manifest,
             goldens=golden_bytes(arrays),
             labels=label_files(compiled.program.heads),
             vdsp_params=_vdsp_params(compiled.deployment),
-            report_html=render_report(compiled, verified),
+            report_html=render_report(StoredReport(manifest, data)),
+            report_json=report_bytes(data),
         )
         package = emit_package(contents, output_of(compiled.deployment, request), force=request.force)
         size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())

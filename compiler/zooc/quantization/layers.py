@@ -30,6 +30,7 @@ class LayerRecord:
         low, high: the observed and clipped range of its result, `None` if that is not quantized.
         scale, zero_point: of its result.
         weight_scale: smallest and largest scale of its channels, `None` without int8 weights.
+        tensor: the float tensor whose levels its result has, `None` if that is not quantized.
     """
 
     name: str
@@ -41,6 +42,7 @@ class LayerRecord:
     scale: float | None = None
     zero_point: int | None = None
     weight_scale: tuple[float, float] | None = None
+    tensor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,14 @@ def describe_layers(
         sources = placement.sources.get(placement.quantized.get(result, result), ())
         low = min((ranges[s][0] for s in sources), default=0.0)
         high = max((ranges[s][1] for s in sources), default=255.0)
-        return replace(record, low=low, high=high, scale=float(scale.scale), zero_point=scale.zero_point)
+        tensor = result if result in sources else next(iter(sources), None)
+        return replace(
+            record,
+            low=low,
+            high=high,
+            scale=float(scale.scale),
+            zero_point=scale.zero_point,
+            tensor=tensor,
+        )
 
     return tuple(describe(node) for node in graph.nodes if element_type(node.outputs[0]) in (0, FLOAT, UINT8))

@@ -92,7 +92,7 @@ class BodyComparison:
 
     Attributes:
         agreement: of their logits.
-        expected: the first one's logits, `[images, scores]`.
+        expected, got: the first one's logits and the other's, `[images, scores]`.
         divergence: mean and worst over the images, in nats; `None` if nothing has probabilities.
         parted: images of which they say different things, the most different first; a few.
         parted_count: all of them.
@@ -100,6 +100,7 @@ class BodyComparison:
 
     agreement: Agreement
     expected: Array
+    got: Array
     divergence: tuple[float, float] | None
     parted: tuple[Parted, ...]
     parted_count: int
@@ -146,7 +147,7 @@ def compare_bodies(
     found = divergences(heads, expected, got)
     divergence = None if found is None else (float(found.mean()), float(found.max()))
     agreement = compare_logits(expected, got, heads)
-    return BodyComparison(agreement, expected, divergence, tuple(one for _, _, one in kept), count)
+    return BodyComparison(agreement, expected, got, divergence, tuple(one for _, _, one in kept), count)
 
 
 def _parted(

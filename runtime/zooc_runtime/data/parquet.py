@@ -12,6 +12,7 @@ import json
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
@@ -167,8 +168,7 @@ def _group(shard: str, chosen: tuple[str, str], group: int) -> list[bytes | None
 @contextmanager
 def _opened(shard: str) -> Iterator[Any]:
     try:
-        import pyarrow
-        from pyarrow import parquet
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
         raise SourceError(f"{shown(shard)}: pyarrow is not installed; pip install pyarrow") from None
     with files.open_file(shard) as file:
@@ -216,7 +216,7 @@ def _no_column(shard: str, problem: str, schema: Any, what: str) -> str:
 
 
 def _holds_images(kind: Any) -> bool:
-    from pyarrow import types
+    types = import_module("pyarrow.types")
 
     def binary(one: Any) -> bool:
         return bool(types.is_binary(one) or types.is_large_binary(one))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from ..errors import PackageError, SourceError
@@ -152,7 +153,7 @@ def _open(address: str) -> tuple[Any, str]:
     scheme = scheme_of(address) or ""
     needed = f"fsspec {_PACKAGES.get(scheme, '')}".rstrip()
     try:
-        import fsspec
+        fsspec = import_module("fsspec")
     except ImportError:
         raise SourceError(f"{shown(address)}: fsspec is not installed; pip install {needed}") from None
     try:
@@ -194,9 +195,7 @@ def _call(address: str, method: str, **options: Any) -> Any:
 
 
 def _sync(file_system: Any, work: Callable[[], Any], limit: float) -> Any:
-    from fsspec.asyn import sync
-
-    return sync(file_system.loop, work, timeout=limit)
+    return import_module("fsspec.asyn").sync(file_system.loop, work, timeout=limit)
 
 
 async def _http_bytes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,7 +129,8 @@ def climb(
 
     In each step the regions with most noise for their time are tried in the whole network, and the one that
     takes most noise from the logits for the time that it adds is kept, if it helps on the images held back as
-    well.
+    well. When none does, whole stretches go, most noise alone over added time first, as long as time is left:
+    with enough of it the network ends in float.
 
     Args:
         reference: the float body.
@@ -148,48 +149,107 @@ def climb(
     layers = [layer for layer in graph.layers if layer.int8]
     with progress.track("noise of each layer alone", len(layers)) as advance:
         alone = measure_sensitivity(reference, graph, layers, images.search, advance, heads)
-    before = costs.time(_in_float(quantized))
+    noise = {one.layer.name: one.noise for one in alone}
+    walk = _Walk(output, heads, costs, requantize, quantized, most_time, noise)
     waiting = [region for region in regions_of(graph, alone) if region.noise > 0]
-    kept: tuple[str, ...] = ()
-    session = open_session(quantized.model, threads=1)
-    search, held, now = output.of(session, "search"), output.of(session, "held"), before
-
-    def price(region: Region) -> float:
-        added = costs.time(_in_float(quantized) | set(region.layers)) - now
-        return region.noise / max(added, 1.0)
-
     while waiting:
-        waiting = [region for region in waiting if not set(region.layers) <= set(kept)]
-        waiting.sort(key=lambda region: (-price(region), region.layers))
+        waiting = [region for region in waiting if not set(region.layers) <= set(walk.kept)]
+        waiting.sort(key=walk.order)
         tried, waiting = waiting[:_TRIED], waiting[_TRIED:]
-        helpful: list[tuple[float, float, Region, Quantized, Noise]] = []
         with progress.track("layers tried in float", len(tried)) as advance:
-            for region in tried:
-                other = requantize(tuple(glob.escape(name) for name in (*kept, *region.layers)))
-                time = costs.time(_in_float(other))
-                advance(1)
-                if time > most_time * before or other.model == quantized.model:
-                    continue
-                noise = output.of(open_session(other.model, threads=1), "search")
-                gain = float((search - noise).mean())
-                if gain > _WORTH * float(search.mean()) and is_less(noise, search):
-                    helpful.append((gain, time, region, other, noise))
+            change = walk.best_of(tried, advance)
+        if change is None:
+            continue
+        waiting += [one for one in tried if one.layers != change.region.layers]
+        if is_less(walk.held_by(change), walk.held):
+            yield walk.take(change), walk.quantized, alone
+    # No region stands out any longer. What is still in int8 makes its noise all the same.
+    left = [Region(layers, 0.0) for layers in stretches([one.layer.name for one in alone])]
+    while left := [region for region in left if not set(region.layers) <= set(walk.kept)]:
+        left.sort(key=walk.order)
+        if (forced := walk.change(left.pop(0))) is not None:
+            yield walk.take(forced), walk.quantized, alone
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A region tried in float."""
+
+    region: Region
+    quantized: Quantized
+    time: float
+    noise: Noise
+
+
+class _Walk:
+    """The network so far, on its way to float.
+
+    Attributes:
+        kept: layers that went back to float.
+        quantized: the network with them.
+        search, held: its noise on the two parts of the images.
+    """
+
+    def __init__(
+        self,
+        output: OutputNoise,
+        heads: tuple[Head, ...],
+        costs: CostModel,
+        requantize: Requantize,
+        quantized: Quantized,
+        most_time: float,
+        alone: Mapping[str, float],
+    ) -> None:
+        self._output, self._heads, self._costs = output, heads, costs
+        self._requantize, self._alone = requantize, alone
+        self.kept: tuple[str, ...] = ()
+        self.quantized = quantized
+        session = open_session(quantized.model, threads=1)
+        self.search, self.held = output.of(session, "search"), output.of(session, "held")
+        self._before = self._now = costs.time(_in_float(quantized))
+        self._most_time = most_time * self._before
+
+    def order(self, region: Region) -> tuple[float, tuple[str, ...]]:
+        """Return a key that sorts regions by the noise that they make over the time that they add."""
+        noise = sum(self._alone[name] for name in region.layers if name not in self.kept)
+        added = self._costs.time(_in_float(self.quantized) | set(region.layers)) - self._now
+        return -noise / max(added, 1.0), region.layers
+
+    def change(self, region: Region) -> _Change | None:
+        """Take a region to float; `None` if that takes too long, or changes nothing."""
+        other = self._requantize(tuple(glob.escape(name) for name in (*self.kept, *region.layers)))
+        time = self._costs.time(_in_float(other))
+        if time > self._most_time or other.model == self.quantized.model:
+            return None
+        return _Change(region, other, time, self._output.of(open_session(other.model, threads=1), "search"))
+
+    def held_by(self, change: _Change) -> Noise:
+        """Return the noise of a change on the images held back."""
+        return self._output.of(open_session(change.quantized.model, threads=1), "held")
+
+    def best_of(self, regions: Sequence[Region], advance: Callable[[int], None]) -> _Change | None:
+        """Return the change that takes most noise for its time, of those with much of the largest gain."""
+        helpful: list[tuple[float, _Change]] = []
+        for region in regions:
+            change = self.change(region)
+            advance(1)
+            if change is not None:
+                gain = float((self.search - change.noise).mean())
+                if gain > _WORTH * float(self.search.mean()) and is_less(change.noise, self.search):
+                    helpful.append((gain, change))
         if not helpful:
-            continue
-        most = max(gain for gain, *_ in helpful)
-        _, time, region, other, noise = max(
-            (one for one in helpful if one[0] >= _NEAR * most),
-            key=lambda one: one[0] / max(one[1] - now, 1.0),
-        )
-        session = open_session(other.model, threads=1)
-        after = output.of(session, "held")
-        waiting += [one for one in tried if one is not region]
-        if not is_less(after, held):
-            continue
-        added = tuple(name for name in region.layers if name not in kept)
-        kept, quantized, search, held, now = (*kept, *added), other, noise, after, time
-        agreement = output.agreement(session, heads)
-        yield FrontPoint(added, now / before, noise_db(held), agreement), quantized, alone
+            return None
+        most = max(gain for gain, _ in helpful)
+        near = [one for one in helpful if one[0] >= _NEAR * most]
+        return max(near, key=lambda one: one[0] / max(one[1].time - self._now, 1.0))[1]
+
+    def take(self, change: _Change) -> FrontPoint:
+        """Keep a change, and return the point that is reached."""
+        added = tuple(name for name in change.region.layers if name not in self.kept)
+        self.kept, self.quantized, self._now = (*self.kept, *added), change.quantized, change.time
+        self.search, self.held = change.noise, self.held_by(change)
+        agreement = self._output.agreement(open_session(change.quantized.model, threads=1), self._heads)
+        return FrontPoint(added, change.time / self._before, noise_db(self.held), agreement)
 
 
 def _origin(graph: IntegerGraph, pair: ActivationPair) -> ActivationPair:

@@ -61,7 +61,7 @@ def compare(
             "--output",
             "-o",
             metavar="FILE",
-            help="Also write a page with the images on which the packages part.",
+            help="Also write a page: both reports side by side, and the images on which the packages part.",
             show_default=False,
         ),
     ] = None,
@@ -74,17 +74,19 @@ def compare(
     """Run two packages on the same images and compare their answers."""
 
     def work() -> int:
+        from zooc.package.report.read import read_report
         from zooc.pipeline.compare import compare_packages, comparison_page
         from zooc.support.files import refuse_existing, write_file
         from zooc.support.progress import make_progress
 
         if output is not None:
             refuse_existing(output, force=force, code="Z0471")
+        reports = [] if output is None else [read_report(place) for place in (first, second)]
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
         with workers_at(ray, progress) as workers:
             found = compare_packages((first, second), images, count, labels, top, progress, workers)
         if output is not None:
-            write_file(output, comparison_page(found))
+            write_file(output, comparison_page(found, reports))
         if output_format is Format.json:
             print_json({"ok": True, **found.to_json()})
         else:
