@@ -82,8 +82,8 @@ def test_few_images_are_all_searched_on(digits: Any) -> None:
 
 
 def test_without_images_histograms_decide(digits: Any, tmp_path: Path) -> None:
-    from zooc.calibration.shards import WHOLE
     from zooc.pipeline.calibrate import measure, prepare
+    from zooc_runtime.support.shards import WHOLE
 
     file = digits.describe(file="elsewhere.zoo")
     context = Context(Cache(None), Progress())

@@ -13,10 +13,10 @@ from PIL import Image
 from zooc.calibration import image_set
 from zooc.calibration import images as calibration
 from zooc.calibration.images import CalibrationImages, pixel_batches
-from zooc.calibration.shards import WHOLE, Shard, joined, missing, overlap
 from zooc.deployment import ImageSet, Normalize, Preprocess
 from zooc.preprocessing.prelude import build_prelude
 from zooc_runtime.preprocessing.steps import Resize
+from zooc_runtime.support.shards import WHOLE, Shard, joined, missing, overlap
 
 
 class Listed(Sequence[Path]):
@@ -60,7 +60,7 @@ def test_a_million_images_are_batched_one_at_a_time(million: Path, monkeypatch: 
     assert len(images.paths) == 500_000
     assert images.fingerprint() != ""
     tracemalloc.start()
-    items = calibration.pixel_items(None, images, 1, frozenset(range(1000)))  # type: ignore[arg-type]
+    items = calibration.pixel_items(None, images, 1, None, frozenset(range(1000)))  # type: ignore[arg-type]
     assert [item.indices for item in islice(items, 2)] == [(1000,), (1001,)]
     assert tracemalloc.get_traced_memory()[1] < 1e6
     tracemalloc.stop()

@@ -22,7 +22,6 @@ from zooc.calibration.activations import ActivationReader
 from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.images import CalibrationImages
 from zooc.calibration.run import run_calibration
-from zooc.calibration.shards import Shard
 from zooc.deployment import ImageSet, Normalize, Preprocess, Requirement
 from zooc.diagnostics.diagnostic import ZoocError
 from zooc.frontend.semantics.analyze import load_deployment
@@ -34,6 +33,7 @@ from zooc_runtime.data.tar import TarShards
 from zooc_runtime.errors import SourceError
 from zooc_runtime.evaluation.ground_truth import Classes
 from zooc_runtime.preprocessing.steps import Resize
+from zooc_runtime.support.shards import Shard
 
 PREPROCESS = Preprocess((Resize(4, "bilinear"),), Normalize())
 PRELUDE = build_prelude(PREPROCESS, 4, 4, "pillow-13")

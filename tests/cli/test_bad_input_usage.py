@@ -16,7 +16,7 @@ import pytest
     [
         (("compil", "tiny.zoo"), ("No such command 'compil'", "compile")),
         (("compile",), ("Missing argument",)),
-        (("compile", "tiny.zoo", "other.zoo"), ("other.zoo",)),
+        (("compile", "tiny.zoo", "other.zoo", "--measure"), ("--measure", "for a single compile")),
         (("compile", "tiny.zoo", "--forse"), ("No such option: --forse", "--force")),
         (("compile", "tiny.zoo", "--format", "xml"), ("--format", "'xml' is not one of 'human', 'json'")),
         (

@@ -118,6 +118,7 @@ def test_models_of_a_library_are_read_without_importing_it(
         "def resnet18(*, weights=None): ...\n\n@register_model\ndef resnet34(): ...\n"
     )
     monkeypatch.syspath_prepend(str(folder / "lib"))
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)  # other tests import it
     found = ["torchvision.resnet18", "torchvision.resnet34"]
     assert completion.models("torchvision.res") == found
     assert completion.models("torchvision.resnet3") == found[1:]

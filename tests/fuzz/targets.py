@@ -36,8 +36,11 @@ from zooc.quantization.placement_table import read_placement
 from zooc.support.confined_worker import answer_forked
 from zooc.vastai.import_files import import_files
 from zooc_runtime.errors import PackageError
-from zooc_runtime.evaluation.ground_truth import read_synsets
+from zooc_runtime.evaluation.evaluation import Evaluation
+from zooc_runtime.evaluation.ground_truth import Classes, read_synsets
+from zooc_runtime.evaluation.measurement import measured
 from zooc_runtime.evaluation.npz import read_datalist, read_input
+from zooc_runtime.evaluation.part import Part, merge
 from zooc_runtime.evaluation.result_file import read_results
 from zooc_runtime.package.manifest import MANIFEST, MANIFEST_HASH, Manifest, manifest_hash_line
 from zooc_runtime.preprocessing.decode import decode
@@ -209,6 +212,12 @@ def calibration(content: bytes, folder: Path) -> str:
     return _answer(lambda: Calibration.load(_file(content, folder, "x.calib")))
 
 
+def part(content: bytes, folder: Path) -> str:
+    """`eval merge` of a part that is the whole."""
+    path = _file(content, folder, "x.part")
+    return _answer(lambda: measured(merge([(path, Part.load(path))]), Evaluation(Classes(7))).to_json())
+
+
 def npz(content: bytes, folder: Path) -> str:
     """`--image2npz` files."""
     return _answer(lambda: read_input(_file(content, folder, "x.npz")))
@@ -274,6 +283,15 @@ def _calib() -> bytes:
         return path.read_bytes()
 
 
+def _part() -> bytes:
+    rows = {place: np.arange(place, place + 5) for place in range(2)}
+    whole = Part({"package": "0" * 64}, 3, names=dict(enumerate("abc")), truth={0: 0, 1: 2, 2: 1}, rows=rows)
+    whole.skipped[2] = "c: no image"
+    with tempfile.TemporaryDirectory() as folder:
+        whole.save(Path(folder, "x.part"))
+        return Path(folder, "x.part").read_bytes()
+
+
 def _npz() -> bytes:
     content = io.BytesIO()
     np.savez(content, input_0=np.arange(192, dtype=np.uint8).reshape(3, 8, 8))
@@ -296,13 +314,14 @@ TARGETS: dict[str, Target] = {
     "lists": (b"# zooc npz 1\nimages/0.npz\nimages/1.npz\n", lists),
     "manifest": (MANIFEST_SEED, manifest),
     "calibration": (_calib(), calibration),
+    "part": (_part(), part),
     "npz": (_npz(), npz),
     "image": (_image(), image),
     "network": (b"", network),
 }
 """By name: a sound file, and the target."""
 
-BINARY = frozenset({"calibration", "npz", "image"})
+BINARY = frozenset({"calibration", "part", "npz", "image"})
 
 
 def _guided(name: str) -> None:

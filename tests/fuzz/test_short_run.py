@@ -13,7 +13,7 @@ COUNTS = {"description": 30, "override": 60, "network": 0}
 
 TARGETS = [
     *("description", "override", "config", "vdsp", "table", "placement", "lists", "manifest"),
-    *("calibration", "npz", "image"),
+    *("calibration", "part", "npz", "image"),
 ]
 
 

@@ -109,7 +109,7 @@ def test_an_unchanged_second_compile_neither_exports_nor_calibrates(
     def refuse(*_args: object, **_kwargs: object) -> None:
         raise AssertionError("calibrated again")
 
-    monkeypatch.setattr("zooc.calibration.run.collect_histograms", refuse)
+    monkeypatch.setattr("zooc.calibration.run.collect", refuse)
     compile_it(project, tmp_path / "two", cache=tmp_path / "cache")
     with pytest.raises(AssertionError, match="calibrated again"):
         compile_it(

@@ -14,7 +14,7 @@ from PIL import Image
 from zooc_runtime import open_package
 from zooc_runtime.classes import top_k
 from zooc_runtime.commands.main import main
-from zooc_runtime.evaluation.evaluation import Evaluation, answers_of
+from zooc_runtime.evaluation.evaluation import Evaluation
 from zooc_runtime.evaluation.ground_truth import Classes
 from zooc_runtime.evaluation.result_file import read_results
 
@@ -71,9 +71,10 @@ def test_the_sequence_agrees_with_the_direct_evaluation_image_for_image(
 
     model = open_package(package)
     paths = [str(path) for path in sorted(photos.rglob("*.JPEG"))]
-    answers = answers_of(model, paths, [0] * len(paths), Evaluation(Classes(7))).answers
+    rows = [Evaluation(Classes(7)).row(one) for one in model.stream(paths, 5)]
     by_stem = {Path(path).stem: ids for path, ids in read_results(result)}
-    assert {Path(one.path).stem: one.ids for one in answers} == by_stem
+    ranked = {Path(path).stem: tuple(row.tolist()) for path, row in zip(paths, rows, strict=True)}
+    assert ranked == by_stem
 
     for mode in ("sync", "async"):
         text = tmp_path / f"{mode}.txt"

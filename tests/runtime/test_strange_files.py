@@ -71,6 +71,17 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> None
         read_input(path)
 
 
+def test_an_archive_that_packs_nothing_may_be_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zooc_runtime.support.archives.MAX_UNPACKED", 1000)
+    np.savez(tmp_path / "stored.npz", input_0=np.zeros((3, 100, 100), np.uint8))
+    read_input(tmp_path / "stored.npz")
+    np.savez_compressed(tmp_path / "packed.npz", input_0=np.zeros((3, 100, 100), np.uint8))
+    with pytest.raises(PackageError, match="it unpacks to 30,128 bytes; the limit is 1,000"):
+        read_input(tmp_path / "packed.npz")
+
+
 def test_a_message_quotes_shortly_and_shows_what_is_hidden() -> None:
     text = quoted(f'no file "{"x" * 5000}", did you mean "y"?')
     assert "... (5,002 characters) ..." in text

@@ -14,10 +14,12 @@ import onnxruntime
 from zooc.accuracy.integer_graph import ActivationPair, IntegerGraph, Layer
 from zooc.ir.graph import Constant, Graph, Node, Tensor, Variable, bypass, is_output, read_graph, write_graph
 from zooc.ir.interface import input_of
+from zooc.ir.sent import SentModel
 from zooc.ir.session import open_session, weight_values
 from zooc.ir.weights import without_large_weights
 from zooc.verification.agreement import Agreement, compare_logits
 from zooc_runtime.package.heads import Head
+from zooc_runtime.support.workers import HERE, Here, Job, Workers
 
 __all__ = ["LayerSensitivity", "measure_sensitivity", "quantize_alone"]
 
@@ -79,6 +81,7 @@ def measure_sensitivity(
     batches: Sequence[Batch],
     on_layer: Callable[[int], None] = lambda _count: None,
     heads: tuple[Head, ...] = (),
+    workers: Workers = HERE,
 ) -> list[LayerSensitivity]:
     """Return what each layer alone costs, in the order given.
 
@@ -89,22 +92,71 @@ def measure_sensitivity(
         batches: a few images; they are run once a layer.
         on_layer: called with 1 after each.
         heads: what the logits mean.
+        workers: who runs a layer.
     """
-    light, weights = without_large_weights(reference), weight_values(reference)
-    expected = _logits(light, weights, batches)
-    graph = read_graph(light)
-    found = []
-    for layer in layers:
-        got = _logits(quantize_alone(graph, integer, layer), weights, batches)
-        found.append(LayerSensitivity(layer, compare_logits(expected, got, heads), len(expected)))
+    job: Job[str, Agreement]
+    if isinstance(workers, Here):
+        job = _Alone(without_large_weights(reference), weight_values(reference), integer, batches, heads)
+    else:
+        job = _AloneElsewhere(SentModel.of(reference), SentModel.of(integer.model), tuple(batches), heads)
+    found: dict[int, Agreement] = {}
+    for place, agreement in workers.map(job, [layer.name for layer in layers]):
+        found[place] = agreement
         on_layer(1)
-    return found
+    images = sum(map(len, batches))
+    return [LayerSensitivity(layer, found[place], images) for place, layer in enumerate(layers)]
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """The job: a layer's name to the agreement when that layer alone is quantized.
+
+    `light` is the float reference without its large `weights`; `threads` are those within an operator.
+    """
+
+    light: onnx.ModelProto
+    weights: Mapping[str, onnxruntime.OrtValue]
+    integer: IntegerGraph
+    batches: Sequence[Batch]
+    heads: tuple[Head, ...]
+    threads: int = 0
+
+    def open(self) -> Callable[[str], Agreement]:
+        expected, graph = self._logits(self.light), read_graph(self.light)
+        layers = {layer.name: layer for layer in self.integer.layers}
+
+        def run(name: str) -> Agreement:
+            got = self._logits(quantize_alone(graph, self.integer, layers[name]))
+            return compare_logits(expected, got, self.heads)
+
+        return run
+
+    def _logits(self, model: onnx.ModelProto) -> npt.NDArray[Any]:
+        return _logits(model, self.weights, self.batches, self.threads)
+
+
+@dataclass(frozen=True)
+class _AloneElsewhere:
+    """The same in a form that can be pickled, for workers of one CPU each."""
+
+    reference: SentModel
+    integer: SentModel
+    batches: tuple[Batch, ...]
+    heads: tuple[Head, ...]
+
+    def open(self) -> Callable[[str], Agreement]:
+        graph = IntegerGraph(self.integer.whole())
+        weights = self.reference.weights()
+        return _Alone(self.reference.model(), weights, graph, self.batches, self.heads, 1).open()
 
 
 def _logits(
-    model: onnx.ModelProto, weights: Mapping[str, onnxruntime.OrtValue], batches: Sequence[Batch]
+    model: onnx.ModelProto,
+    weights: Mapping[str, onnxruntime.OrtValue],
+    batches: Sequence[Batch],
+    threads: int,
 ) -> npt.NDArray[Any]:
-    session, source = open_session(model, weights=weights), input_of(model).name
+    session, source = open_session(model, threads=threads, weights=weights), input_of(model).name
     return np.concatenate([session.run(None, {source: batch})[0] for batch in batches])
 
 

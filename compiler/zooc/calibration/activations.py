@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 
 from zooc.calibration.histogram import NotFiniteError
 from zooc.ir.interface import input_of, output_of
@@ -29,12 +30,22 @@ class ActivationReader:
     nearly as long as the network itself.
     """
 
-    def __init__(self, body: onnx.ModelProto, tensors: Sequence[str]) -> None:
-        """Opens `body`, float32, which is not changed; `tensors` may name its input and output too."""
+    def __init__(
+        self,
+        body: onnx.ModelProto,
+        tensors: Sequence[str],
+        weights: Mapping[str, onnxruntime.OrtValue] | None = None,
+    ) -> None:
+        """Opens `body`, float32, which is not changed; `tensors` may name its input and output too.
+
+        `weights` are those that `body` was left without.
+        """
         self._source, self._answer = input_of(body).name, output_of(body).name
         self._tensors = tuple(tensors)
         self._computed = [name for name in dict.fromkeys(tensors) if name not in (self._source, self._answer)]
-        self._session = open_session(body, threads=1, outputs=self._computed, keep_memory=False)
+        self._session = open_session(
+            body, threads=1, outputs=self._computed, weights=weights, keep_memory=False
+        )
         self._free: defaultdict[Any, list[Values]] = defaultdict(list)
 
     @contextmanager

@@ -20,11 +20,12 @@ import onnxruntime
 from zooc import __version__
 from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.ranges import Ranges
-from zooc.calibration.shards import WHOLE, Shard, joined, missing, overlap
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
 from zooc.ir.weights import large_weights, without_large_weights
 from zooc.support.files import refuse_existing, write_file
+from zooc_runtime.errors import PackageError
 from zooc_runtime.support.archives import check_unpacked_size
+from zooc_runtime.support.shards import WHOLE, Shard, joined, missing, overlap
 
 __all__ = ["EXISTS", "Calibration", "Identity", "merge", "model_sha256"]
 
@@ -35,9 +36,9 @@ FORMAT = 1
 _MAGIC = b"PK\x03\x04"
 _DAMAGE: tuple[type[Exception], ...] = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, OverflowError),
-    *(NotImplementedError, RecursionError, zipfile.BadZipFile, zlib.error),
+    *(NotImplementedError, RecursionError, zipfile.BadZipFile, zlib.error, PackageError),
 )
-"""What numpy, zipfile and json raise at a damaged archive."""
+"""What numpy, zipfile and json raise at a damaged archive, and `Shard.parse`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class NotFiniteError(ZoocError):
     """Z0411: some `values` of `tensor` are NaN or infinite."""
 
     def __init__(self, tensor: str, values: npt.NDArray[np.float32], layer: str = "") -> None:
-        self.tensor, self.values = tensor, values
+        self.tensor, self.values, self.layer = tensor, values, layer
         nan, infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
         kinds = [f"{nan} NaN"] * bool(nan) + [f"{infinite} infinite"] * bool(infinite)
         result = f", the result of {layer}," if layer else ""
@@ -67,6 +67,9 @@ class NotFiniteError(ZoocError):
                 hint="check the weights file, and that the preprocessing is that of the training",
             )
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NotFiniteError, (self.tensor, self.values, self.layer)
 
     def of(self, body: onnx.ModelProto) -> NotFiniteError:
         """The same with the name of the node that computes the tensor, which histograms do not know."""

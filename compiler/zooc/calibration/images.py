@@ -11,6 +11,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 
 from zooc.calibration.image_hashes import (
     CHEAP_BYTES,
@@ -21,7 +22,6 @@ from zooc.calibration.image_hashes import (
     listing_sha256,
 )
 from zooc.calibration.image_set import Image, draw_images, name_below, read_usable, skip_notes
-from zooc.calibration.shards import WHOLE, Shard
 from zooc.calibration.workers import BatchTask
 from zooc.deployment import ImageSet
 from zooc.diagnostics.diagnostic import Diagnostic, ZoocError, error, warning
@@ -30,6 +30,7 @@ from zooc.preprocessing.nv12 import as_image_input
 from zooc_runtime.data.read_ahead import ReadAhead
 from zooc_runtime.preprocessing.steps import Step, decodes_scaled, without_decoding
 from zooc_runtime.support.arrays import fill_batch
+from zooc_runtime.support.shards import WHOLE, Shard
 
 __all__ = ["CalibrationImages", "pixel_batches", "pixel_items", "pixel_pairs"]
 
@@ -109,6 +110,10 @@ class CalibrationImages:
         """Return those that are not among the others."""
         left_out = set(others.paths)
         return replace(self, paths=[path for path in self.paths if path not in left_out], warnings=[])
+
+    def of(self, paths: Sequence[Image]) -> CalibrationImages:
+        """Return other images to be read in the same way, of which nothing is known yet."""
+        return replace(self, paths=list(paths), warnings=[], skipped={}, _hashes={})
 
     def decoded_exactly(self) -> CalibrationImages:
         """Return the same images, to be decoded in full though the preprocessing says `Decode(scaled)`."""
@@ -231,10 +236,16 @@ def pixel_pairs(
 
 
 def pixel_items(
-    prelude: onnx.ModelProto, images: CalibrationImages, size: int, done: Container[int] = ()
+    prelude: onnx.ModelProto,
+    images: CalibrationImages,
+    size: int,
+    session: onnxruntime.InferenceSession,
+    done: Container[int] = (),
 ) -> Iterator[BatchTask]:
-    """Yield the images not yet `done`, in batches of `size` that are decoded and preprocessed when loaded."""
-    session = open_session(prelude, threads=1)
+    """Yield the images not yet `done`, in batches of `size` that are decoded and preprocessed when loaded.
+
+    `session` is `prelude`, opened.
+    """
 
     def load(paths: Sequence[Image]) -> tuple[npt.NDArray[np.uint8] | None, int]:
         found = map(images.usable, paths)

@@ -11,11 +11,11 @@ import onnx
 from zooc.calibration.file import Calibration, Identity, shards_missing
 from zooc.calibration.histogram import ActivationHistograms
 from zooc.calibration.ranges import Ranges
-from zooc.calibration.shards import missing
 from zooc.calibration.table import parse_table, table_places
 from zooc.deployment import Quantize
 from zooc.diagnostics.diagnostic import Diagnostic, SourceFile, Span, ZoocError, error
 from zooc.ir.graph import is_clamp_from_zero, read_graph, variables
+from zooc_runtime.support.shards import missing
 
 __all__ = ["fit_ranges", "load_ranges", "read_table", "refuse_ranges", "require_tensors"]
 

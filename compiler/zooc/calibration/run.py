@@ -13,16 +13,28 @@ import numpy.typing as npt
 import onnx
 
 from zooc.calibration.activations import ActivationReader
+from zooc.calibration.cluster import CalibrationJob, ClusterCrew
 from zooc.calibration.file import Identity, model_sha256
 from zooc.calibration.histogram import ActivationHistograms, NotFiniteError
 from zooc.calibration.images import CalibrationImages, pixel_items
-from zooc.calibration.shards import WHOLE
-from zooc.calibration.workers import BatchTask, CalibrationState, Run, collect_histograms
+from zooc.calibration.workers import (
+    BatchTask,
+    CalibrationState,
+    Crew,
+    Run,
+    ThreadCrew,
+    collect,
+    collect_histograms,
+)
 from zooc.diagnostics.diagnostic import ZoocError, error
 from zooc.ir.interface import input_of
+from zooc.ir.sent import SentModel
+from zooc.ir.session import open_session
 from zooc.support.cache import Cache, key
 from zooc.support.memory import release
 from zooc.support.progress import Progress
+from zooc_runtime.support.shards import WHOLE
+from zooc_runtime.support.workers import HERE, Here, Workers
 
 __all__ = ["calibrate", "calibration_identity", "no_images", "run_calibration"]
 
@@ -57,11 +69,13 @@ def run_calibration(
     open_network: Callable[[], Run],
     cache: Cache,
     progress: Progress,
+    workers: Workers = HERE,
 ) -> ActivationHistograms:
     """Return histograms of `tensors` over all images, the same to the bit however often it was interrupted.
 
     The cache keeps finished histograms, and every five seconds what a run under way has done so far. Only if
-    images are left to be run is `open_network` called: it gives at least the values of `tensors`.
+    images are left to be run is `open_network` called: it gives at least the values of `tensors`. Workers
+    elsewhere open the network themselves, and read the images where they are.
 
     Raises:
         ZoocError: Z0411, an activation is NaN or infinite; Z0413, Z0453, too few images can be used.
@@ -87,7 +101,7 @@ def run_calibration(
         progress.note(
             f"continues an interrupted calibration: {len(state.done)} of {len(images.paths)} images done"
         )
-    _run(body, prelude, images, state, open_network, partial, progress)
+    _run(body, prelude, images, state, open_network, partial, progress, workers)
     images.check_enough()
     if not state.histograms.images and images.shard == WHOLE:
         raise no_images()
@@ -106,19 +120,25 @@ def _run(
     open_network: Callable[[], Run],
     partial: _Partial,
     progress: Progress,
+    workers: Workers,
 ) -> None:
     done = frozenset(state.done)
     if len(done) == len(images.paths):
         return
     size = input_of(body).batch
-    items = pixel_items(prelude, images, size, done)
-    run = open_network()
+    tensors = tuple(state.histograms)
+    crew: Crew
+    if isinstance(workers, Here):
+        items = pixel_items(prelude, images, size, open_session(prelude, threads=1), done)
+        crew = ThreadCrew(items, open_network(), tensors)
+    else:
+        todo = [place for place in range(len(images.paths)) if place not in done]
+        job = CalibrationJob(SentModel.of(body), SentModel.of(prelude), images, tensors, size)
+        crew = ClusterCrew(workers, job, images, todo)
     release()
     try:
         with progress.track("calibrating", len(images.paths) - len(done)) as advance:
-            collect_histograms(
-                items, run, state, on_images=advance, checkpoint=partial.save, every=_SAVE_EVERY
-            )
+            collect(crew, state, on_images=advance, checkpoint=partial.save, every=_SAVE_EVERY)
     except NotFiniteError as problem:
         raise problem.of(body) from None
     except (KeyboardInterrupt, ZoocError):

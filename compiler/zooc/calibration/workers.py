@@ -15,14 +15,22 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from zooc.calibration.histogram import ActivationHistograms
 from zooc_runtime.inference.cpu import available_cores
 
-__all__ = ["BatchTask", "CalibrationState", "collect_histograms", "workers_for"]
+__all__ = [
+    "BatchTask",
+    "CalibrationState",
+    "Crew",
+    "ThreadCrew",
+    "collect",
+    "collect_histograms",
+    "workers_for",
+]
 
 _MOST_WORKERS = 4
 """More would finish sooner on large machines, but each holds one image's activations."""
@@ -72,6 +80,34 @@ class CalibrationState:
         self.done.extend(other.done)
 
 
+class Crew(Protocol):
+    """Those who count a calibration's images.
+
+    Attributes:
+        failure: what ended the work, to be raised by the calling thread.
+        ended_early: whether images are left.
+    """
+
+    failure: BaseException | None
+    ended_early: bool
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that `snapshot` gives is whole batches."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def finished_batches(self) -> Iterator[int]:
+        """Yield the number of images of each batch, or of several, as they are done, until the work ends."""
+
+    def stop(self) -> None:
+        """Begin nothing more, and wait for what is under way."""
+
+    def snapshot(self, base: CalibrationState) -> CalibrationState:
+        """Return a copy of `base` with every whole batch added."""
+
+
 def collect_histograms(
     items: Iterable[BatchTask],
     run: Run,
@@ -101,7 +137,19 @@ def collect_histograms(
         ZoocError: Z0411, an activation is NaN or infinite.
         Exception: what `run`, a `load` or `items` raised.
     """
-    crew = _Crew(iter(items), run, into.histograms, workers or workers_for(0))
+    crew = ThreadCrew(items, run, into.histograms, workers)
+    collect(crew, into, on_images=on_images, checkpoint=checkpoint, every=every)
+
+
+def collect(
+    crew: Crew,
+    into: CalibrationState,
+    *,
+    on_images: Callable[[int], None] | None = None,
+    checkpoint: Callable[[CalibrationState], None] | None = None,
+    every: float = 2.0,
+) -> None:
+    """Add what the crew counts to `into`; arguments and errors are those of `collect_histograms`."""
     saved = time.monotonic()
     try:
         crew.start()
@@ -142,14 +190,18 @@ class _Worker:
             self.half_counted = False
 
 
-class _Crew:
-    """The workers, and what they tell the calling thread."""
+class ThreadCrew:
+    """Threads of this process, and what they tell the calling thread; see `Crew`."""
 
-    def __init__(self, items: Iterator[BatchTask], run: Run, tensors: Iterable[str], size: int) -> None:
-        self._items = items
+    def __init__(
+        self, items: Iterable[BatchTask], run: Run, tensors: Iterable[str], workers: int | None = None
+    ) -> None:
+        """Take items, one at a time, when a worker is free; the rest is as for `collect_histograms`."""
+        self._items = iter(items)
         self._items_lock = threading.Lock()
         self._run = run
-        self._workers = [_Worker(tensors) for _ in range(size)]
+        names = tuple(tensors)
+        self._workers = [_Worker(names) for _ in range(workers or workers_for(0))]
         self._threads: list[threading.Thread] = []
         self._events: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._stopping = threading.Event()

@@ -10,8 +10,9 @@ import typer
 
 if TYPE_CHECKING:
     from zooc.diagnostics.diagnostic import Diagnostic
+    from zooc_runtime.support.junit import Case
 
-__all__ = ["JunitOption", "write_junit"]
+__all__ = ["JunitOption", "write_cases", "write_junit"]
 
 JunitOption = Annotated[
     Path | None,
@@ -42,14 +43,21 @@ def write_junit(
         ZoocError: Z0702, the file cannot be written.
     """
     from zooc.diagnostics.render import render
-    from zooc.support.files import refuse_existing, write_file
-    from zooc_runtime.support.junit import Case, junit
+    from zooc_runtime.support.junit import Case
 
-    refuse_existing(file, force=True, code="Z0702")
     tests: list[Case] = []
     for name, findings in cases:
         errors = "\n\n".join(render(d) for d in findings if d.severity == "error")
         warnings = "\n\n".join(render(d) for d in findings if d.severity == "warning")
         tests.append(Case(name, errors or None, None, warnings))
     tests += [Case(name, output=text) for name, text in passed]
-    write_file(file, junit(suite, tests))
+    write_cases(file, suite, tests)
+
+
+def write_cases(file: Path, suite: str, cases: Sequence[Case]) -> None:
+    """Write the tests of a suite; see `write_junit`."""
+    from zooc.support.files import refuse_existing, write_file
+    from zooc_runtime.support.junit import junit
+
+    refuse_existing(file, force=True, code="Z0702")
+    write_file(file, junit(suite, cases))

@@ -32,6 +32,7 @@ from zooc_runtime.package.heads import Head, read_heads
 from zooc_runtime.package.manifest import Manifest, find_package
 from zooc_runtime.package.stages import Graph
 from zooc_runtime.preprocessing.steps import Step, steps_from_json
+from zooc_runtime.support.workers import HERE, Workers
 
 __all__ = ["Analysis", "AnalysisRequest", "analyze_path"]
 
@@ -103,16 +104,19 @@ class _Subject:
     warnings: tuple[Diagnostic, ...] = ()
 
 
-def analyze_path(request: AnalysisRequest, cache: Cache, progress: Progress) -> Analysis:
+def analyze_path(
+    request: AnalysisRequest, cache: Cache, progress: Progress, workers: Workers = HERE
+) -> Analysis:
     """Analyze a description (its int8 as asked for, before a contract returns layers) or a package.
 
-    Memory does not depend on the number of images: batches are compared as they come.
+    Memory does not depend on the number of images: batches are compared as they come. Workers elsewhere
+    calibrate, and run each layer alone; the images that all layers are compared on are run here.
 
     Raises:
         ZoocError: Z0496, nothing to analyze; Z0497, no package; Z0451 and others, the images.
     """
     is_package = request.path.is_dir()
-    subject = _of_package(request) if is_package else _of_description(request, cache, progress)
+    subject = _of_package(request) if is_package else _of_description(request, cache, progress, workers)
     graph, images = subject.graph, subject.images
     if not any(layer.int8 for layer in graph.layers):
         raise ZoocError(_nothing(f"{subject.name} has no int8 layer", "analyze an int8 compile"))
@@ -126,7 +130,7 @@ def analyze_path(request: AnalysisRequest, cache: Cache, progress: Progress) -> 
     few = list(pixel_batches(subject.prelude, images.sample(request.alone), size)) if layers else []
     with progress.track("each layer alone", len(layers)) as advance:
         solo = (
-            measure_sensitivity(subject.reference, graph, layers, few, advance, subject.heads)
+            measure_sensitivity(subject.reference, graph, layers, few, advance, subject.heads, workers)
             if layers
             else []
         )
@@ -144,8 +148,8 @@ def analyze_path(request: AnalysisRequest, cache: Cache, progress: Progress) -> 
     )
 
 
-def _of_description(request: AnalysisRequest, cache: Cache, progress: Progress) -> _Subject:
-    context = Context(cache, progress, stop_before="hold_contract", verify_images=request.verify_images)
+def _of_description(request: AnalysisRequest, cache: Cache, progress: Progress, workers: Workers) -> _Subject:
+    context = Context(cache, progress, "hold_contract", workers, verify_images=request.verify_images)
     wanted = Request(request.path, variant=request.variant, overrides=request.overrides)
     deployment = analyze(wanted, context)
     if deployment.quantize.dtype != "int8" or deployment.preprocess is None:

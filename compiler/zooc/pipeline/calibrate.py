@@ -6,13 +6,13 @@ from pathlib import Path
 
 from zooc.calibration.file import Calibration
 from zooc.calibration.imported import fit_ranges, read_table
-from zooc.calibration.shards import Shard
 from zooc.calibration.table import parse_table, table_places
 from zooc.compilation import Request
 from zooc.diagnostics.diagnostic import ZoocError, error, warning
 from zooc.pipeline.context import Context
 from zooc.pipeline.lower import analyze, lower
 from zooc.pipeline.quantize import Int8Quantizer
+from zooc_runtime.support.shards import Shard
 
 __all__ = ["bind_table", "measure", "prepare"]
 

@@ -7,6 +7,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -23,6 +24,7 @@ from zooc.package.report.page import render_comparison
 from zooc.package.report.read import StoredReport, sound
 from zooc.support.progress import Progress
 from zooc.verification.divergence import divergences, said
+from zooc_runtime.data.elsewhere import as_written, portable
 from zooc_runtime.data.opening import open_source
 from zooc_runtime.data.read_ahead import ReadAhead
 from zooc_runtime.data.remote import retries_told
@@ -31,14 +33,17 @@ from zooc_runtime.evaluation.ground_truth import Classes
 from zooc_runtime.evaluation.labelled import LabelledImages
 from zooc_runtime.evaluation.wilson import wilson_interval
 from zooc_runtime.inference.model import Model, open_package
+from zooc_runtime.inference.spread import PackageFiles
 from zooc_runtime.package.heads import Head, decisions_of
 from zooc_runtime.package.manifest import find_package
 from zooc_runtime.preprocessing.decode import ImageLike
 from zooc_runtime.preprocessing.steps import steps_from_json
+from zooc_runtime.support.workers import HERE, Here, Workers, cut, in_order
 
 __all__ = ["PackageComparison", "Worst", "compare_packages", "comparison_page"]
 
-_BATCH = 8
+_BATCH, _SHARD = 8, 64
+"""Images that go through a network together; and those of a task, whole batches."""
 _CHARTED = 100_000
 """Logits that are kept for the page's chart."""
 
@@ -223,7 +228,13 @@ def mcnemar(first: int, second: int) -> float:
 
 
 def compare_packages(
-    places: tuple[Path, Path], images: str, count: int | None, labels: str, keep: int, progress: Progress
+    places: tuple[Path, Path],
+    images: str,
+    count: int | None,
+    labels: str,
+    keep: int,
+    progress: Progress,
+    workers: Workers = HERE,
 ) -> PackageComparison:
     """Run both packages on the same images, in batches; memory does not depend on their number.
 
@@ -234,6 +245,7 @@ def compare_packages(
         labels: `folders`, `none`, `auto` (the class folders if they fit) or a file of `name id`.
         keep: how many of the worst images to name.
         progress: told how far it is.
+        workers: who runs the images.
 
     Raises:
         ZoocError: Z0497, a package or the folder cannot be used; Z0498, they cannot be compared.
@@ -248,51 +260,117 @@ def compare_packages(
         truth, kind = _truth(models[0], found, labels)
     except PackageError as problem:
         raise ZoocError(error("Z0497", str(problem))) from None
-    source, items = found.source, found.items
     names = (models[0].manifest["name"], models[1].manifest["name"])
     if names[0] == names[1]:
         names = (os.fspath(places[0]), os.fspath(places[1]))
     result = PackageComparison(names, kind, keep)
-    with (
-        progress.track("comparing", len(items)) as advance,
-        retries_told(progress.note),
-        ReadAhead(source.image(item) for item in items) as ahead,
-    ):
-        for start in range(0, len(items), _BATCH):
-            called = [item.name for item in items[start : start + _BATCH]]
-            classes = truth[start : start + _BATCH] if truth else [None] * len(called)
-            _add_batch(result, models, called, list(islice(ahead, len(called))), classes)
-            advance(len(called))
+    try:
+        _compare(result, models, found, truth, workers, progress)
+    except SourceError as problem:
+        raise ZoocError(error("Z0497", str(problem))) from None
     if not result.images:
-        message = f"none of the {len(items)} images can be used; the first: {result.skipped[0]}"
+        message = f"none of the {len(found)} images can be used; the first: {result.skipped[0]}"
         raise ZoocError(error("Z0497", message, hint="check the folder"))
     return result
 
 
-def _add_batch(
+def _compare(
     result: PackageComparison,
     models: Sequence[Model],
-    names: Sequence[str],
-    images: Sequence[ImageLike],
-    truth: Sequence[int | None],
+    found: LabelledImages,
+    truth: Sequence[int] | None,
+    workers: Workers,
+    progress: Progress,
 ) -> None:
-    pixels: list[list[npt.NDArray[Any]]] = []
-    known: list[tuple[str, int | None]] = []
-    for name, image, class_id in zip(names, images, truth, strict=True):
-        try:
-            pixels.append([model.pixels(image) for model in models])
-            known.append((name, class_id))
-        except SourceError as problem:
-            raise ZoocError(error("Z0497", str(problem))) from None
-        except PackageError as problem:
-            result.skipped.append(str(problem))
-    if not pixels:
-        return
-    logits = [model.run_tensor(np.stack([row[i] for row in pixels])) for i, model in enumerate(models)]
+    """Add all images to the result, in order.
+
+    Raises:
+        SourceError: the source of the images fails as a whole.
+    """
+    source, items = found.source, found.items
     bgr = swaps_channels(steps_from_json(models[0].manifest["preprocess"]["steps"]))
-    for (name, class_id), seen, *rows in zip(known, pixels, *logits, strict=True):
-        picture = partial(data_uri, seen[0], bgr=bgr)
-        result.add(name, rows, class_id, models[0].heads, picture)
+    images = [source.image(item) for item in items]
+    classes: Sequence[int | None] = truth or [None] * len(items)
+    with ExitStack() as held:
+        advance = held.enter_context(progress.track("comparing", len(items)))
+        held.enter_context(retries_told(progress.note))
+        if isinstance(workers, Here):
+            ahead = held.enter_context(ReadAhead(images))
+            batches = iter(lambda: list(islice(ahead, _BATCH)), [])
+            shards = workers.map(_Comparison(models, bgr), batches)
+        else:
+            files = [PackageFiles.read(model.manifest) for model in models]
+            job = _ComparisonElsewhere(files, [model.engine for model in models], bgr)
+            shards = workers.map(job, cut([portable(image) for image in images], _SHARD))
+        answers = (seen for answers in in_order(shards) for seen in answers)
+        for item, image, class_id, seen in zip(items, images, classes, answers, strict=True):
+            if isinstance(seen, str):
+                result.skipped.append(as_written(seen, image))
+            else:
+                picture = partial(getattr, seen, "picture")
+                result.add(item.name, seen.logits, class_id, models[0].heads, picture)
+            advance(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What both packages say of an image: logits, float `[scores]` each; a picture where they part."""
+
+    logits: tuple[npt.NDArray[Any], ...]
+    picture: str | None
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """The job: images to what both packages say, or why an image cannot be read; batches of `_BATCH`."""
+
+    models: Sequence[Model]
+    bgr: bool
+
+    def open(self) -> Callable[[Sequence[ImageLike]], list[_Seen | str]]:
+        return self._run
+
+    def _run(self, images: Sequence[ImageLike]) -> list[_Seen | str]:
+        with ReadAhead(images) as ahead:
+            batches = iter(lambda: list(islice(ahead, _BATCH)), [])
+            return [seen for batch in batches for seen in self._batch(batch)]
+
+    def _batch(self, images: Sequence[ImageLike]) -> list[_Seen | str]:
+        pixels: list[list[npt.NDArray[Any]]] = []
+        found: list[_Seen | str] = []
+        for image in images:
+            try:
+                pixels.append([model.pixels(image) for model in self.models])
+                found.append("")
+            except SourceError:
+                raise
+            except PackageError as problem:
+                found.append(str(problem))
+        if not pixels:
+            return found
+        both = enumerate(self.models)
+        logits = [model.run_tensor(np.stack([row[i] for row in pixels])) for i, model in both]
+        seen = (self._seen(own[0], rows) for own, *rows in zip(pixels, *logits, strict=True))
+        return [problem or next(seen) for problem in found]
+
+    def _seen(self, pixels: npt.NDArray[Any], rows: Sequence[npt.NDArray[Any]]) -> _Seen:
+        heads = self.models[0].heads
+        one, other = (decisions_of(heads, np.asarray(row, np.float64)[None])[0].tolist() for row in rows)
+        return _Seen(tuple(rows), None if one == other else data_uri(pixels, bgr=self.bgr))
+
+
+@dataclass(frozen=True)
+class _ComparisonElsewhere:
+    """The same in a form that can be pickled, for workers of one CPU each, in these engines."""
+
+    packages: Sequence[PackageFiles]
+    engines: Sequence[str]
+    bgr: bool
+
+    def open(self) -> Callable[[Sequence[ImageLike]], list[_Seen | str]]:
+        settings = ({"engine": engine, "threads": 1, "streams": 1} for engine in self.engines)
+        models = [package.open(own) for package, own in zip(self.packages, settings, strict=True)]
+        return _Comparison(models, self.bgr).open()
 
 
 def _check_alike(models: Sequence[Model], places: Sequence[Path]) -> None:

@@ -12,6 +12,7 @@ from zooc.pipeline.stages import STAGES
 from zooc.support.cache import Cache
 from zooc.support.progress import Progress
 from zooc_runtime.data.remote import retries_told
+from zooc_runtime.support.workers import HERE, Workers
 
 __all__ = ["Context", "Stopped", "engine_refusal"]
 
@@ -30,6 +31,7 @@ class Context:
     Attributes:
         cache: of networks and calibrations.
         progress: shows what is under way.
+        workers: who runs images: this process, or a cluster.
         stop_before: one of `STAGES`, or `None` to run them all.
         verify_images: the cache knows images by what is in them, however many there are.
         warnings: what the user should know, as it was found.
@@ -41,10 +43,12 @@ class Context:
         cache: Cache,
         progress: Progress,
         stop_before: str | None = None,
+        workers: Workers = HERE,
         *,
         verify_images: bool = False,
     ) -> None:
         """Begin with nothing found."""
+        self.workers = workers
         self.cache = cache
         self.progress = progress
         self.stop_before = stop_before

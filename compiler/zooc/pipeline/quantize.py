@@ -23,7 +23,6 @@ from zooc.calibration.images import CalibrationImages, pixel_batches
 from zooc.calibration.imported import load_ranges, refuse_ranges
 from zooc.calibration.ranges import Ranges, choose_ranges
 from zooc.calibration.run import calibration_identity, run_calibration
-from zooc.calibration.shards import WHOLE, Shard
 from zooc.compilation import Calibrated, Int8, Legalized, Program, Request
 from zooc.deployment import Correction, Deployment, Quantize
 from zooc.diagnostics.diagnostic import ZoocError
@@ -43,6 +42,7 @@ from zooc.quantization.placement_table import MeasuredPlacement, read_placement
 from zooc.quantization.qdq import quantize_body
 from zooc.quantization.target_form import for_target
 from zooc.support.memory import release
+from zooc_runtime.support.shards import WHOLE, Shard
 
 __all__ = ["Int8Quantizer", "quantize_program"]
 
@@ -175,6 +175,7 @@ class Int8Quantizer:
             lambda: self._reader,
             context.cache,
             context.progress,
+            context.workers,
         )
 
     def identity(self, images: CalibrationImages | None = None) -> Identity:

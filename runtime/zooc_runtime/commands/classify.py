@@ -6,17 +6,19 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PackageError
 from ..support.error_boundary import DONE, USER_ERROR, note, progress, say
+from .cluster import Source, cluster_of, source_of
 
 if TYPE_CHECKING:
-    from ..inference.model import Model, Result
+    from ..data.elsewhere import Sendable
+    from ..inference.results import Result
     from ..package.heads import Head
-    from ..preprocessing.decode import ImageLike
 
 __all__ = ["add_arguments", "run"]
 
@@ -51,11 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(wrong_usage=parser.error)
 
 
-def run(load: Callable[[], Model], options: argparse.Namespace) -> int:
+def run(package: Path, options: argparse.Namespace) -> int:
     """Classify; returns the exit code.
 
     Args:
-        load: gives the model, once it is known that there is something to do.
+        package: the import package's folder; it is loaded once it is known that there is something to do.
         options: of `add_arguments`.
 
     Raises:
@@ -66,8 +68,17 @@ def run(load: Callable[[], Model], options: argparse.Namespace) -> int:
         options.wrong_usage("no images given: name files or folders, or give --file-path")
     if options.append and options.save_result_txt is None:
         options.wrong_usage("--append needs --save-result-txt")
+    from ..package.heads import refuse_embeddings
+
     paths = _inputs(names)
-    model = load()
+    with cluster_of(options, package) as cluster:
+        step_by_step = options.infer_mode == "sync"
+        source = source_of(package, options, cluster, step_by_step=step_by_step)
+        refuse_embeddings(str(source.manifest["name"]), source.heads)
+        return _classify(paths, source, options)
+
+
+def _classify(paths: Sequence[Sendable], model: Source, options: argparse.Namespace) -> int:
     head = _head(model, options)
     begin = time.monotonic()
     documents: list[dict[str, Any]] = []
@@ -101,11 +112,11 @@ def run(load: Callable[[], Model], options: argparse.Namespace) -> int:
     return USER_ERROR if failed else DONE
 
 
-def _inputs(names: Sequence[str]) -> list[ImageLike]:
+def _inputs(names: Sequence[str]) -> list[Sendable]:
     from ..data.opening import all_images, is_source, open_source
     from ..data.place import shown
 
-    images: list[ImageLike] = []
+    images: list[Sendable] = []
     for name in names:
         if is_source(name):
             found = all_images(open_source(name))
@@ -120,20 +131,14 @@ def _inputs(names: Sequence[str]) -> list[ImageLike]:
 
 
 def _outcomes(
-    model: Model, paths: Sequence[ImageLike], topk: int | None, options: argparse.Namespace
+    model: Source, paths: Sequence[Sendable], topk: int | None, options: argparse.Namespace
 ) -> Iterator[tuple[str, Result | PackageError]]:
     """Each image's name with its result, or why there is none, in order."""
-    from ..evaluation.answered import answered
+    from ..data.remote import retries_told
     from ..preprocessing.decode import describe
 
     quiet = options.quiet or not (options.json or options.save_result_txt)
-
-    def stream(images: Iterable[ImageLike]) -> Iterator[Result | PackageError]:
-        if options.infer_mode == "sync":
-            return (_outcome(model, image, topk) for image in images)
-        return model.stream(images, topk, errors="return")
-
-    with answered(paths, stream) as outcomes:
+    with retries_told(note), closing(model.outcomes(paths, topk)) as outcomes:
         for done, (path, outcome) in enumerate(zip(paths, outcomes, strict=True), 1):
             if isinstance(outcome, PackageError) and not options.keep_going:
                 raise outcome
@@ -142,14 +147,7 @@ def _outcomes(
     progress("", last=True, quiet=quiet)
 
 
-def _outcome(model: Model, image: ImageLike, topk: int | None) -> Result | PackageError:
-    try:
-        return model(image, topk)
-    except PackageError as error:
-        return error
-
-
-def _head(model: Model, options: argparse.Namespace) -> Head:
+def _head(model: Source, options: argparse.Namespace) -> Head:
     from ..package.heads import only_head
 
     if options.save_result_txt is None:
@@ -159,7 +157,7 @@ def _head(model: Model, options: argparse.Namespace) -> Head:
     return only_head(model.heads, options.head, str(model.manifest["name"]))
 
 
-def _document(result: Result, model: Model) -> dict[str, Any]:
+def _document(result: Result, model: Source) -> dict[str, Any]:
     """A result as JSON: the ranked classes, of a sigmoid those from the threshold up as well, by head."""
     if result.heads:
         parts = zip(model.heads, result.heads.values(), strict=True)
@@ -174,7 +172,7 @@ def _answer(result: Result, head: Head) -> dict[str, Any]:
     return {"topk": ranked, "predictions": [vars(one) for one in result.predictions]}
 
 
-def _text(result: Result, model: Model) -> Iterator[str]:
+def _text(result: Result, model: Source) -> Iterator[str]:
     for head in model.heads:
         own = result.heads[head.name] if result.heads else result
         indent = "  "

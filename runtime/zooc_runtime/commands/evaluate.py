@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..classes import top_k
-from ..data.opening import is_source, open_source
-from ..data.place import shown
-from ..data.remote import retries_told
+from ..data.opening import is_source
 from ..errors import PackageError
-from ..evaluation.evaluation import Answer, Evaluation, answers_of
+from ..evaluation.evaluation import Answer, Evaluation
 from ..evaluation.ground_truth import by_class_folders, by_label_file, by_synsets
-from ..evaluation.labelled import LabelledImages
-from ..evaluation.multi_label import MultiLabelEvaluation, probabilities_of
+from ..evaluation.measurement import Measurement
 from ..evaluation.npz import read_datalist, refuse_repeats
 from ..evaluation.output_folder import read_outputs
 from ..evaluation.result_file import read_results
-from ..evaluation.retrieval import RetrievalEvaluation, embeddings_of
 from ..support.error_boundary import DONE, USER_ERROR, note, progress, say
 from .class_info import ClassInfo, DefaultLists, resolve_classes
+from .evaluate_images import eval_images, merge_parts
 from .limits import hold_limits, read_limits
-
-if TYPE_CHECKING:
-    from ..inference.model import Model
 
 __all__ = ["run"]
 
-Outcome = Evaluation | MultiLabelEvaluation | RetrievalEvaluation
+_MERGE = "merge"
 
 
 def run(options: argparse.Namespace, home: DefaultLists) -> int:
@@ -39,26 +32,19 @@ def run(options: argparse.Namespace, home: DefaultLists) -> int:
     Raises:
         PackageError: whatever is wrong with the input.
     """
-    place: str = options.what if options.result_path is None else options.result_path
-    if place is None or None not in (options.what, options.result_path):
-        options.wrong_usage("give WHAT to evaluate, exactly once: images, a result file, or outputs")
-    images = options.datalist is None and is_source(place)
-    what = Path(place)
-    if not images and not what.exists():
-        raise PackageError(f"{what}: no such folder or file; check the path")
     limits = read_limits(options.at_least)
-    known = resolve_classes(home, options)
-    result: Outcome
-    if known.head is not None and (known.head.multi_label or known.head.embeds) and not images:
-        kind = "embeddings" if known.head.embeds else "any number of classes an image"
-        raise PackageError(f"{what}: the package gives {kind}; evaluate it on images")
-    if options.datalist is not None:
-        result = _eval_outputs(what, known, options)
-    elif images:
-        result = _eval_images(place, known, options)
+    result: Measurement | None
+    if options.what[:1] == [_MERGE]:
+        _refuse_options_of_images(options)
+        known = resolve_classes(home, options)
+        result = merge_parts([Path(part) for part in options.what[1:]], known, options)
     else:
-        result = _eval_results(what, known, options)
+        place = _place(options)
+        known = resolve_classes(home, options)
+        result = _evaluate(place, known, options)
     progress("", last=True, quiet=options.quiet)
+    if result is None:
+        return DONE
     for complaint in result.skipped:
         note(f"skipped: {complaint}")
     failed = hold_limits(result.to_json(), limits, options.junit)
@@ -74,6 +60,41 @@ def run(options: argparse.Namespace, home: DefaultLists) -> int:
     if isinstance(result, Evaluation) and result.depth < 5 and result.depth < (known.classes.count or 5):
         note(f"the answers have {result.depth} classes each, so top5_rate considers only these")
     return code
+
+
+def _place(options: argparse.Namespace) -> str:
+    """The one thing to evaluate."""
+    named = [*options.what, *([] if options.result_path is None else [options.result_path])]
+    if len(named) != 1:
+        options.wrong_usage("give WHAT to evaluate, exactly once: images, a result file, or outputs")
+    place: str = named[0]
+    images = _are_images(place, options)
+    if not images and not Path(place).exists():
+        raise PackageError(f"{place}: no such folder or file; check the path")
+    if not images:
+        _refuse_options_of_images(options)
+    return place
+
+
+def _refuse_options_of_images(options: argparse.Namespace) -> None:
+    for option in ("ray", "shard", "output"):
+        if getattr(options, option) is not None:
+            options.wrong_usage(f"--{option} is for images")
+
+
+def _are_images(place: str, options: argparse.Namespace) -> bool:
+    return options.datalist is None and is_source(place)
+
+
+def _evaluate(place: str, known: ClassInfo, options: argparse.Namespace) -> Measurement | None:
+    if _are_images(place, options):
+        return eval_images(place, known, options)
+    what = Path(place)
+    if known.head is not None and (known.head.multi_label or known.head.embeds):
+        kind = "embeddings" if known.head.embeds else "any number of classes an image"
+        raise PackageError(f"{what}: the package gives {kind}; evaluate it on images")
+    evaluate = _eval_results if options.datalist is None else _eval_outputs
+    return evaluate(what, known, options)
 
 
 def _eval_outputs(folder: Path, known: ClassInfo, options: argparse.Namespace) -> Evaluation:
@@ -100,61 +121,6 @@ def _eval_results(file: Path, known: ClassInfo, options: argparse.Namespace) -> 
                 "give the labels or the package that the file was made with"
             )
     return Evaluation(known.classes, answers)
-
-
-def _eval_images(place: str, known: ClassInfo, options: argparse.Namespace) -> Outcome:
-    from ..inference.model import open_package
-    from ..inference.options import engine_arguments
-
-    if known.package is None or known.head is None:
-        raise PackageError(
-            f"{shown(place)}: to evaluate images name a package with -m; for a folder of outputs give "
-            "--datalist"
-        )
-    with retries_told(note):
-        found = LabelledImages.of(open_source(place))
-    if not found:
-        folder = Path(place)
-        if not folder.is_dir():
-            raise PackageError(f"{shown(place)}: no images there; check the place")
-        outputs = any(path.suffix == ".npz" for path in folder.iterdir())
-        remedy = "for a folder of outputs give --datalist" if outputs else "check the path"
-        raise PackageError(f"{folder}: no images below this folder; {remedy}")
-    measure = _measurement(found, known, options)
-    return measure(
-        open_package(
-            known.package,
-            threads=options.threads,
-            batch_size=options.batch_size,
-            vdsp_params=options.vdsp_params,
-            hint="throughput",
-            **engine_arguments(options),
-        )
-    )
-
-
-def _measurement(
-    found: LabelledImages, known: ClassInfo, options: argparse.Namespace
-) -> Callable[[Model], Outcome]:
-    """What to measure: accuracy, several labels an image, or retrieval. The truth is known before loading."""
-    head = known.head
-    assert head is not None, "the package has told"
-    images = found.images
-
-    def report(now: Outcome) -> None:
-        progress(f"{len(now.answers) + len(now.skipped)} of {len(images)}", quiet=options.quiet)
-
-    if head.embeds:
-        if options.truth is not None or options.synsets is not None:
-            raise PackageError("embeddings are evaluated by class folders; leave out --truth and --synsets")
-        folders = found.class_folders()
-        return lambda model: embeddings_of(model, images, folders, RetrievalEvaluation(), report)
-    if head.multi_label:
-        sets = found.class_sets(known.classes, options.truth, options.synsets)
-        return lambda model: probabilities_of(model, images, sets, MultiLabelEvaluation(head), report)
-    truth = found.class_ids(known.classes, options.truth, options.synsets)
-    result = Evaluation(known.classes)
-    return lambda model: answers_of(model, images, truth, result, report, head.name)
 
 
 def _truth(paths: Sequence[str], known: ClassInfo, options: argparse.Namespace) -> list[int]:

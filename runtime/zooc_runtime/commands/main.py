@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..bench import command as bench
-from ..inference.options import add_engine_options, engine_arguments, placement_of
+from ..inference.options import add_engine_options, placement_of
 from ..support.error_boundary import DONE, USER_ERROR, guarded, note, say
 from ..support.options import Parser, add_output_format
 from . import classify, serve, tools, tune
+from .cluster import add_ray_option
 
 if TYPE_CHECKING:
-    from ..inference.model import Model
     from ..package.heads import Head
 
 __all__ = ["main"]
@@ -86,24 +86,13 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="threads within an operator")
     parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="images at a time (8)")
     parser.add_argument("--vdsp-params", metavar="JSON", help="preprocessing that replaces the compiled one")
+    add_ray_option(parser)
     add_output_format(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
 
 
-def _load(directory: Path, options: argparse.Namespace) -> Model:
-    from ..inference.model import open_package
-
-    return open_package(
-        directory,
-        threads=options.threads,
-        batch_size=options.batch_size,
-        vdsp_params=options.vdsp_params,
-        **engine_arguments(options),
-    )
-
-
 def _classify(directory: Path, options: argparse.Namespace) -> int:
-    return classify.run(lambda: _load(directory, options), options)
+    return classify.run(directory, options)
 
 
 def _tool(directory: Path, options: argparse.Namespace) -> int:

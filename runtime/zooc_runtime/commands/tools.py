@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..inference.options import add_engine_options
 from ..support.error_boundary import DONE, guarded, note, progress, say
 from ..support.options import Parser, add_output_format
+from .cluster import add_ray_option
 
 if TYPE_CHECKING:
     from .class_info import DefaultLists
@@ -54,6 +55,9 @@ Of a package with `sigmoid`, which may find any number of classes in an image, p
 average precision are measured; --truth then has lines of `name id,id` or `name -`. Of a package with
 `l2_normalize` it is recall@1 within the class folders.
 
+With -o an interrupted evaluation of a folder continues when the same command is given again. merge puts the
+parts of --shard together, whatever machines made them; a folder that is called merge is ./merge.
+
 examples:
   %(prog)s ILSVRC2012_img_val
   %(prog)s "s3://bucket/val-{0000..0063}.tar"
@@ -61,6 +65,9 @@ examples:
   %(prog)s result.txt --truth val_label.txt --json
   %(prog)s npz_output --datalist npz_datalist.txt
   %(prog)s ILSVRC2012_img_val --at-least top1_rate=75.5 --junit eval.xml
+  %(prog)s ILSVRC2012_img_val --ray auto
+  %(prog)s ILSVRC2012_img_val --shard 3/8 -o part3
+  %(prog)s merge part1 part2 part3 part4 part5 part6 part7 part8
 """,
 }
 
@@ -132,7 +139,7 @@ def _add_decode(parser: argparse.ArgumentParser, of_package: bool) -> None:
 
 def _add_eval(parser: argparse.ArgumentParser, of_package: bool) -> None:
     add = parser.add_argument
-    add("what", nargs="?", metavar="WHAT", help="images, a result file, or outputs")
+    add("what", nargs="*", metavar="WHAT", help="images, a result file, or outputs; or merge PART...")
     add("--result-path", metavar="DIR", help="the same, under eval_imagenet's name")
     add("--datalist", metavar="LIST", help="the list whose outputs are in WHAT")
     truth = parser.add_mutually_exclusive_group()
@@ -161,6 +168,10 @@ def _add_eval(parser: argparse.ArgumentParser, of_package: bool) -> None:
     add("--threads", type=int, metavar="N", help="threads within an operator")
     add("--batch-size", type=int, default=8, metavar="N", help="images at a time (8)")
     add("--vdsp-params", metavar="JSON", help="preprocessing that replaces the compiled one")
+    add_ray_option(parser)
+    add("--shard", metavar="I/N", help="only the I-th of N parts of the images; needs -o")
+    add("-o", "--output", type=Path, metavar="PART", help="keep what was found in this file, and continue it")
+    add("--force", action="store_true", help="replace a file that is already there")
 
 
 def _add_knowledge(parser: argparse.ArgumentParser, of_package: bool) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from ..errors import SourceError
@@ -95,6 +95,10 @@ class Shards(ImageSource):
     def is_image(self, member: Member) -> bool:
         """Tell whether a member is one of the images asked for."""
         return has_suffix(member.name, self.suffix)
+
+    def reader_of(self, item: Item) -> Shards:
+        """Return the item's own shard; the list of all may be long."""
+        return replace(self, shards=(item.at[0],))
 
     def title(self, item: Item) -> str:
         """Return the shard's place and the name in it."""

@@ -122,6 +122,10 @@ class ImageSource(ABC):
         """Return an image as `decode` takes it."""
         return StoredImage(self, item)
 
+    def reader_of(self, item: Item) -> ImageSource:
+        """Return a source that reads this one of its images, and is small to send to another process."""
+        return self
+
     def title(self, item: Item) -> str:
         """Return an image's full name, for messages."""
         return f"{self.where.rstrip('/')}/{item.name}"

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PackageError
-from ..preprocessing.decode import ImageLike, describe
-from .answered import answered
+import numpy as np
+
+from ..support.arrays import AnyArray
 from .ground_truth import Classes
+from .measurement import refuse_nothing, refuse_unknown
 from .wilson import wilson_interval
 
 if TYPE_CHECKING:
-    from ..inference.model import Model
+    from ..inference.results import Result
 
-__all__ = ["Answer", "Evaluation", "answers_of"]
+__all__ = ["Answer", "Evaluation"]
 
 _FIRST = 5
 
@@ -38,11 +39,30 @@ class Evaluation:
         classes: what is known of the classes, for their names.
         answers: of the images that count.
         skipped: a message for each image that does not.
+        head: of a package with several heads, the one in question.
     """
 
     classes: Classes
     answers: list[Answer] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    head: str = ""
+
+    def row(self, result: Result) -> AnyArray:
+        """Return what counts of a result: the best class ids, int64 `[at most 5]`."""
+        own = result.heads[self.head] if result.heads else result
+        return np.array([one.index for one in own.topk], np.int64)
+
+    def add(self, path: str, truth: int, row: AnyArray) -> None:
+        """Take in an image's `row`; see `Measurement.add`."""
+        ids = tuple(row.tolist())
+        if not ids:
+            raise ValueError("an answer without a class")
+        refuse_unknown((truth, *ids), self.classes.count)
+        self.answers.append(Answer(path, truth, ids))
+
+    def check(self) -> None:
+        """Raise `PackageError` if no image could be read."""
+        refuse_nothing(self.answers, self.skipped)
 
     @property
     def top1(self) -> int:
@@ -128,42 +148,6 @@ class Evaluation:
                     f"  {row['id']:6d}  {row['images']:6d}  {row['top1_rate']:6.2f}  "
                     f"{row['top5_rate']:6.2f}  {row['label']}"
                 )
-
-
-def answers_of(
-    model: Model,
-    paths: Sequence[ImageLike],
-    truth: Sequence[int],
-    result: Evaluation,
-    report: Callable[[Evaluation], None] = lambda _: None,
-    head: str = "",
-) -> Evaluation:
-    """Run images through the model; unreadable ones are skipped and counted.
-
-    Args:
-        model: the package.
-        paths: the images.
-        truth: their class ids.
-        result: is filled in, and returned.
-        report: called after every image.
-        head: of a package with several heads, the one in question.
-
-    Raises:
-        SourceError: the source of the images fails as a whole.
-        PackageError: no image could be read.
-    """
-    with answered(paths, lambda images: model.stream(images, _FIRST, errors="return")) as outcomes:
-        for path, class_id, outcome in zip(paths, truth, outcomes, strict=True):
-            if isinstance(outcome, PackageError):
-                result.skipped.append(str(outcome))
-            else:
-                own = outcome.heads[head] if outcome.heads else outcome
-                ids = tuple(one.index for one in own.topk)
-                result.answers.append(Answer(describe(path), class_id, ids))
-            report(result)
-    if not result.answers:
-        raise PackageError(f"none of the {len(paths)} images could be read; the first: {result.skipped[0]}")
-    return result
 
 
 def _named(index: int, label: str) -> str:

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..data.elsewhere import Sendable
 from ..data.folder import LocalFolder
 from ..data.source import ImageSource, Item
 from ..errors import PackageError
-from ..preprocessing.decode import ImageLike
 from .ground_truth import Classes, by_class_folders, by_label_file, by_synsets, label_sets, sides_by_folders
 
 __all__ = ["LabelledImages", "by_own_labels"]
@@ -42,7 +42,7 @@ class LabelledImages:
         return len(self.items)
 
     @property
-    def images(self) -> list[ImageLike]:
+    def images(self) -> Sequence[Sendable]:
         """What `decode` takes; of a local folder the paths, as text."""
         if self._root is not None:
             return [self.source.title(item) for item in self.items]

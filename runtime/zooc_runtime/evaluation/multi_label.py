@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import PackageError
 from ..package.heads import Head
-from ..preprocessing.decode import ImageLike
 from ..support.arrays import AnyArray, F32Array
-from .answered import answered
+from .measurement import refuse_nothing, refuse_unknown
 
 if TYPE_CHECKING:
-    from ..inference.model import Model
+    from ..inference.results import Result
 
-__all__ = ["MultiLabelEvaluation", "average_precision", "probabilities_of"]
+__all__ = ["MultiLabelEvaluation", "average_precision"]
 
 
 @dataclass
@@ -35,6 +33,23 @@ class MultiLabelEvaluation:
     answers: list[F32Array] = field(default_factory=list)
     truth: list[frozenset[int]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+
+    def row(self, result: Result) -> AnyArray:
+        """Return what counts of a result: the probabilities, float32 `[classes]`."""
+        return result.probabilities[self.head.part]
+
+    def add(self, path: str, truth: Iterable[int], row: AnyArray) -> None:
+        """Take in an image's `row`; truth is the ids of the classes that it has. See `Measurement.add`."""
+        ids = frozenset(truth)
+        refuse_unknown(ids, self.head.classes)
+        if row.shape != (self.head.classes,):
+            raise ValueError(f"{row.size} scores, not {self.head.classes}")
+        self.answers.append(row)
+        self.truth.append(ids)
+
+    def check(self) -> None:
+        """Raise `PackageError` if no image could be read."""
+        refuse_nothing(self.answers, self.skipped)
 
     def per_class(self) -> list[dict[str, Any]]:
         """Return each class's counts and rates.
@@ -131,38 +146,6 @@ def average_precision(scores: AnyArray, positive: AnyArray) -> float:
     last = np.r_[np.flatnonzero(np.diff(ranked)), len(ranked) - 1]
     precision, recall = hits[last] / (last + 1), hits[last] / hits[-1]
     return float((np.diff(recall, prepend=0.0) * precision).sum())
-
-
-def probabilities_of(
-    model: Model,
-    paths: Sequence[ImageLike],
-    truth: Sequence[frozenset[int]],
-    result: MultiLabelEvaluation,
-    report: Callable[[MultiLabelEvaluation], None] = lambda _: None,
-) -> MultiLabelEvaluation:
-    """Run images through the model; unreadable ones are skipped and counted.
-
-    Args:
-        model: the package.
-        paths: the images.
-        truth: their class ids.
-        result: is filled in, and returned.
-        report: called after every image.
-
-    Raises:
-        PackageError: no image could be read.
-    """
-    with answered(paths, lambda images: model.stream(images, errors="return")) as outcomes:
-        for ids, outcome in zip(truth, outcomes, strict=True):
-            if isinstance(outcome, PackageError):
-                result.skipped.append(str(outcome))
-            else:
-                result.answers.append(outcome.probabilities[result.head.part])
-                result.truth.append(ids)
-            report(result)
-    if not result.answers:
-        raise PackageError(f"none of the {len(paths)} images could be read; the first: {result.skipped[0]}")
-    return result
 
 
 def _rates(images: int, predicted: int, correct: int) -> dict[str, float]:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import PackageError
-from ..preprocessing.decode import ImageLike, describe
 from ..support.arrays import AnyArray, F32Array
-from .answered import answered
 from .wilson import wilson_interval
 
 if TYPE_CHECKING:
-    from ..inference.model import Model
+    from ..inference.results import Result
 
-__all__ = ["RetrievalEvaluation", "embeddings_of"]
+__all__ = ["RetrievalEvaluation"]
 
 _ROWS = 1024
 """Images compared with all others at a time: bounds the memory."""
@@ -37,6 +35,23 @@ class RetrievalEvaluation:
     answers: list[F32Array] = field(default_factory=list)
     truth: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+
+    def row(self, result: Result) -> AnyArray:
+        """Return what counts of a result: the embedding, float32 `[dimensions]`."""
+        return result.probabilities
+
+    def add(self, path: str, truth: str, row: AnyArray) -> None:
+        """Take in an image's `row`; truth is the name of its class folder. See `Measurement.add`."""
+        if not isinstance(truth, str):
+            raise ValueError(f"the class folder {truth!r}, which is no name")
+        self.answers.append(row)
+        self.truth.append(truth)
+
+    def check(self) -> None:
+        """Raise `PackageError` if no two images of one class could be read."""
+        if max(Counter(self.truth).values(), default=0) < 2:
+            reason = f"; the first that could not be read: {self.skipped[0]}" if self.skipped else ""
+            raise PackageError(f"no class folder has two images to be compared{reason}")
 
     def hits(self) -> tuple[AnyArray, AnyArray]:
         """Return which images count, and which of those have a nearest other image of their class.
@@ -86,40 +101,3 @@ class RetrievalEvaluation:
             for name in sorted(set(self.truth)):
                 own = np.array([one == name for one in self.truth])
                 yield f"  {int(own.sum()):6d}  {int((hits & counts & own).sum()):6d}  {name}"
-
-
-def embeddings_of(
-    model: Model,
-    paths: Sequence[ImageLike],
-    folders: Sequence[str],
-    result: RetrievalEvaluation,
-    report: Callable[[RetrievalEvaluation], None] = lambda _: None,
-) -> RetrievalEvaluation:
-    """Run images through the model; unreadable ones are skipped and counted.
-
-    Args:
-        model: a package that gives embeddings.
-        paths: the images.
-        folders: their class folders.
-        result: is filled in, and returned.
-        report: called after every image.
-
-    Raises:
-        PackageError: an image that lies in no class folder; no two images of one class could be read.
-    """
-    loose = next((path for path, folder in zip(paths, folders, strict=True) if not folder), None)
-    if loose is not None:
-        name = describe(loose)
-        raise PackageError(f"{name}: is not in a class folder; sort the images into one folder per class")
-    with answered(paths, lambda images: model.pipeline.stream(model, images, None, "return")) as outcomes:
-        for folder, outcome in zip(folders, outcomes, strict=True):
-            if isinstance(outcome, PackageError):
-                result.skipped.append(str(outcome))
-            else:
-                result.answers.append(outcome.probabilities)
-                result.truth.append(folder)
-            report(result)
-    if max(Counter(result.truth).values(), default=0) < 2:
-        reason = f"; the first that could not be read: {result.skipped[0]}" if result.skipped else ""
-        raise PackageError(f"no class folder has two images to be compared{reason}")
-    return result

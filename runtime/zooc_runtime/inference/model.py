@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import PackageError
-from ..package.heads import Head, read_heads
+from ..package.heads import Head, read_heads, refuse_embeddings
 from ..package.manifest import Manifest
 from ..package.signature import check_signed
 from ..package.stages import Graph
@@ -169,10 +169,7 @@ class Model(Network):
         return None if topk is None else positive("topk", topk)
 
     def _refuse_embeddings(self) -> None:
-        if self.heads[0].embeds:
-            raise PackageError(
-                f"{self.manifest['name']} gives embeddings and knows no classes; in Python call embed(images)"
-            )
+        refuse_embeddings(str(self.manifest["name"]), self.heads)
 
     def probabilities(
         self, images: ImageLike | Iterable[ImageLike], batch_size: int | None = None

@@ -22,6 +22,7 @@ __all__ = [
     "label_files",
     "only_head",
     "read_heads",
+    "refuse_embeddings",
 ]
 
 Activation = Literal["none", "softmax", "sigmoid", "l2_normalize"]
@@ -202,6 +203,12 @@ def _read_head(manifest: Manifest, entry: dict[str, Any], begin: int) -> Head:
         topk=int(entry["topk"]),
         labels=labels,
     )
+
+
+def refuse_embeddings(name: str, heads: tuple[Head, ...]) -> None:
+    """Raise `PackageError` if the package `name` gives embeddings, where classes are wanted."""
+    if heads[0].embeds:
+        raise PackageError(f"{name} gives embeddings and knows no classes; in Python call embed(images)")
 
 
 def only_head(heads: tuple[Head, ...], name: str | None, source: str) -> Head:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zooc.cli.cluster import RayOption, workers_at
 from zooc.cli.completion import descriptions_or_packages
 from zooc.cli.error_boundary import as_json, guard, print_json, show
 from zooc.cli.options import (
@@ -59,6 +60,7 @@ def analyze(
     ] = "logits",
     variant: VariantOption = None,
     overrides: SetOption = None,
+    ray: RayOption = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
     verify_images: VerifyImagesOption = False,
     output_format: FormatOption = Format.human,
@@ -78,7 +80,9 @@ def analyze(
         request = AnalysisRequest(
             path, images, count, min(alone, count), sort, variant, tuple(overrides or ()), verify_images
         )
-        found = analyze_path(request, Cache(None if no_cache else default_root()), progress)
+        cache = Cache(None if no_cache else default_root())
+        with workers_at(ray, progress) as workers:
+            found = analyze_path(request, cache, progress, workers)
         if output_format is Format.json:
             document = found.to_json()
             document["layers"] = document["layers"][:top]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from zooc.cli.cluster import RayOption, workers_at
 from zooc.cli.completion import descriptions
 from zooc.cli.error_boundary import as_json, guard, print_json, show
 from zooc.cli.options import (
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from zooc.diagnostics.diagnostic import Diagnostic
     from zooc.pipeline.context import Context
     from zooc.pipeline.quantize import Int8Quantizer
+    from zooc_runtime.support.shards import Shard
 
 __all__ = ["app"]
 
@@ -47,7 +51,8 @@ app = App(
     no_args_is_help=True,
     help="Measure activations once, in parts if need be: zooc calibrate FILE -o all.calib.",
     epilog="Examples: zooc calibrate net.zoo --shard 3/8 -o part3.calib · "
-    "zooc calibrate merge part*.calib -o all.calib · zooc compile net.zoo --ranges all.calib",
+    "zooc calibrate merge part*.calib -o all.calib · zooc compile net.zoo --ranges all.calib · "
+    "zooc calibrate net.zoo --ray auto -o all.calib",
 )
 
 CalibArgument = Annotated[Path, typer.Argument(help="A .calib file.", show_default=False)]
@@ -80,6 +85,7 @@ def calibrate_file(
     ] = None,
     variant: VariantOption = None,
     overrides: SetOption = None,
+    ray: RayOption = None,
     force: ForceOption = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
     verify_images: VerifyImagesOption = False,
@@ -91,23 +97,19 @@ def calibrate_file(
 
     def work() -> int:
         from zooc.calibration.file import EXISTS
-        from zooc.calibration.shards import WHOLE, Shard
         from zooc.pipeline.calibrate import measure
         from zooc.support.files import refuse_existing
 
-        part = WHOLE if shard is None else Shard.parse(shard)
-        refuse_existing(output, force=force, code=EXISTS)
-        quantizer, context = _prepared(
-            file,
-            variant,
-            overrides,
-            no_cache,
-            quiet or output_format is Format.json,
-            verbose,
-            verify_images=verify_images,
-        )
-        calibration = measure(quantizer, part, context)
-        calibration.save(output, force=force)
+        part = _shard(shard)
+        silent = quiet or output_format is Format.json
+        with _alone(output):
+            refuse_existing(output, force=force, code=EXISTS)
+            quantizer, context = _prepared(
+                file, variant, overrides, no_cache, silent, verbose, verify_images=verify_images
+            )
+            with workers_at(ray, context.progress) as context.workers:
+                calibration = measure(quantizer, part, context)
+            calibration.save(output, force=force)
         _report(context.diagnostics(), output, calibration, output_format, quiet)
         return 0
 
@@ -220,6 +222,43 @@ def import_command(
         return 0
 
     guard(work, output_format)
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Hold the output's lock.
+
+    Raises:
+        ZoocError: Z0646, another run holds it, or it cannot be made.
+    """
+    from zooc.diagnostics.diagnostic import ZoocError, error
+    from zooc_runtime.errors import PackageError
+    from zooc_runtime.support.lock import locked
+
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(output))
+        except PackageError as problem:
+            message, _, hint = str(problem).partition("; ")
+            raise ZoocError(error("Z0646", message, hint=hint)) from None
+        yield
+
+
+def _shard(text: str | None) -> Shard:
+    """What `--shard` means.
+
+    Raises:
+        ZoocError: Z0460, it is no shard.
+    """
+    from zooc.diagnostics.diagnostic import ZoocError, error
+    from zooc_runtime.errors import PackageError
+    from zooc_runtime.support.shards import WHOLE, Shard
+
+    try:
+        return WHOLE if text is None else Shard.parse(text)
+    except PackageError as problem:
+        message, _, hint = str(problem).partition("; ")
+        raise ZoocError(error("Z0460", message, hint=hint)) from None
 
 
 def _prepared(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zooc.cli.cluster import RayOption, workers_at
 from zooc.cli.completion import packages
 from zooc.cli.error_boundary import guard, print_json
 from zooc.cli.options import Format, FormatOption, QuietOption, VerboseOption
@@ -64,6 +65,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    ray: RayOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a page that is already there.")] = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
@@ -81,7 +83,8 @@ def compare(
             refuse_existing(output, force=force, code="Z0471")
         reports = [] if output is None else [read_report(place) for place in (first, second)]
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)
-        found = compare_packages((first, second), images, count, labels, top, progress)
+        with workers_at(ray, progress) as workers:
+            found = compare_packages((first, second), images, count, labels, top, progress, workers)
         if output is not None:
             write_file(output, comparison_page(found, reports))
         if output_format is Format.json:

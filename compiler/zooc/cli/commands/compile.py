@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zooc.cli.cluster import RayOption, workers_at
+from zooc.cli.commands.compile_matrix import compile_matrix
 from zooc.cli.completion import descriptions, runtimes
 from zooc.cli.error_boundary import as_json, guard, print_json, show
 from zooc.cli.junit import JunitOption, write_junit
@@ -24,33 +27,51 @@ from zooc.cli.options import (
 from zooc.pipeline.stages import STAGES
 
 if TYPE_CHECKING:
+    from zooc.diagnostics.diagnostic import Diagnostic
     from zooc.pipeline.compile import WrittenPackage
 
 __all__ = ["EPILOG", "compile_command"]
 
 EPILOG = (
     "Examples: zooc compile resnest50.zoo · zooc compile net.zoo -o out --variant big --set size=256 "
-    "· zooc compile net.zoo --for web --for openvino"
+    "· zooc compile net.zoo --for web --for openvino · zooc compile a.zoo b.zoo --all-variants"
 )
 
-FileArgument = Annotated[
-    Path, typer.Argument(help="The .zoo file.", autocompletion=descriptions, show_default=False)
+FilesArgument = Annotated[
+    list[Path],
+    typer.Argument(help="The .zoo file; or several.", autocompletion=descriptions, show_default=False),
 ]
 
 
 def compile_command(
-    file: FileArgument,
+    files: FilesArgument,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
             metavar="DIR",
-            help="The package's folder (default: build/NAME).",
+            help="The package's folder (default: build/NAME); of several packages the folder around them.",
             show_default=False,
         ),
     ] = None,
     variant: VariantOption = None,
+    all_variants: Annotated[
+        bool,
+        typer.Option(
+            "--all-variants", help="Compile each file as it is and in every variant, to DIR/FILE-VARIANT."
+        ),
+    ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            min=1,
+            help="Of several compiles so many at a time (default: by cores and free memory).",
+            show_default=False,
+        ),
+    ] = None,
+    ray: RayOption = None,
     overrides: SetOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a package that is already there.")] = False,
     stop_before: Annotated[
@@ -120,12 +141,14 @@ def compile_command(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Compile FILE into a package that is ready to install."""
+    """Compile FILES into packages that are ready to install.
+
+    With --ray a single compile calibrates on the cluster; of several compiles each runs on a worker.
+    """
 
     def work() -> int:
         from zooc.cli.summary import print_package
         from zooc.compilation import Request
-        from zooc.diagnostics.diagnostic import ZoocError
         from zooc.pipeline.compile import compile_package
         from zooc.pipeline.context import Context, Stopped
         from zooc.support.cache import Cache, default_root
@@ -142,6 +165,42 @@ def compile_command(
         if node_modules is not None and not node_modules.is_dir():
             raise typer.BadParameter(f"there is no folder {str(node_modules)!r}", param_hint="--node-modules")
         place = output and Path(os.path.expanduser(output))  # noqa: PTH111 - an unknown ~user stays as it is
+        if jobs is not None and ray is not None:
+            raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")
+        if len(files) > 1 or all_variants:
+            _refuse_for_many(
+                {
+                    "--stop-before": stop_before,
+                    "--measure": measure,
+                    "--ranges": ranges,
+                    "--placement": placement,
+                    "--for": wanted,
+                    "--save-ranges": save_ranges,
+                    "--variant": all_variants and variant,
+                }
+            )
+            flags = {
+                "--force": force,
+                "--strict": strict,
+                "--no-cache": no_cache,
+                "--verify-images": verify_images,
+            }
+            options = [part for value in overrides or () for part in ("--set", value)]
+            return compile_matrix(
+                files,
+                all_variants=all_variants,
+                variant=variant,
+                root=place,
+                options=(*options, *(name for name, on in flags.items() if on)),
+                jobs=jobs,
+                ray=ray,
+                junit=junit,
+                output_format=output_format,
+                quiet=quiet,
+            )
+        if jobs is not None:
+            raise typer.BadParameter("is for several compiles", param_hint="--jobs")
+        (file,) = files
         request = Request(
             file=file,
             output=place,
@@ -160,14 +219,12 @@ def compile_command(
         cache = Cache(None if no_cache else default_root())
         context = Context(cache, progress, stop_before, verify_images=verify_images)
         package: WrittenPackage | None = None
-        try:
-            with suppress(Stopped):
-                package = compile_package(request, context)
-        except ZoocError as problem:
-            if junit is not None:
-                found = [*context.diagnostics(), *problem.diagnostics]
-                write_junit(junit, "zooc compile", [(str(file), found)])
-            raise
+        with (
+            _failure_written(junit, file, context.diagnostics),
+            workers_at(ray, progress) as context.workers,
+            suppress(Stopped),
+        ):
+            package = compile_package(request, context)
         warnings = context.diagnostics()
         if junit is not None:
             write_junit(junit, "zooc compile", [(str(file), warnings)], _held(package))
@@ -185,6 +242,26 @@ def compile_command(
         return 0
 
     guard(work, output_format, verbose=verbose)
+
+
+def _refuse_for_many(given: Mapping[str, object]) -> None:
+    for option in (name for name, value in given.items() if value):
+        raise typer.BadParameter("is for a single compile", param_hint=option)
+
+
+@contextmanager
+def _failure_written(
+    junit: Path | None, file: Path, warnings: Callable[[], Sequence[Diagnostic]]
+) -> Iterator[None]:
+    """Write JUnit's report where the compile of `file` fails."""
+    from zooc.diagnostics.diagnostic import ZoocError
+
+    try:
+        yield
+    except ZoocError as problem:
+        if junit is not None:
+            write_junit(junit, "zooc compile", [(str(file), [*warnings(), *problem.diagnostics])])
+        raise
 
 
 def _held(package: WrittenPackage | None) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from zooc.diagnostics.diagnostic import ZoocError, error
+from ..errors import PackageError
 
 __all__ = ["WHOLE", "Shard", "joined", "missing", "overlap"]
 
@@ -27,21 +27,15 @@ class Shard:
         """Read `3/8`.
 
         Raises:
-            ZoocError: Z0460, it is not two whole numbers `i/n` with `1 <= i <= n`.
+            PackageError: it is not two whole numbers `i/n` with `1 <= i <= n`.
         """
         match = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text, re.ASCII)
         if match is None:
-            raise ZoocError(
-                error(
-                    "Z0460", f"{text!r} is not a shard", hint="write --shard 3/8 for the third of eight parts"
-                )
-            )
+            raise PackageError(f"{text!r} is not a shard; write --shard 3/8 for the third of eight parts")
         number, of = int(match[1]), int(match[2])
         if not 1 <= number <= of:
-            known = (
-                f"with {of} shards, write 1/{of} to {of}/{of}" if of else "the number of shards is at least 1"
-            )
-            raise ZoocError(error("Z0460", f"there is not a shard {number}/{of}", hint=known))
+            known = f"with {of} shards, write 1/{of} to {of}/{of}" if of else "there is at least 1"
+            raise PackageError(f"there is not a shard {number}/{of}; {known}")
         return cls(of, number)
 
     def __str__(self) -> str:
