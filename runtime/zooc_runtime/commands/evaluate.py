@@ -26,7 +26,7 @@ from ..evaluation.result_file import read_results
 from ..evaluation.retrieval import RetrievalEvaluation, embeddings_of
 from ..support.error_boundary import DONE, USER_ERROR, note, progress, say
 from .class_info import ClassInfo, DefaultLists, resolve_classes
-from .limits import hold_limits, read_limits
+from .limits import check_report, hold_limits, read_limits
 
 if TYPE_CHECKING:
     from ..inference.model import Model
@@ -50,6 +50,7 @@ def run(options: argparse.Namespace, home: DefaultLists) -> int:
     if not what.exists():
         raise PackageError(f"{what}: no such folder or file; check the path")
     limits = read_limits(options.at_least)
+    check_report(options.junit)
     known = resolve_classes(home, options)
     result: Outcome
     if known.head is not None and (known.head.multi_label or known.head.embeds) and not what.is_dir():

@@ -106,6 +106,8 @@ def read_public_key(path: str | os.PathLike[str]) -> Any:
         UnusableKey: unreadable, or not the public half of an elliptic curve's key.
     """
     serialization, exceptions = _cryptography()
+    if not isinstance(path, str | os.PathLike):
+        raise UnusableKey(f"{path!r}: not the path of a public key", "give the path of its PEM file")
     try:
         data = Path(path).read_bytes()
     except OSError as error:
