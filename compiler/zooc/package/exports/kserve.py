@@ -63,7 +63,7 @@ def inference_service(
             }
         },
     }
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=False)
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=False)
     return WRITTEN_BY + text
 
 
