@@ -101,6 +101,14 @@ def test_check_writes_junit(project: Any) -> None:
     assert good.find("failure") is None
     assert "Z0102" in (bad.findtext("failure") or "")
     project.zooc("check", "tiny.zoo", "--junit", ".").refused("Z0702")
+    project.zooc("check", "tiny.zoo", "bad.zoo", "--junit", "out/check.xml")
+
+
+@pytest.mark.parametrize("command", ["check", "compile"])
+def test_a_report_replaces_no_description(project: Any, command: str) -> None:
+    project.write("modle { }", name="bad.zoo")
+    project.zooc(command, "bad.zoo", "--junit", "bad.zoo").refused("Z0702")
+    assert (project.folder / "bad.zoo").read_text("utf-8").startswith("modle")
 
 
 def test_compile_writes_junit_whether_it_succeeds_or_not(project: Any) -> None:

@@ -163,6 +163,7 @@ def test_two_engines_are_timed_together(workplace, timed) -> None:
 def test_no_table_is_replaced_by_surprise(workplace) -> None:
     (workplace.folder / TABLE).write_text("mine")
     workplace.refused("Z0430", *TUNE)
+    workplace.refused("Z0702", *TUNE, "--force")
     assert workplace.bytes(TABLE) == b"mine"
 
 

@@ -174,6 +174,14 @@ def test_a_folder_is_replaced_only_on_demand_and_nothing_else_ever(tinybird: Cal
     assert "Z0602" in zooc("export-docker", "build/tinybird", "-o", "image", "--force", code=1)
 
 
+@pytest.mark.parametrize("inside", ["build/tinybird/image", "build/tinybird/tinybird/a/image"])
+def test_a_package_is_no_place_for_another_output(tinybird: Callable[..., Path], inside: str) -> None:
+    tinybird()
+    said = zooc("export-docker", "build/tinybird", "-o", inside, code=1)
+    assert "Z0603" in said and "inside of the package" in said
+    assert not Path(inside).parent.joinpath("image").exists()
+
+
 def test_an_engine_that_the_package_lacks_is_refused(tinybird: Callable[..., Path]) -> None:
     tinybird(engines=("onnxruntime",))
     said = zooc("export-docker", "build/tinybird", "-o", "image", "--engine", "openvino", code=1)
@@ -301,6 +309,10 @@ def test_a_manifest_is_overwritten_only_on_demand(tinybird: Callable[..., Path])
     arguments = ("export-kserve", "build/tinybird", "-o", "isvc.yaml", "--image", "t")
     assert "Z0812" in zooc(*arguments, code=1)
     assert Path("isvc.yaml").read_text() == "mine"
+    assert "Z0702" in zooc(*arguments, "--force", code=1)
+    assert Path("isvc.yaml").read_text() == "mine"
+    Path("isvc.yaml").unlink()
+    zooc(*arguments)
     assert json.loads(zooc(*arguments, "--force", "--format", "json"))["image"] == "t"
     assert "Missing option '--image'" in zooc(*arguments[:-2], code=2)
 

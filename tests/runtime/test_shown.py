@@ -75,3 +75,6 @@ def test_eval_fails_below_its_limit_and_writes_junit(
     assert ElementTree.parse(report).getroot().get("failures") == "1"
     assert main(package, [*arguments, "--at-least", "top1rate=5"]) == 1
     assert "did you mean top1_rate?" in capsys.readouterr().err
+    assert main(package, [*arguments[:-1], str(truth)]) == 1
+    assert "is not XML and is never replaced" in capsys.readouterr().err
+    assert truth.read_text("utf-8") == "a.jpg 2\nb.jpg 3\n"

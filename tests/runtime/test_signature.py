@@ -58,6 +58,12 @@ def test_unsigned_tampered_and_foreign_packages_do_not_load(copied: Path, signed
         open_package(signed, trusted_key=keys / "key.pub")
     with pytest.raises(PackageError, match="cannot be read"):
         open_package(signed, trusted_key=keys / "nowhere.pub")
+    point = ec.generate_private_key(ec.SECP256K1()).public_key()
+    (keys / "foreign.pub").write_bytes(point.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    with pytest.raises(PackageError, match=r"of the curve secp256k1.*ask the signer"):
+        open_package(signed, trusted_key=keys / "foreign.pub")
+    with pytest.raises(PackageError, match="5: not the path of a public key"):
+        open_package(signed, trusted_key=5)  # type: ignore[arg-type]
 
 
 def test_the_model_is_not_opened_before_the_signature_is_verified(

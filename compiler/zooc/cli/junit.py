@@ -12,17 +12,28 @@ if TYPE_CHECKING:
     from zooc.diagnostics.diagnostic import Diagnostic
     from zooc_runtime.support.junit import Case
 
-__all__ = ["JunitOption", "write_cases", "write_junit"]
+__all__ = ["JunitOption", "check_junit", "write_cases", "write_junit"]
 
 JunitOption = Annotated[
     Path | None,
     typer.Option(
         "--junit",
         metavar="FILE",
-        help="Also write the result as JUnit's XML, replacing FILE, for continuous integration.",
+        help="Also write the result as JUnit's XML, replacing an earlier one, for continuous integration.",
         show_default=False,
     ),
 ]
+
+
+def check_junit(file: Path) -> None:
+    """Check that a report can be written there: before the work, and so that it replaces no file but XML.
+
+    Raises:
+        ZoocError: Z0702, there is a folder or a file that is not XML.
+    """
+    from zooc.support.files import refuse_existing
+
+    refuse_existing(file, force=True, code="Z0702", begins=b"<?xml")
 
 
 def write_junit(
@@ -34,13 +45,13 @@ def write_junit(
     """Write one test a name: it fails if there is an error among its findings; warnings are its output.
 
     Args:
-        file: what to write; a file that is there is replaced.
+        file: what to write; XML that is there is replaced.
         suite: the tests' common name.
         cases: each test's name and what was found.
         passed: further tests that passed, with what they say.
 
     Raises:
-        ZoocError: Z0702, the file cannot be written.
+        ZoocError: Z0702, the file cannot be written, or is there and not XML.
     """
     from zooc.diagnostics.render import render
     from zooc_runtime.support.junit import Case
@@ -56,8 +67,8 @@ def write_junit(
 
 def write_cases(file: Path, suite: str, cases: Sequence[Case]) -> None:
     """Write the tests of a suite; see `write_junit`."""
-    from zooc.support.files import refuse_existing, write_file
+    from zooc.support.files import write_file
     from zooc_runtime.support.junit import junit
 
-    refuse_existing(file, force=True, code="Z0702")
+    check_junit(file)
     write_file(file, junit(suite, cases))

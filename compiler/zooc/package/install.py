@@ -111,6 +111,9 @@ def _swap(new: Path, directory: Path, old: Path) -> None:
 
 
 def _check_replaceable(directory: Path, *, force: bool, foreign: Callable[[Path], str | None]) -> None:
+    if package := _package_around(directory):
+        message = f"{directory} lies inside of the package {package}"
+        raise ZoocError(error("Z0603", message, hint="choose another folder with -o"))
     if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
         kind = "a link" if directory.is_symlink() else "a file"
         raise ZoocError(error("Z0603", f"{directory} is {kind}", hint="choose another folder with -o"))
@@ -144,6 +147,16 @@ def unknown_entry(directory: Path) -> str | None:
         if not known and not name.endswith(".egg-info"):
             return name
     return None if len(packages) == 1 else "no package's manifest.json, or more than one"
+
+
+def _package_around(directory: Path) -> Path | None:
+    """Return the package, or the folder to install one from, that `directory` would be a part of."""
+    for parent in directory.resolve().parents:
+        if _is_import_package(parent):
+            return parent
+        if (parent / "pyproject.toml").is_file() and any(map(_is_import_package, parent.iterdir())):
+            return parent
+    return None
 
 
 def _is_import_package(folder: Path) -> bool:

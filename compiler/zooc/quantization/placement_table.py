@@ -37,12 +37,24 @@ from zooc_runtime.inference.cpu import cpu_name
 from zooc_runtime.inference.engines import ENGINES, installed_engines
 from zooc_runtime.inference.settings import HINTS
 
-__all__ = ["EXISTS", "MeasuredIn", "MeasuredPlacement", "format_placement", "read_placement", "require_rules"]
+__all__ = [
+    "BEGINS",
+    "EXISTS",
+    "MeasuredIn",
+    "MeasuredPlacement",
+    "format_placement",
+    "read_placement",
+    "require_rules",
+]
 
 EXISTS = "Z0430"
 """The code for a table that `tune` would replace."""
 
 _MAGIC, _VERSION = "zooc-placement", "1"
+
+BEGINS = _MAGIC.encode()
+"""What every table begins with."""
+
 _COLUMNS = {"network": 2, "zooc": 1, "cpu": 1, "cores": 1, "goal": 1, "clock": 1, "engine": 3, "float": 1}
 """How many values stand behind each word."""
 

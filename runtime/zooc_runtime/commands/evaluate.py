@@ -19,7 +19,7 @@ from ..evaluation.result_file import read_results
 from ..support.error_boundary import DONE, USER_ERROR, note, progress, say
 from .class_info import ClassInfo, DefaultLists, resolve_classes
 from .evaluate_images import eval_images, merge_parts
-from .limits import hold_limits, read_limits
+from .limits import check_report, hold_limits, read_limits
 
 __all__ = ["run"]
 
@@ -33,6 +33,7 @@ def run(options: argparse.Namespace, home: DefaultLists) -> int:
         PackageError: whatever is wrong with the input.
     """
     limits = read_limits(options.at_least)
+    check_report(options.junit)
     result: Measurement | None
     if options.what[:1] == [_MERGE]:
         _refuse_options_of_images(options)

@@ -12,7 +12,7 @@ from ..errors import PackageError
 from ..support.files import replacing
 from ..support.junit import Case, junit
 
-__all__ = ["hold_limits", "read_limits"]
+__all__ = ["check_report", "hold_limits", "read_limits"]
 
 
 def read_limits(given: Sequence[str]) -> dict[str, float]:
@@ -36,6 +36,27 @@ def read_limits(given: Sequence[str]) -> dict[str, float]:
     return limits
 
 
+def check_report(report: Path | None) -> None:
+    """Check, before the work, that the report replaces no file but XML.
+
+    Raises:
+        PackageError: there is a folder or a file that is not XML, or it cannot be read.
+    """
+    if report is None:
+        return
+    try:
+        if report.is_dir():
+            raise PackageError(f"--junit {report}: it is a folder; name a file")
+        if report.is_file():
+            with report.open("rb") as file:
+                if file.read(5) not in (b"", b"<?xml"):
+                    raise PackageError(
+                        f"--junit {report}: this file is not XML and is never replaced; name another"
+                    )
+    except OSError as error:
+        raise PackageError(f"--junit {report}: {error.strerror}; name another file") from None
+
+
 def hold_limits(document: Mapping[str, Any], limits: Mapping[str, float], report: Path | None) -> list[str]:
     """Hold an evaluation to its limits and return a line for each that it misses.
 
@@ -47,6 +68,7 @@ def hold_limits(document: Mapping[str, Any], limits: Mapping[str, float], report
     Raises:
         PackageError: a limit on a rate that there is not, or the report cannot be written.
     """
+    check_report(report)
     rates = {name: value for name, value in document.items() if isinstance(value, float)}
     for name in limits:
         if name not in rates:
@@ -58,8 +80,6 @@ def hold_limits(document: Mapping[str, Any], limits: Mapping[str, float], report
         for name, limit in limits.items()
         if rates[name] < limit
     }
-    if report is not None and report.is_dir():
-        raise PackageError(f"--junit {report}: it is a folder; name a file")
     if report is not None:
         cases = [Case(name, missed.get(name), output=f"{value:.6g}") for name, value in rates.items()]
         cases += [Case(complaint, skipped=complaint) for complaint in document["skipped"]]

@@ -166,6 +166,8 @@ def _folders(own: Path, others: list[str]) -> dict[str, Path]:
             raise PackageError(
                 f"{given}: {name!r} is no name; give letters, digits, dots, dashes or underscores"
             )
+        if not place:
+            raise PackageError(f"{given}: no package after the =; give its folder or its name")
         folder = _folder(place)
         name = name or str(Manifest(folder)["name"])
         if name in folders:

@@ -106,6 +106,8 @@ def read_public_key(path: str | os.PathLike[str]) -> Any:
         UnusableKey: unreadable, or not the public half of an elliptic curve's key.
     """
     serialization, exceptions = _cryptography()
+    if not isinstance(path, str | os.PathLike):
+        raise UnusableKey(f"{path!r}: not the path of a public key", "give the path of its PEM file")
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -129,7 +131,8 @@ def elliptic_curve(key: Any, path: str | os.PathLike[str]) -> Any:
     if curve in _CURVES:
         return key
     kind = f"of the curve {curve}" if curve else f"of the kind {type(key).__name__.strip('_')}"
-    raise UnusableKey(f"{path}: a key {kind}; those of the curve P-256 (or P-384, P-521) are expected", _MAKE)
+    hint = _MAKE if hasattr(key, "public_key") else "ask the signer for the public key of the signature"
+    raise UnusableKey(f"{path}: a key {kind}; those of the curve P-256 (or P-384, P-521) are expected", hint)
 
 
 def public_pem(key: Any) -> bytes:

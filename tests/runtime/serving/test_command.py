@@ -188,6 +188,7 @@ def test_mistyped_options(refused: Callable[..., str], options: list[str], messa
         (["nowhere"], "nowhere: no such folder, and no installed package"),
         (["json"], "json: installed, but not a package of zooc"),
         (["a/b=."], "'a/b' is no name"),
+        (["other="], "other=: no package after the ="),
         (["."], "not a package of zooc"),
     ],
 )

@@ -37,9 +37,9 @@ class Rates:
     element: float
 
 
-FLOAT = Rates(node=0.0, mac=0.0132, depthwise_mac=0.0780, result=0.187, element=0.212)
-INT8 = Rates(node=3007.0, mac=0.00356, depthwise_mac=0.0591, result=0.109, element=0.222)
-CONVERSION = 0.487
+FLOAT = Rates(node=0.0, mac=0.01274, depthwise_mac=0.0386, result=0.4235, element=0.2396)
+INT8 = Rates(node=4656.0, mac=0.003513, depthwise_mac=0.04969, result=0.1527, element=0.204)
+CONVERSION = 0.3832
 """Of taking an element from float to int8 or back, between layers of which one computes in float."""
 
 _FREE = frozenset(

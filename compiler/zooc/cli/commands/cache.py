@@ -37,13 +37,11 @@ def cache_clear(output_format: FormatOption = Format.human) -> None:
     def work() -> int:
         from zooc.support.cache import Cache, default_root
 
-        cache = Cache(default_root())
-        size = cache.size()
-        cache.clear()
+        freed = Cache(default_root()).clear()
         if output_format is Format.json:
-            print_json({"ok": True, "bytes": size})
+            print_json({"ok": True, "bytes": freed})
         else:
-            typer.echo(f"removed {size / 1e6:.1f} MB")
+            typer.echo(f"removed {freed / 1e6:.1f} MB")
         return 0
 
     guard(work, output_format)

@@ -11,7 +11,7 @@ import typer
 
 from zooc.cli.completion import descriptions
 from zooc.cli.error_boundary import as_json, guard, print_json, show
-from zooc.cli.junit import JunitOption, write_junit
+from zooc.cli.junit import JunitOption, check_junit, write_junit
 from zooc.cli.options import Format, QuietOption, SetOption, VariantOption
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def check(
     """
 
     def work() -> int:
+        if junit is not None:
+            check_junit(junit)
         by_file = [(str(file), find(file, variant, overrides or (), require_files)) for file in files]
         found = [finding for _, findings in by_file for finding in findings]
         errors = any(d.severity == "error" for d in found)

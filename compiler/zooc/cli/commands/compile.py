@@ -14,7 +14,7 @@ from zooc.cli.cluster import RayOption, workers_at
 from zooc.cli.commands.compile_matrix import compile_matrix
 from zooc.cli.completion import descriptions, runtimes
 from zooc.cli.error_boundary import as_json, guard, print_json, show
-from zooc.cli.junit import JunitOption, write_junit
+from zooc.cli.junit import JunitOption, check_junit, write_junit
 from zooc.cli.options import (
     Format,
     FormatOption,
@@ -164,6 +164,8 @@ def compile_command(
             _check_consumer_name(consumer)
         if node_modules is not None and not node_modules.is_dir():
             raise typer.BadParameter(f"there is no folder {str(node_modules)!r}", param_hint="--node-modules")
+        if junit is not None:
+            check_junit(junit)
         place = output and Path(os.path.expanduser(output))  # noqa: PTH111 - an unknown ~user stays as it is
         if jobs is not None and ray is not None:
             raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")

@@ -38,7 +38,7 @@ def export_kserve(
     max_replicas: Annotated[
         int, typer.Option("--max-replicas", min=1, max=1000, help="Replicas at most.")
     ] = 1,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is already there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what this command wrote.")] = False,
     output_format: FormatOption = Format.human,
     quiet: QuietOption = False,
 ) -> None:
@@ -46,7 +46,7 @@ def export_kserve(
 
     def work() -> int:
         from zooc.package.exports.image import check_image
-        from zooc.package.exports.kserve import inference_service
+        from zooc.package.exports.kserve import WRITTEN_BY, inference_service
         from zooc.package.exports.reading import read_compiled
         from zooc.support.files import refuse_existing, write_file
 
@@ -56,7 +56,7 @@ def export_kserve(
         if max_replicas < min_replicas:
             message = f"{max_replicas} is less than --min-replicas, {min_replicas}"
             raise typer.BadParameter(message, param_hint="--max-replicas")
-        refuse_existing(output, force=force, code="Z0812")
+        refuse_existing(output, force=force, code="Z0812", begins=WRITTEN_BY.encode())
         text = inference_service(
             read_compiled(package),
             check_image(image),

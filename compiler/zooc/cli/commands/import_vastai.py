@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,7 +58,7 @@ def import_command(
             if text is not None and target is None:
                 typer.echo(text, nl=False)
             elif text is not None and not quiet:
-                typer.echo(f"wrote {target}; next: zooc check {target}")
+                typer.echo(f"wrote {target}; next: zooc check {shlex.quote(str(target))}")
         return 0 if text is not None else 1
 
     guard(work, output_format)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -121,7 +122,7 @@ def _write(wanted: Answers, output_format: Format, *, quiet: bool) -> int:
     elif path is None:
         typer.echo(text, nl=False)
     elif not quiet:
-        typer.echo(f"wrote {path}; next: zooc compile {path}")
+        typer.echo(f"wrote {path}; next: zooc compile {shlex.quote(str(path))}")
     return 0
 
 

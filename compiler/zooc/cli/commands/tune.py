@@ -84,13 +84,13 @@ def tune(
         from zooc.pipeline.context import Context
         from zooc.pipeline.tune import TuneRequest
         from zooc.pipeline.tune import tune as measure
-        from zooc.quantization.placement_table import EXISTS, format_placement
+        from zooc.quantization.placement_table import BEGINS, EXISTS, format_placement
         from zooc.support.cache import Cache, default_root
         from zooc.support.files import refuse_existing, write_file
         from zooc.support.progress import make_progress
 
         seconds = _seconds(time_limit)
-        refuse_existing(output, force=force, code=EXISTS)
+        refuse_existing(output, force=force, code=EXISTS, begins=BEGINS)
         engines = ("onnxruntime", "openvino") if engine is Engine.both else (engine.value,)
         request = Request(file, variant=variant, overrides=tuple(overrides or ()))
         progress = make_progress(quiet=quiet or output_format is Format.json, verbose=verbose)

@@ -14,7 +14,10 @@ import yaml
 from zooc.package.exports.image import GRACE, PORT, SCRATCH, USER, dns_label, serve_command
 from zooc.package.exports.reading import Compiled
 
-__all__ = ["inference_service"]
+__all__ = ["WRITTEN_BY", "inference_service"]
+
+WRITTEN_BY = "# Written by `zooc export-kserve`.\n"
+"""The first line of a manifest, by which it is known again."""
 
 _PROBE_EVERY = 5
 _START_WITHIN = 300
@@ -60,8 +63,8 @@ def inference_service(
             }
         },
     }
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=False)
-    return f"# Written by `zooc export-kserve`.\n{text}"
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=False)
+    return WRITTEN_BY + text
 
 
 def _container(image: str, cpu: int, memory: str) -> dict[str, Any]:
