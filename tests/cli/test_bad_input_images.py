@@ -177,3 +177,13 @@ def test_a_pipe_among_the_images_is_not_waited_for(project: Any) -> None:
     os.mkfifo(project.folder / "images" / "pipe.jpg")
     outcome = project.compile().succeeded()
     assert "against float on 6 images" in outcome.out
+
+
+def test_a_pipe_in_a_folder_of_images_is_passed_over(project: Any) -> None:
+    images: Path = project.folder / "images"
+    os.mkfifo(images / "pipe.jpg")
+    (images / "loop").symlink_to(images)
+    (images / "nowhere.jpg").symlink_to("/nowhere")
+    (images / "zero.jpg").symlink_to("/dev/zero")
+    Path(os.fsdecode(os.fsencode(images) + b"/\xff\xfe.jpg")).write_bytes((images / "1.jpg").read_bytes())
+    project.compile().warned("Z0454", "1 of 8 calibration images were left out", "nowhere.jpg")
