@@ -180,7 +180,7 @@ def test_a_grey_package_in_openvino(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_vdsp_file_cannot_stand_in_for_grey(folder: Path, tmp_path: Path) -> None:
-    package, _ = compiled(folder, tmp_path, 1, GREY_STEPS)
+    package, _ = compiled(folder, tmp_path / "grey", 1, GREY_STEPS)
     assert not (package / "vdsp_params.json").exists()
     other, _ = compiled(folder, tmp_path / "colour", 3, "Resize([32, 32], library=opencv) ToTensor()")
     with pytest.raises(PackageError, match="vdsp operations give three channels in colour"):
