@@ -17,7 +17,7 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from statistics import median
@@ -97,15 +97,14 @@ def row(file: Path) -> Row:
     done = compile_graph(Request(file, overrides=PLAIN), Context(Cache(None), Progress()))
     assert done.int8 is not None and done.quantized is not None
     prepared = done.int8.legalized.body
-    in_float = {layer.name for layer in done.quantized.layers if layer.dtype == "float"}
     model = CostModel(prepared)
-    work = [_work(CostModel(done.program.body)), _work(model), _work(model, in_float)]
+    work = [_work(CostModel(done.program.body)), _work(model), _work(model, done.quantized.in_float)]
     found = Row(file.stem, np.array(work), _milliseconds([done.program.body, prepared, done.body]))
     print(f"{found.name}: int8 takes {found.ratio():.2f} of float32's time", file=sys.stderr, flush=True)
     return found
 
 
-def _work(model: CostModel, in_float: set[str] | None = None) -> list[float]:
+def _work(model: CostModel, in_float: Set[str] | None = None) -> list[float]:
     """Numbers that the rates of float, of int8, and of conversions are multiplied with."""
     numbers: dict[bool, list[float]] = {True: [0.0] * len(NAMES), False: [0.0] * len(NAMES)}
     for name, work in model.work.items():

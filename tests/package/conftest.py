@@ -6,10 +6,12 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from zooc.package.contents import PackageContents
+from zooc.package.emit import emit_package
 
 
 def _tiny_contents() -> Callable[..., PackageContents]:
@@ -33,3 +35,17 @@ def tiny_contents() -> Callable[..., PackageContents]:
 def contents(tiny_contents: Callable[..., PackageContents]) -> PackageContents:
     """The contents in their plainest form."""
     return tiny_contents()
+
+
+@pytest.fixture
+def tinybird(
+    tmp_path: Path, tiny_contents: Callable[..., PackageContents], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Path]:
+    """Writes a package without a compile, and makes its folder's parent the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(**kind: Any) -> Path:
+        name = kind.setdefault("name", "tinybird")
+        return emit_package(tiny_contents(**kind), tmp_path / "build" / name, force=True) / name
+
+    return make

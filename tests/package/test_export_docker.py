@@ -22,7 +22,6 @@ from typer.testing import CliRunner
 
 from zooc.cli.app import app
 from zooc.package.contents import PackageContents
-from zooc.package.emit import emit_package
 from zooc.package.exports.image import dns_label
 from zooc.package.templates import docker_string
 
@@ -35,18 +34,6 @@ def zooc(*arguments: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, list(arguments))
     assert result.exit_code == code, result.output
     return " ".join(result.output.replace("│", " ").split())
-
-
-@pytest.fixture
-def tinybird(tmp_path: Path, tiny_contents: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Writes a package without a compile, and makes its folder's parent the current folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def make(**kind: Any) -> Path:
-        name = kind.setdefault("name", "tinybird")
-        return emit_package(tiny_contents(**kind), tmp_path / "build" / name, force=True) / name
-
-    return make
 
 
 def instructions(dockerfile: Path) -> list[tuple[str, str]]:

@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 from zooc.cli.app import app
 from zooc.compilation import Request
 from zooc.package.contents import PackageContents
-from zooc.package.emit import emit_package
 from zooc.package.exports.pbtxt import Enum, pbtxt
 from zooc.pipeline.compile import compile_package
 from zooc.pipeline.context import Context
@@ -110,18 +109,6 @@ def warm_up(model: Path) -> int:
         assert name == config.input[0].name
         assert answer(model, zeros)
     return len(config.model_warmup)
-
-
-@pytest.fixture
-def tinybird(tmp_path: Path, tiny_contents: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Writes a package without a compile, and makes its folder's parent the current folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def make(**kind: Any) -> Path:
-        name = kind.setdefault("name", "tinybird")
-        return emit_package(tiny_contents(**kind), tmp_path / "build" / name, force=True) / name
-
-    return make
 
 
 @pytest.mark.parametrize("kind", [{}, {"softmax": False}, {"batch": 1}], ids=["softmax", "logits", "batch 1"])

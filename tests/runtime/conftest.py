@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from zooc.package.emit import emit_package
+from zooc_runtime.commands.main import main
 
 
 def _tiny_package() -> ModuleType:
@@ -56,6 +57,20 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def package(pristine: Callable[..., Path]) -> Path:
     """The import package in its plainest form; not to be changed."""
     return pristine()
+
+
+@pytest.fixture
+def run(package: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command line in this process: exit code, stdout, stderr."""
+
+    def call(*arguments: str | Path, directory: Path = package) -> tuple[int, str, str]:
+        try:
+            code = main(directory, [str(a) for a in arguments])
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        return code, *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture

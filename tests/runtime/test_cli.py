@@ -15,24 +15,9 @@ import pytest
 from PIL import Image
 
 from zooc_runtime.commands import main as cli
-from zooc_runtime.commands.main import main
 from zooc_runtime.support import error_boundary as edge
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(package: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command line in this process: exit code, stdout, stderr."""
-
-    def call(*arguments: str | Path, directory: Path = package) -> tuple[int, str, str]:
-        try:
-            code = main(directory, [str(a) for a in arguments])
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        return code, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture

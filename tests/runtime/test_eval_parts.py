@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zooc_runtime.commands.main import main
 from zooc_runtime.evaluation.measurement import Measurement, measured
 from zooc_runtime.evaluation.multi_label import MultiLabelEvaluation
 from zooc_runtime.evaluation.part import Part, merge
@@ -22,20 +21,6 @@ from zooc_runtime.support.lock import locked
 from zooc_runtime.support.shards import Shard
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(package: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command line in this process: exit code, stdout, stderr."""
-
-    def call(*arguments: str | Path, directory: Path = package) -> tuple[int, str, str]:
-        try:
-            code = main(directory, [str(a) for a in arguments])
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        return code, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture

@@ -9,22 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zooc_runtime.commands.main import main
 from zooc_runtime.evaluation.npz import write_npz
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(package: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str | Path, directory: Path = package) -> tuple[int, str, str]:
-        try:
-            code = main(directory, [str(a) for a in arguments])
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        return code, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture

@@ -98,8 +98,7 @@ def _estimate_time(compiled: Compilation, context: Context) -> None:
         return
     if "onnxruntime" not in engines or quantize.target != "vnni" or compiled.quantized is None:
         return
-    in_float = {layer.name for layer in compiled.quantized.layers if layer.dtype == "float"}
-    ratio = over_float32(compiled.program.body, int8.legalized.body, in_float)
+    ratio = over_float32(compiled.program.body, int8.legalized.body, compiled.quantized.in_float)
     context.facts["estimated_over_float32"] = None if ratio is None else round(ratio, 3)
     if ratio is not None and ratio > 1:
         context.warn(

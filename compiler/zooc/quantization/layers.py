@@ -82,6 +82,11 @@ class Quantized:
     layers: tuple[LayerRecord, ...]
     kept: KeptRanges | None = None
 
+    @property
+    def in_float(self) -> frozenset[str]:
+        """Names of the nodes that compute in float32."""
+        return frozenset(layer.name for layer in self.layers if layer.dtype == "float")
+
     def layer_counts(self) -> dict[str, int]:
         """Return how many nodes compute in each data type."""
         return dict(Counter(layer.dtype for layer in self.layers))

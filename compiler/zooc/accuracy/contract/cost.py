@@ -50,7 +50,6 @@ _FUSING = frozenset({"Add", "Conv", "Gemm"})
 _DEPTHWISE = 4
 """Channels a group from which on a convolution is none of many small ones."""
 
-
 _LEAST = 3e5
 """Nanoseconds of a network in float32, below which calling it costs more than what it does."""
 

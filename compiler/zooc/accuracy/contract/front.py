@@ -161,14 +161,14 @@ def climb(
         if change is None:
             continue
         waiting += [one for one in tried if one.layers != change.region.layers]
-        if is_less(walk.held_by(change), walk.held):
-            yield walk.take(change), walk.quantized, alone
+        if (point := walk.take(change, if_held_falls=True)) is not None:
+            yield point, walk.quantized, alone
     # No region stands out any longer. What is still in int8 makes its noise all the same.
     left = [Region(layers, 0.0) for layers in stretches([one.layer.name for one in alone])]
     while left := [region for region in left if not set(region.layers) <= set(walk.kept)]:
         left.sort(key=walk.order)
-        if (forced := walk.change(left.pop(0))) is not None:
-            yield walk.take(forced), walk.quantized, alone
+        if (forced := walk.change(left.pop(0))) is not None and (point := walk.take(forced)) is not None:
+            yield point, walk.quantized, alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,26 +206,22 @@ class _Walk:
         self.quantized = quantized
         session = open_session(quantized.model, threads=1)
         self.search, self.held = output.of(session, "search"), output.of(session, "held")
-        self._before = self._now = costs.time(_in_float(quantized))
+        self._before = self._now = costs.time(quantized.in_float)
         self._most_time = most_time * self._before
 
     def order(self, region: Region) -> tuple[float, tuple[str, ...]]:
         """Return a key that sorts regions by the noise that they make over the time that they add."""
         noise = sum(self._alone[name] for name in region.layers if name not in self.kept)
-        added = self._costs.time(_in_float(self.quantized) | set(region.layers)) - self._now
+        added = self._costs.time(self.quantized.in_float | set(region.layers)) - self._now
         return -noise / max(added, 1.0), region.layers
 
     def change(self, region: Region) -> _Change | None:
         """Take a region to float; `None` if that takes too long, or changes nothing."""
         other = self._requantize(tuple(glob.escape(name) for name in (*self.kept, *region.layers)))
-        time = self._costs.time(_in_float(other))
+        time = self._costs.time(other.in_float)
         if time > self._most_time or other.model == self.quantized.model:
             return None
         return _Change(region, other, time, self._output.of(open_session(other.model, threads=1), "search"))
-
-    def held_by(self, change: _Change) -> Noise:
-        """Return the noise of a change on the images held back."""
-        return self._output.of(open_session(change.quantized.model, threads=1), "held")
 
     def best_of(self, regions: Sequence[Region], advance: Callable[[int], None]) -> _Change | None:
         """Return the change that takes most noise for its time, of those with much of the largest gain."""
@@ -243,12 +239,16 @@ class _Walk:
         near = [one for one in helpful if one[0] >= _NEAR * most]
         return max(near, key=lambda one: one[0] / max(one[1].time - self._now, 1.0))[1]
 
-    def take(self, change: _Change) -> FrontPoint:
-        """Keep a change, and return the point that is reached."""
+    def take(self, change: _Change, *, if_held_falls: bool = False) -> FrontPoint | None:
+        """Keep a change and return the point that is reached; `None` where the held noise had to fall."""
+        session = open_session(change.quantized.model, threads=1)
+        held = self._output.of(session, "held")
+        if if_held_falls and not is_less(held, self.held):
+            return None
         added = tuple(name for name in change.region.layers if name not in self.kept)
         self.kept, self.quantized, self._now = (*self.kept, *added), change.quantized, change.time
-        self.search, self.held = change.noise, self.held_by(change)
-        agreement = self._output.agreement(open_session(change.quantized.model, threads=1), self._heads)
+        self.search, self.held = change.noise, held
+        agreement = self._output.agreement(session, self._heads)
         return FrontPoint(added, change.time / self._before, noise_db(self.held), agreement)
 
 
@@ -260,7 +260,3 @@ def _origin(graph: IntegerGraph, pair: ActivationPair) -> ActivationPair:
         if before is None or (before.scale, before.zero_point) != (pair.scale, pair.zero_point):
             return pair
         pair = before
-
-
-def _in_float(quantized: Quantized) -> set[str]:
-    return {layer.name for layer in quantized.layers if layer.dtype == "float"}
